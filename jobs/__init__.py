@@ -1,0 +1,1 @@
+"""What the engine is used for: the commands of closeout."""

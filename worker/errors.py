@@ -1,0 +1,35 @@
+"""The errors that reach a person, each as one line: what is wrong, where, and what to do."""
+
+
+class CloseoutError(Exception):
+    """A problem that ends the command; its text is what the person reads."""
+
+    exit_code = 2
+
+
+class ConfigurationError(CloseoutError):
+    """A setting is missing, malformed or contradicts another one; nothing was sent."""
+
+
+class SourceError(CloseoutError):
+    """The source cannot be read at all; nothing was sent."""
+
+
+class LedgerError(CloseoutError):
+    """The ledger cannot be opened, or is not one that this version may write."""
+
+
+class RunNotFoundError(CloseoutError):
+    """No run, or more than one, answers to the name that was given."""
+
+
+class RunBusyError(CloseoutError):
+    """Another process works on this run."""
+
+    exit_code = 5
+
+
+class HaltError(CloseoutError):
+    """The run must stop at once; what was not attempted stays pending and can be resumed."""
+
+    exit_code = 3

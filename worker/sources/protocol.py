@@ -1,0 +1,28 @@
+"""What a source of sessions offers to the pipeline."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from worker.models import SourceRow
+
+
+class Source(Protocol):
+    """A stream of rows, read in blocking batches by a worker thread.
+
+    ``name`` is what a person calls it. ``location`` identifies it across processes (an absolute path), or is
+    None for a stream that cannot be read twice.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def location(self) -> str | None: ...
+
+    def batches(self, size: int) -> Iterator[list[SourceRow]]:
+        """Yield the rows in order, at most ``size`` at a time.
+
+        Raises SourceError where nothing at all could be read. Where reading breaks off after some rows, the
+        last row yielded is a problem row that says so.
+        """
+        ...
