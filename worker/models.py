@@ -53,3 +53,151 @@ class SourceRow:
     reason: str | None = None
     text: str = ""
     problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvalSummary:
+    """What the API says of a session's evaluations: the verdict, letter for letter, and the run counts."""
+
+    status: str = "none"
+    total: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    pending: int = 0
+    critical_total: int = 0
+    critical_succeeded: int = 0
+    critical_failed: int = 0
+    critical_pending: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """What the API said of one session; nothing in it is personal data."""
+
+    session_id: str
+    status: str
+    evals: EvalSummary = field(default_factory=EvalSummary)
+    started_at: Millis | None = None
+    closed_at: Millis | None = None
+
+    @property
+    def terminal(self) -> bool:
+        return self.status in TERMINAL_STATUSES
+
+
+Kind = Literal["close", "read", "list"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One HTTP exchange as the ledger keeps it; ``error`` is a code, never the text of an answer."""
+
+    at: Millis
+    kind: Kind
+    http_status: int | None
+    error: str | None
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one request, or that nothing did.
+
+    ``http_status`` is None when no answer arrived; then ``sent`` tells whether the request may have reached the
+    API. ``sessions`` holds the usable sessions of a 200. ``from_api`` is true when the body has the API's own
+    shape (for an error: ``{error, message}`` or ``{detail}``). ``retry_after`` is in seconds, when told.
+    ``server_time`` is the answer's Date header.
+    """
+
+    exchange: Exchange
+    sent: bool = True
+    sessions: tuple[SessionState, ...] = ()
+    cursor: str | None = None
+    from_api: bool = False
+    retry_after: float | None = None
+    server_time: Millis | None = None
+
+    @property
+    def http_status(self) -> int | None:
+        return self.exchange.http_status
+
+    @property
+    def session(self) -> SessionState | None:
+        return self.sessions[0] if self.sessions else None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One item taken from the ledger, to be closed or (in doubt, settling) to be looked at.
+
+    ``attempts`` counts the closes sent so far; ``first_attempt_at`` is on our clock; ``http_status`` is that of
+    the last close answer; ``looks`` counts the look-ups since the item's state last changed.
+    """
+
+    seq: int
+    session_id: str
+    reason: str | None = None
+    attempts: int = 0
+    first_attempt_at: Millis | None = None
+    http_status: int | None = None
+    error: str | None = None
+    looks: int = 0
+    started_at: Millis | None = None
+    closed_at: Millis | None = None
+    recorded_at: Millis | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of one item. Without an outcome it is a look at an item that keeps the one it has.
+
+    A field that is None leaves the ledger's value, except ``detail`` and ``error`` of a new outcome and ``settle_at``.
+    ``due_at`` is when a pending or doubtful item may be taken again (above 0); ``settle_at`` when its evaluations are
+    looked at again (None: never). ``attempts`` and ``looks`` are the new counts.
+    """
+
+    seq: int
+    outcome: Outcome | None = None
+    due_at: Millis = 0
+    detail: str | None = None
+    http_status: int | None = None
+    error: str | None = None
+    attempts: int | None = None
+    first_attempt_at: Millis | None = None
+    looks: int = 0
+    session: SessionState | None = None
+    settled: bool = False
+    settle_at: Millis | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An exchange and what it changed, written together."""
+
+    exchange: Exchange
+    changes: tuple[Change, ...]
+
+
+RunState = Literal["running", "finished", "halted", "interrupted", "planned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run as the ledger holds it. ``options`` are its settings as JSON, without any secret."""
+
+    id: int
+    name: str
+    job: str
+    source: str
+    location: str | None
+    options: str
+    state: RunState
+    why: str | None
+    rows_read: int
+    duplicates: int
+    source_done: bool
+    source_stat: str | None
+    digest: str | None
+    created_at: Millis
+    ended_at: Millis | None
+    seconds: float

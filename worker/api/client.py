@@ -1,0 +1,149 @@
+"""The HTTP client: the only place that knows HTTP. Whatever goes wrong becomes an Answer, never an exception."""
+
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import anyio
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from worker.api.models import parse_json, parse_page, parse_session
+from worker.api.told import error_code, from_api, told_wait
+from worker.clock import ServerClock, format_instant, now_ms, parse_http_date
+from worker.models import Answer, Exchange, Kind, Millis
+
+COLLECTIONS = {"1.21": "/v1/v2/conversations", "1.90": "/v1/conversations"}
+PAGE_SIZE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and as whom to talk. ``timeout`` is in seconds, for one whole exchange."""
+
+    base_url: str
+    dialect: str
+    key: str
+    timeout: float
+    connections: int
+
+    @property
+    def collection(self) -> str:
+        return self.base_url.rstrip("/") + COLLECTIONS[self.dialect]
+
+
+class Api:
+    """Close, read and list sessions. ``server_clock`` learns from each answer."""
+
+    def __init__(self, http: httpx.AsyncClient, endpoint: Endpoint, now: Callable[[], Millis] = now_ms) -> None:
+        self._http = http
+        self._endpoint = endpoint
+        self._collection = endpoint.collection
+        self._now = now
+        self.server_clock = ServerClock()
+
+    async def close(self, session_id: str, reason: str | None) -> Answer:
+        """Ask for one close. What it means is for ``verdict`` to say."""
+        body = {"reason": reason} if reason else {}
+        request = self._http.build_request("POST", f"{self._collection}/{session_id}/close", json=body)
+        return await self._exchange("close", request)
+
+    async def read(self, session_id: str) -> Answer:
+        """One session's state."""
+        return await self._exchange("read", self._http.build_request("GET", f"{self._collection}/{session_id}"))
+
+    async def list_started(self, first: Millis, last: Millis, cursor: str | None) -> Answer:
+        """One page of the sessions started from ``first`` to ``last``, both inclusive."""
+        params = {
+            "started_after": format_instant(first),
+            "started_before": format_instant(last),
+            "limit": str(PAGE_SIZE),
+        }
+        if cursor is not None:
+            params["cursor"] = cursor
+        return await self._exchange("list", self._http.build_request("GET", self._collection, params=params))
+
+    async def _exchange(self, kind: Kind, request: httpx.Request) -> Answer:
+        at, began = self._now(), time.perf_counter()
+        try:
+            with anyio.fail_after(self._endpoint.timeout):
+                response = await self._http.send(request)
+        except Exception as error:  # noqa: BLE001  # whatever a transport raises, the request has no answer
+            code, sent = _failure(error)
+            return Answer(Exchange(at, kind, None, code, _elapsed(began)), sent=sent)
+        ms = _elapsed(began)
+        date = parse_http_date(response.headers.get("date"))
+        if date is not None:
+            self.server_clock.observe(date, at, at + ms)
+        if response.status_code == 200:
+            return _good(kind, at, ms, response, date)
+        return self._bad(kind, at, ms, response, date)
+
+    def _bad(self, kind: Kind, at: Millis, ms: int, response: httpx.Response, date: Millis | None) -> Answer:
+        body = parse_json(response.content)
+        code = error_code(body, response.status_code, secret=self._endpoint.key)
+        told = told_wait(response.headers.get("retry-after"), body, date if date is not None else at + ms)
+        exchange = Exchange(at, kind, response.status_code, code, ms)
+        return Answer(exchange, from_api=from_api(body), retry_after=told, server_time=date)
+
+
+def _good(kind: Kind, at: Millis, ms: int, response: httpx.Response, date: Millis | None) -> Answer:
+    cursor = None
+    if kind == "list":
+        page = parse_page(response.content)
+        sessions, cursor = page if page is not None else ((), None)
+        usable = page is not None
+    else:
+        session = parse_session(response.content)
+        sessions, usable = (session,) if session else (), session is not None
+    exchange = Exchange(at, kind, 200, None if usable else "unreadable_answer", ms)
+    return Answer(exchange, sessions=sessions, cursor=cursor, from_api=usable, server_time=date)
+
+
+def _elapsed(began: float) -> int:
+    return round((time.perf_counter() - began) * 1000)
+
+
+def _failure(error: BaseException) -> tuple[str, bool]:
+    """A code for the ledger, and whether the request may have reached the API.
+
+    Only a connection that was never made proves that nothing was sent. The transport reports a connection that broke
+    later as ConnectTimeout, too; so nothing but ConnectError counts as proof.
+    """
+    if isinstance(error, httpx.ConnectError):
+        return "connection_failed", False
+    if isinstance(error, TimeoutError | httpx.TimeoutException) and not _broken(error):
+        return "timeout", True
+    return "connection_lost", True
+
+
+def _broken(error: BaseException) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, aiohttp.ClientConnectionError) and not isinstance(cause, TimeoutError)
+
+
+@asynccontextmanager
+async def open_api(endpoint: Endpoint) -> AsyncIterator[Api]:
+    """An Api with its own connections, closed at the end.
+
+    httpx's own transport cannot keep up with the API's limit, so httpx runs over aiohttp. Redirects are never followed:
+    the key would go with them. Cookies are not kept, and neither proxies nor keys are taken from the environment.
+    """
+
+    def session() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=endpoint.connections, ssl=ssl.create_default_context()),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    headers = {"x-api-key": endpoint.key, "accept": "application/json", "user-agent": "closeout"}
+    timeout: Any = httpx.Timeout(endpoint.timeout, pool=None)
+    transport = AiohttpTransport(client=session)
+    async with httpx.AsyncClient(
+        transport=transport, headers=headers, timeout=timeout, follow_redirects=False, trust_env=False
+    ) as http:
+        yield Api(http, endpoint)

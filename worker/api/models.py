@@ -1,0 +1,124 @@
+"""The part of a session that closeout needs, and nothing personal.
+
+The API drifts: an unknown field is ignored, an unknown value kept as it came, and a mistyped optional field is as good
+as absent. Only an absent or mistyped ``id`` or ``status`` makes a session unusable.
+"""
+
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from worker.clock import parse_instant
+from worker.models import EvalSummary, SessionState
+
+_LARGEST_COUNT = 2**62  # what a ledger column can hold
+
+
+class _Evals(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    eval_status: str = "none"
+    total: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    pending: int = 0
+    critical_total: int = 0
+    critical_succeeded: int = 0
+    critical_failed: int = 0
+    critical_pending: int = 0
+
+
+class _Session(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    id: str
+    status: str
+    started_at: str | None = None
+    closed_at: str | None = None
+    eval_summary: _Evals | None = None
+
+
+_REQUIRED = {"id", "status"}
+
+
+def parse_session(body: bytes) -> SessionState | None:
+    """The session of an answer's body, or None if the body is unusable."""
+    try:
+        return _state_of(_Session.model_validate_json(body))
+    except ValidationError:
+        return _parse_drifted(parse_json(body))
+
+
+def parse_page(body: bytes) -> tuple[tuple[SessionState, ...], str | None] | None:
+    """The usable sessions of a listing page and the cursor of the next page (None: the last), or None if unusable."""
+    page = parse_json(body)
+    if not isinstance(page, dict) or not isinstance(page.get("items"), list):
+        return None
+    sessions = [state for item in page["items"] if (state := _parse_drifted(item)) is not None]
+    cursor = page.get("next_cursor")
+    more = page.get("has_more") is not False and isinstance(cursor, str) and cursor
+    return tuple(sessions), cursor if more else None
+
+
+def parse_json(body: bytes) -> Any:  # JSON is of any type until it has been looked at
+    """The JSON value of a body, or None."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _parse_drifted(value: Any) -> SessionState | None:  # see parse_json
+    """Validate, leaving out the optional fields that do not fit."""
+    if not isinstance(value, dict):
+        return None
+    kept = dict(value)
+    while True:
+        try:
+            return _state_of(_Session.model_validate(kept))
+        except ValidationError as error:
+            wrong = {detail["loc"] for detail in error.errors(include_url=False, include_input=False)}
+            if any(location[0] in _REQUIRED for location in wrong):
+                return None
+            kept = _without(kept, wrong)
+
+
+def _without(value: dict[str, Any], wrong: set[tuple[int | str, ...]]) -> dict[str, Any]:
+    kept = dict(value)
+    for location in wrong:
+        if len(location) == 1:
+            kept.pop(str(location[0]), None)
+        else:
+            inner = kept[str(location[0])]
+            kept[str(location[0])] = {key: item for key, item in inner.items() if key != location[1]}
+    return kept
+
+
+def _state_of(session: _Session) -> SessionState:
+    return SessionState(
+        session_id=session.id.lower(),
+        status=session.status,
+        evals=_evals_of(session.eval_summary) if session.eval_summary else EvalSummary(),
+        started_at=parse_instant(session.started_at),
+        closed_at=parse_instant(session.closed_at),
+    )
+
+
+def _evals_of(evals: _Evals) -> EvalSummary:
+    return EvalSummary(
+        evals.eval_status,
+        *(
+            min(max(count, 0), _LARGEST_COUNT)
+            for count in (
+                evals.total,
+                evals.succeeded,
+                evals.failed,
+                evals.pending,
+                evals.critical_total,
+                evals.critical_succeeded,
+                evals.critical_failed,
+                evals.critical_pending,
+            )
+        ),
+    )

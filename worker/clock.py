@@ -1,0 +1,72 @@
+"""Instants: reading and writing them, and how far the server's clock is from ours."""
+
+import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from worker.models import Millis
+
+
+def now_ms() -> Millis:
+    """This machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+def parse_instant(text: object) -> Millis | None:
+    """An ISO 8601 date-time as the API writes it; without an offset it is UTC. None if it is none."""
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
+
+
+def format_instant(at: Millis) -> str:
+    """ISO 8601 in UTC, to the millisecond."""
+    moment = datetime.fromtimestamp(at / 1000, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at % 1000:03d}Z"
+
+
+def parse_http_date(text: str | None) -> Millis | None:
+    """The instant of a Date or Retry-After header (RFC 9110, whole seconds). None if it is none."""
+    if not text:
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
+
+
+class ServerClock:
+    """Bounds on (server's clock - ours), narrowed by every answer's Date header.
+
+    A Date of D means that the server's clock stood in [D, D + 1 s) at some moment between our sending and our
+    receiving. Each answer gives such an interval; their intersection is soon a few milliseconds wide.
+    """
+
+    def __init__(self) -> None:
+        self._low: Millis | None = None
+        self._high: Millis | None = None
+
+    def observe(self, date: Millis, sent_at: Millis, received_at: Millis) -> None:
+        """Take in one answer. An interval that contradicts the earlier ones (a clock was set) replaces them."""
+        low, high = date - received_at, date + 1000 - sent_at
+        if self._low is None or self._high is None or low > self._high or high < self._low:
+            self._low, self._high = low, high
+        else:
+            self._low, self._high = max(self._low, low), min(self._high, high)
+
+    def earliest(self, ours: Millis) -> Millis:
+        """The earliest instant on the server's clock that our ``ours`` may have been."""
+        return ours + (self._low or 0)
+
+    def latest(self, ours: Millis) -> Millis:
+        """The latest instant on the server's clock that our ``ours`` may have been."""
+        return ours + (self._high or 0)

@@ -1,0 +1,89 @@
+"""What a ledger offers. It is the queue between all stages, and the record of how each session ended."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from worker.models import Claim, Exchange, Millis, Outcome, Record, Run, RunState, SourceRow
+
+COLUMNS = (
+    "run", "session_id", "outcome", "detail", "final_status", "eval_status", "eval_settled", "reason", "attempts",
+    "http_status", "error", "closed_at", "first_attempt_at", "recorded_at", "settled_at", "eval_total",
+    "eval_succeeded", "eval_failed", "eval_pending", "critical_total", "critical_succeeded", "critical_failed",
+    "critical_pending", "line", "job",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What a run is made of; ``location`` and ``source_stat`` are None for a stream."""
+
+    source: str
+    options: str
+    job: str = ""
+    location: str | None = None
+    source_stat: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NextDue:
+    """When the next item of each kind of work is due; None where there is none."""
+
+    pending: Millis | None = None
+    doubt: Millis | None = None
+    settle: Millis | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the ledger says of a run. ``requests`` by kind; ``throttled`` are those answered with 429."""
+
+    outcomes: dict[Outcome, int] = field(default_factory=dict)
+    eval_status: dict[str, int] = field(default_factory=dict)
+    unsettled: int = 0
+    requests: dict[str, int] = field(default_factory=dict)
+    throttled: int = 0
+    retried: int = 0
+
+
+class Ledger(Protocol):
+    """All methods raise LedgerError when the storage fails. What a method wrote is durable when it returns."""
+
+    def locked(self, run: Run) -> AbstractAsyncContextManager[None]:
+        """Hold the run against other processes; RunBusyError if one holds it. A dead holder holds nothing."""
+        ...
+
+    async def create_run(self, new: NewRun, now: Millis) -> Run: ...
+    async def runs(self) -> list[Run]: ...
+    async def find_run(self, name: str) -> Run:
+        """By name, unique prefix or ``last``. Raises RunNotFoundError."""
+        ...
+
+    async def unfinished_of(self, location: str) -> Run | None: ...
+    async def start_run(self, run: Run, options: str) -> None:
+        """Begin or go on: what a dead process had claimed becomes in doubt, and doubts are due at once."""
+        ...
+
+    async def end_run(self, run: Run, state: RunState, why: str | None, *, now: Millis, seconds: float) -> None: ...
+    async def admit(self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis) -> int:
+        """Add the next rows of the source; returns how many of them were duplicates."""
+        ...
+
+    async def source_done(self, run: Run) -> None: ...
+    async def claim(self, run: Run, limit: int, now: Millis) -> list[Claim]: ...
+    async def release(self, claims: Sequence[Claim]) -> None: ...
+    async def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]: ...
+    async def due_settles(self, run: Run, limit: int, now: Millis) -> list[Claim]: ...
+    async def due_settle_count(self, run: Run, limit: int, now: Millis) -> int: ...
+    async def next_due(self, run: Run) -> NextDue: ...
+    async def record(self, run: Run, records: Sequence[Record], now: Millis) -> None: ...
+    async def retry(self, run: Run) -> int: ...
+    async def resettle(self, run: Run, now: Millis) -> int: ...
+    async def counts(self, run: Run) -> Counts: ...
+    def results(self, run: Run) -> AsyncIterator[list[tuple[object, ...]]]:
+        """The rows of the view ``results`` in the order of the source, in batches, columns as in COLUMNS."""
+        ...
+
+    async def result_of(self, run: Run, session_id: str) -> tuple[object, ...] | None: ...
+    async def attempts_of(self, run: Run, session_id: str) -> list[Exchange]: ...

@@ -1,0 +1,146 @@
+"""The SQLite ledger: one writing connection and one reading connection, each used by one thread at a time."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self, TypeVar, TypeVarTuple
+
+import anyio
+import anyio.to_thread
+import apsw
+
+from worker.errors import LedgerError, RunNotFoundError
+from worker.ledger.protocol import Counts, NewRun, NextDue
+from worker.ledger.run_lock import run_lock
+from worker.ledger.sqlite_store import Row, SqliteStore, connect
+from worker.models import Claim, Exchange, Millis, Record, Run, RunState, SourceRow
+
+_T = TypeVar("_T")
+_Args = TypeVarTuple("_Args")
+_RESULT_BATCH = 1_000
+
+
+def _next_batch(batches: Iterator[list[Row]]) -> list[Row]:
+    return next(batches, [])
+
+
+class _Lane:
+    """One connection and the rule that one thread at a time uses it.
+
+    A call is shielded: a cancelled caller must not leave a connection in the middle of a statement, nor lose what a
+    transaction returned.
+    """
+
+    def __init__(self, store: SqliteStore, path: Path) -> None:
+        self.store = store
+        self._path = path
+        self._limiter = anyio.CapacityLimiter(1)
+
+    async def run(self, work: Callable[[*_Args], _T], *args: *_Args) -> _T:
+        with anyio.CancelScope(shield=True):
+            try:
+                result = await anyio.to_thread.run_sync(work, *args, limiter=self._limiter)
+            except apsw.Error as error:
+                raise LedgerError(f"the ledger {self._path} failed: {error}") from error
+        return result
+
+
+class SqliteLedger:
+    """See ``protocol.Ledger`` for what each method means."""
+
+    def __init__(self, path: Path, writer: SqliteStore, reader: SqliteStore) -> None:
+        self.path = path
+        self._writer = _Lane(writer, path)
+        self._reader = _Lane(reader, path)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path, *, create: bool = False) -> AsyncIterator[Self]:
+        """Open the ledger file, made or migrated as needed. Raises LedgerError."""
+        writer = await anyio.to_thread.run_sync(lambda: SqliteStore(connect(path, create=create)))
+        reader = await anyio.to_thread.run_sync(lambda: SqliteStore(connect(path, create=False)))
+        try:
+            yield cls(path, writer, reader)
+        finally:
+            reader.close()
+            writer.close()
+
+    @asynccontextmanager
+    async def locked(self, run: Run) -> AsyncIterator[None]:
+        with run_lock(self.path, run):
+            yield
+
+    async def create_run(self, new: NewRun, now: Millis) -> Run:
+        return await self._writer.run(self._writer.store.create_run, new, now)
+
+    async def runs(self) -> list[Run]:
+        return await self._reader.run(self._reader.store.runs)
+
+    async def find_run(self, name: str) -> Run:
+        if name == "last":
+            found = (await self.runs())[:1]
+        else:
+            found = await self._reader.run(self._reader.store.runs_by_prefix, name)
+        if not found:
+            raise RunNotFoundError(f"no run {name!r} in {self.path}: `closeout runs` lists them")
+        if len(found) > 1:
+            names = ", ".join(run.name for run in found[:5])
+            raise RunNotFoundError(f"{name!r} is the beginning of several runs ({names}): write more of it")
+        return found[0]
+
+    async def unfinished_of(self, location: str) -> Run | None:
+        return await self._reader.run(self._reader.store.unfinished_of, location)
+
+    async def start_run(self, run: Run, options: str) -> None:
+        await self._writer.run(self._writer.store.start_run, run, options)
+
+    async def end_run(self, run: Run, state: RunState, why: str | None, *, now: Millis, seconds: float) -> None:
+        await self._writer.run(self._writer.store.end_run, run, state, why, now, seconds)
+
+    async def admit(self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis) -> int:
+        return await self._writer.run(self._writer.store.admit, run, rows, digest, now)
+
+    async def source_done(self, run: Run) -> None:
+        await self._writer.run(self._writer.store.source_done, run)
+
+    async def claim(self, run: Run, limit: int, now: Millis) -> list[Claim]:
+        return await self._writer.run(self._writer.store.claim, run, limit, now)
+
+    async def release(self, claims: Sequence[Claim]) -> None:
+        if claims:
+            await self._writer.run(self._writer.store.release, claims)
+
+    async def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]:
+        return await self._reader.run(self._reader.store.due_doubts, run, limit, now)
+
+    async def due_settles(self, run: Run, limit: int, now: Millis) -> list[Claim]:
+        return await self._reader.run(self._reader.store.due_settles, run, limit, now)
+
+    async def due_settle_count(self, run: Run, limit: int, now: Millis) -> int:
+        return await self._reader.run(self._reader.store.due_settle_count, run, limit, now)
+
+    async def next_due(self, run: Run) -> NextDue:
+        return await self._reader.run(self._reader.store.next_due, run)
+
+    async def record(self, run: Run, records: Sequence[Record], now: Millis) -> None:
+        await self._writer.run(self._writer.store.record, run, records, now)
+
+    async def retry(self, run: Run) -> int:
+        return await self._writer.run(self._writer.store.retry, run)
+
+    async def resettle(self, run: Run, now: Millis) -> int:
+        return await self._writer.run(self._writer.store.resettle, run, now)
+
+    async def counts(self, run: Run) -> Counts:
+        return await self._reader.run(self._reader.store.counts, run)
+
+    async def results(self, run: Run) -> AsyncIterator[list[Row]]:
+        batches = self._reader.store.results(run, _RESULT_BATCH)
+        while batch := await self._reader.run(_next_batch, batches):
+            yield batch
+
+    async def result_of(self, run: Run, session_id: str) -> Row | None:
+        return await self._reader.run(self._reader.store.result_of, run, session_id)
+
+    async def attempts_of(self, run: Run, session_id: str) -> list[Exchange]:
+        return await self._reader.run(self._reader.store.attempts_of, run, session_id)

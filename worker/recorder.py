@@ -1,0 +1,65 @@
+"""The recording stage: exchanges and their changes, collected and written to the ledger in batches."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+from worker.ledger.protocol import Ledger
+from worker.models import Millis, Record, Run
+from worker.progress import Progress
+
+_BATCH = 1_000
+_LINGER = 0.02  # seconds for which a batch waits to grow: a commit costs as much as dozens of rows
+_BACKLOG = 4_000  # answers that may wait; beyond that, senders wait for the ledger
+
+
+class Recorder:
+    """Takes records from any task; ``run`` writes them. A record is durable once ``flush`` has returned after it."""
+
+    def __init__(self, ledger: Ledger, run: Run, progress: Progress, now: Callable[[], Millis]) -> None:
+        self._ledger = ledger
+        self._run = run
+        self._progress = progress
+        self._now = now
+        self._send, self._receive = anyio.create_memory_object_stream[Record](_BACKLOG)
+        self._taken = 0
+        self._written = 0
+        self._wrote = anyio.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._send.close()
+
+    async def put(self, record: Record) -> None:
+        """Hand over one record; waits when the ledger is far behind."""
+        self._taken += 1
+        await self._send.send(record)
+
+    async def flush(self) -> None:
+        """Return once everything handed over so far is in the ledger."""
+        target = self._taken
+        while self._written < target:
+            await self._wrote.wait()
+
+    async def run(self) -> None:
+        """Write until the recorder is closed. Not interrupted by a cancellation: what came back is worth keeping."""
+        with anyio.CancelScope(shield=True), self._receive:
+            async for record in self._receive:
+                batch = [record]
+                await anyio.sleep(_LINGER)
+                while len(batch) < _BATCH and self._receive.statistics().current_buffer_used:
+                    batch.append(self._receive.receive_nowait())
+                await self._write(batch)
+
+    async def _write(self, batch: list[Record]) -> None:
+        await self._ledger.record(self._run, batch, self._now())
+        self._written += len(batch)
+        self._progress.recorded(batch)
+        wrote, self._wrote = self._wrote, anyio.Event()
+        wrote.set()

@@ -1,0 +1,231 @@
+"""What an answer means for an item. Decided by HTTP status first, by the body second; pure functions throughout."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from worker.clock import ServerClock
+from worker.models import LIVE_STATUSES, Answer, Change, Claim, Millis, Outcome, SessionState
+from worker.retry import Limits
+
+_LOST_PAUSE: Millis = 1_000  # a close whose answer was lost may still be under way: reading at once would miss it
+NEVER: Millis = 2**62  # due at no time: what has been given up until a resume
+
+# Refused before any work was done: sending again repeats nothing.
+_RETRYABLE_UNDONE = frozenset({425, 429, 503})
+# The close may have happened behind these: the session is read before it is sent again.
+_RETRYABLE_UNKNOWN = frozenset({408, 500, 502, 504})
+RETRYABLE = _RETRYABLE_UNDONE | _RETRYABLE_UNKNOWN
+# An already closed session may be answered with these, or the close may be impossible: reading it tells.
+REFUSALS = frozenset({400, 409})
+GOES_ON = "; what was not attempted stays pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """The run must stop: no answer to come can be better. The item is put back as ``change`` says."""
+
+    why: str
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """All that a verdict depends on besides the item and its answer.
+
+    ``proven`` is true once the API has given a proper answer to this run: before, an answer that says "not you" or
+    "not here" speaks of the key or the host and not of one session. ``wait`` gives the back-off in milliseconds
+    after so many failures. ``settle_after`` is when a fresh verdict is looked at first, None to not look.
+    ``none_grace`` is the age of a close before which a verdict of ``none`` without runs is not believed.
+    """
+
+    limits: Limits
+    clock: ServerClock
+    wait: Callable[[int], Millis]
+    none_grace: Millis
+    settle_after: Millis | None
+
+    def close_answer(self, claim: Claim, answer: Answer, now: Millis, *, proven: bool) -> Change | Halt:
+        """What becomes of a claimed item after its close was sent."""
+        status = answer.http_status
+        if status is None:
+            return self._doubt(claim, answer, now) if answer.sent else self._again(claim, answer, now, sent=False)
+        if status == 200 and answer.session is not None and answer.session.session_id == claim.session_id:
+            return self._acknowledged(claim, answer.session, now)
+        if 200 <= status < 300 or status in _RETRYABLE_UNKNOWN or status in REFUSALS:
+            return self._doubt(claim, answer, now)
+        if status in _RETRYABLE_UNDONE:
+            return self._again(claim, answer, now, sent=status != 429)
+        why = halt_reason(answer, proven=proven)
+        if why is not None:
+            return Halt(why, Change(claim.seq, Outcome.PENDING, due_at=now, attempts=claim.attempts))
+        outcome = Outcome.NOT_FOUND if status == 404 else Outcome.REJECTED
+        detail = None if status == 404 else f"the API refused the close with status {status}"
+        return _final(claim, outcome, answer, detail)
+
+    def _acknowledged(self, claim: Claim, session: SessionState, now: Millis) -> Change:
+        before = self._closed_before(claim, session)
+        outcome = Outcome.ALREADY_CLOSED if before else Outcome.CLOSED
+        return self._closed(claim, outcome, session, now, http_status=200, attempts=claim.attempts + 1)
+
+    def _closed_before(self, claim: Claim, session: SessionState) -> bool:
+        if session.closed_at is None or claim.first_attempt_at is None:
+            return False
+        return session.closed_at < self.clock.earliest(claim.first_attempt_at)
+
+    def _closed(
+        self, claim: Claim, outcome: Outcome, session: SessionState, now: Millis, *, http_status: int | None, attempts: int
+    ) -> Change:
+        settled = self.verdict_final(session, recorded_at=now, now=now)
+        look = not settled and self.settle_after is not None
+        return Change(
+            claim.seq,
+            outcome,
+            http_status=http_status,
+            attempts=attempts,
+            session=session,
+            settled=settled,
+            settle_at=now + (self.settle_after or 0) if look else None,
+        )
+
+    def _doubt(self, claim: Claim, answer: Answer, now: Millis) -> Change:
+        """A refusal is read at once; after a lost answer the API is given a moment to finish."""
+        attempts = claim.attempts + 1
+        lost = answer.http_status not in REFUSALS
+        delay = max(self._told(answer), _LOST_PAUSE + self.wait(attempts)) if lost else 0
+        return Change(
+            claim.seq,
+            Outcome.IN_DOUBT,
+            due_at=now + delay,
+            http_status=answer.http_status,
+            error=answer.exchange.error,
+            attempts=attempts,
+            detail="the close was sent and its outcome is not verified yet",
+        )
+
+    def _again(self, claim: Claim, answer: Answer, now: Millis, *, sent: bool) -> Change:
+        """Pending once more. Throttled and unconnected attempts are the API's trouble, not counted for the item."""
+        attempts = claim.attempts + 1 if sent else claim.attempts
+        if sent and self.limits.exhausted(claim, attempts, now):
+            return _final(claim, Outcome.FAILED, answer, "attempts or time used up")
+        due = now + max(self._told(answer), self.wait(max(attempts, 1)), 1)
+        return Change(
+            claim.seq,
+            Outcome.PENDING,
+            due_at=due,
+            http_status=answer.http_status,
+            error=answer.exchange.error,
+            attempts=attempts,
+        )
+
+    def _told(self, answer: Answer) -> Millis:
+        """A 429 holds all requests elsewhere; any other Retry-After concerns the item."""
+        told = answer.retry_after
+        if answer.http_status == 429 or told is None or told <= 0:
+            return 0
+        return min(int(told * 1000), self.limits.give_up_after)
+
+    def doubt_found(self, claim: Claim, session: SessionState, now: Millis) -> Change:
+        """What becomes of a doubtful item whose session has been seen."""
+        refused = claim.http_status in REFUSALS
+        if self._was_closed(session):
+            outcome = Outcome.CLOSED if self._closed_by_us(claim, session) else Outcome.ALREADY_CLOSED
+            return self._closed(claim, outcome, session, now, http_status=claim.http_status, attempts=claim.attempts)
+        if refused:
+            detail = f"the API refused the close with status {claim.http_status}; the session is {session.status}"
+            return _seen(claim, Outcome.REJECTED, session, detail)
+        if self.limits.exhausted(claim, claim.attempts, now):
+            detail = f"attempts or time used up; the session is {session.status}"
+            return _seen(claim, Outcome.FAILED, session, detail)
+        return Change(
+            claim.seq, Outcome.PENDING, due_at=now, attempts=claim.attempts, http_status=claim.http_status, session=session
+        )
+
+    def _closed_by_us(self, claim: Claim, session: SessionState) -> bool:
+        """A refused close did nothing; any close before it may have done it, and the time of closing tells."""
+        if claim.http_status in REFUSALS and claim.attempts <= 1:
+            return False
+        if session.closed_at is None:
+            return session.status == "closed" and claim.http_status not in REFUSALS
+        return not self._closed_before(claim, session)
+
+    def _was_closed(self, session: SessionState) -> bool:
+        """Terminal, or a status we do not know of a session that says when it was closed."""
+        unknown = session.status not in LIVE_STATUSES
+        return session.terminal or (unknown and session.closed_at is not None)
+
+    def doubt_unanswered(self, claim: Claim, answer: Answer, now: Millis) -> Change | Halt:
+        """What becomes of a doubtful item that could not be looked at."""
+        looks = claim.looks + (answer.http_status != 429)
+        change = Change(
+            claim.seq,
+            Outcome.IN_DOUBT,
+            due_at=now + max(self.wait(max(looks, 1)), self._told(answer), 1),
+            detail="the close was sent, its answer was lost, and the session could not be read",
+            error=claim.error,
+            looks=looks,
+        )
+        if answer.http_status == 404 and answer.from_api:
+            return _final(claim, Outcome.NOT_FOUND, answer, "not found when its close was verified")
+        if answer.http_status in (401, 403):
+            return Halt(_refused_key(answer.http_status, "read sessions"), change)
+        final = answer.http_status is not None and answer.http_status not in RETRYABLE and answer.http_status != 200
+        if final or self.limits.exhausted(claim, looks, now):
+            return _given_up(change)
+        return change
+
+    def verdict_final(self, session: SessionState, *, recorded_at: Millis, now: Millis) -> bool:
+        """Whether this eval_status is the last word.
+
+        Not while anything is pending or the session is live. A ``none`` without runs may only mean that no run has been
+        queued yet: it is believed once the close is old enough, by the server's clock.
+        """
+        evals = session.evals
+        if session.status in LIVE_STATUSES or evals.status == "pending" or evals.pending or evals.critical_pending:
+            return False
+        if evals.status != "none" or evals.total:
+            return True
+        closed_at = session.closed_at if session.closed_at is not None else self.clock.latest(recorded_at)
+        return self.clock.earliest(now) - closed_at >= self.none_grace
+
+
+def halt_reason(answer: Answer, *, proven: bool) -> str | None:
+    """Why no further request makes sense after this answer, or None."""
+    status = answer.http_status
+    if status == 401:
+        return _refused_key(401, "be used")
+    if proven or status is None:
+        return None
+    if status == 403:
+        return _refused_key(403, "close sessions")
+    if 300 <= status < 400:
+        return f"the host redirects (status {status}), which is never followed: check --base-url{GOES_ON}"
+    if status in (404, 405) and not answer.from_api:
+        return f"the host answers {status}, and not as this API does: check --base-url and --api{GOES_ON}"
+    return None
+
+
+def _refused_key(status: int, what: str) -> str:
+    return f"the API answered {status}: the key may not {what}: check the key and its scopes{GOES_ON}"
+
+
+def _given_up(change: Change) -> Change:
+    return Change(
+        change.seq, Outcome.IN_DOUBT, due_at=NEVER, detail=change.detail, error=change.error, looks=change.looks
+    )
+
+
+def _final(claim: Claim, outcome: Outcome, answer: Answer, detail: str | None) -> Change:
+    return Change(
+        claim.seq,
+        outcome,
+        http_status=answer.http_status,
+        error=answer.exchange.error,
+        attempts=claim.attempts + (answer.exchange.kind == "close"),
+        detail=detail,
+    )
+
+
+def _seen(claim: Claim, outcome: Outcome, session: SessionState, detail: str) -> Change:
+    return Change(
+        claim.seq, outcome, session=session, detail=detail, error=claim.error, attempts=claim.attempts
+    )
