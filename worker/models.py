@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 Millis = int
+NEVER: Millis = 2**62  # due at no time: given up until somebody asks again
 
 
 class Outcome(StrEnum):

@@ -38,8 +38,8 @@ class Recorder:
 
     async def put(self, record: Record) -> None:
         """Hand over one record; waits when the ledger is far behind."""
-        self._taken += 1
         await self._send.send(record)
+        self._taken += 1
 
     async def flush(self) -> None:
         """Return once everything handed over so far is in the ledger."""

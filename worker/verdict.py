@@ -4,11 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker.clock import ServerClock
-from worker.models import LIVE_STATUSES, Answer, Change, Claim, Millis, Outcome, SessionState
+from worker.models import LIVE_STATUSES, NEVER, Answer, Change, Claim, Millis, Outcome, SessionState
 from worker.retry import Limits
 
 _LOST_PAUSE: Millis = 1_000  # a close whose answer was lost may still be under way: reading at once would miss it
-NEVER: Millis = 2**62  # due at no time: what has been given up until a resume
 
 # Refused before any work was done: sending again repeats nothing.
 _RETRYABLE_UNDONE = frozenset({425, 429, 503})
@@ -73,7 +72,14 @@ class Judge:
         return session.closed_at < self.clock.earliest(claim.first_attempt_at)
 
     def _closed(
-        self, claim: Claim, outcome: Outcome, session: SessionState, now: Millis, *, http_status: int | None, attempts: int
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        session: SessionState,
+        now: Millis,
+        *,
+        http_status: int | None,
+        attempts: int,
     ) -> Change:
         settled = self.verdict_final(session, recorded_at=now, now=now)
         look = not settled and self.settle_after is not None
@@ -137,7 +143,12 @@ class Judge:
             detail = f"attempts or time used up; the session is {session.status}"
             return _seen(claim, Outcome.FAILED, session, detail)
         return Change(
-            claim.seq, Outcome.PENDING, due_at=now, attempts=claim.attempts, http_status=claim.http_status, session=session
+            claim.seq,
+            Outcome.PENDING,
+            due_at=now,
+            attempts=claim.attempts,
+            http_status=claim.http_status,
+            session=session,
         )
 
     def _closed_by_us(self, claim: Claim, session: SessionState) -> bool:
@@ -226,6 +237,4 @@ def _final(claim: Claim, outcome: Outcome, answer: Answer, detail: str | None) -
 
 
 def _seen(claim: Claim, outcome: Outcome, session: SessionState, detail: str) -> Change:
-    return Change(
-        claim.seq, outcome, session=session, detail=detail, error=claim.error, attempts=claim.attempts
-    )
+    return Change(claim.seq, outcome, session=session, detail=detail, error=claim.error, attempts=claim.attempts)

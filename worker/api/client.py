@@ -72,7 +72,7 @@ class Api:
         try:
             with anyio.fail_after(self._endpoint.timeout):
                 response = await self._http.send(request)
-        except Exception as error:  # noqa: BLE001  # whatever a transport raises, the request has no answer
+        except Exception as error:  # whatever a transport raises, the request has no answer
             code, sent = _failure(error)
             return Answer(Exchange(at, kind, None, code, _elapsed(began)), sent=sent)
         ms = _elapsed(began)

@@ -65,6 +65,10 @@ WHERE run = :run AND outcome = 'claimed';
 -- A resumed run looks at once at what it had given up verifying.
 UPDATE items SET due_at = 1, looks = 0 WHERE run = :run AND outcome = 'in_doubt';
 
+-- name: rearm_settles
+-- What was put off for ever (the key could not read) gets another chance.
+UPDATE items SET settle_at = 1, looks = 0 WHERE run = :run AND settle_at >= :never;
+
 -- name: due_doubts
 SELECT seq, session_id, reason, attempts, first_attempt_at, http_status, error, looks, started_at, closed_at, recorded_at
 FROM items WHERE run = :run AND outcome = 'in_doubt' AND due_at <= :now ORDER BY due_at, seq LIMIT :limit;

@@ -13,7 +13,7 @@ from worker.errors import LedgerError
 from worker.ledger.migrate import check_version, load_migrations, migrate
 from worker.ledger.protocol import COLUMNS, Counts, NewRun, NextDue
 from worker.ledger.queries import load_queries
-from worker.models import Change, Claim, Exchange, Millis, Outcome, Record, Run, RunState, SourceRow
+from worker.models import NEVER, Change, Claim, Exchange, Millis, Outcome, Record, Run, RunState, SourceRow
 
 QUERIES = load_queries()
 Row = tuple[Any, ...]  # what a column holds is stated by the schema, not by the type checker
@@ -116,9 +116,7 @@ class SqliteStore:
     def create_run(self, new: NewRun, now: Millis) -> Run:
         name = "".join(secrets.choice(_NAME_LETTERS) for _ in range(8))
         values = {"name": name, "job": new.job, "source": new.source, "location": new.location}
-        ((run,),) = self._write(
-            "create_run", **values, source_stat=new.source_stat, options=new.options, now=now
-        )
+        ((run,),) = self._write("create_run", **values, source_stat=new.source_stat, options=new.options, now=now)
         return self.run(run)
 
     def run(self, run: object) -> Run:
@@ -139,6 +137,7 @@ class SqliteStore:
             self._rows("start_run", run=run.id, options=options)
             self._rows("rescue", run=run.id)
             self._rows("rearm_doubts", run=run.id)
+            self._rows("rearm_settles", run=run.id, never=NEVER)
 
     def end_run(self, run: Run, state: RunState, why: str | None, now: Millis, seconds: float) -> None:
         self._write("end_run", run=run.id, state=state, why=why, now=now, seconds=seconds)

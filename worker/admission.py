@@ -1,0 +1,119 @@
+"""The admitting stage: rows of the source into the ledger, in batches, while closing has begun."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import anyio.to_thread
+
+from worker.context import Context
+from worker.errors import SourceError
+from worker.models import Run, SourceRow
+from worker.reasons import reason_problem
+from worker.settings import Settings
+from worker.sources.protocol import Source
+
+_BATCH = 2_000
+
+
+class RowDigest:
+    """A running digest of the rows read. Equal digests mean that a source, read again, began the same."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    def add(self, rows: Sequence[SourceRow]) -> None:
+        text = "".join(f"{row.line}\t{row.session_id or row.text}\t{row.reason or ''}\n" for row in rows)
+        self._hash.update(text.encode("utf-8", "surrogatepass"))
+
+    @property
+    def value(self) -> str:
+        return self._hash.hexdigest()
+
+
+def with_known_reasons(rows: list[SourceRow], settings: Settings) -> list[SourceRow]:
+    """A row whose own reason must not be sent becomes a problem row."""
+    if not any(row.reason for row in rows):
+        return rows
+    return [_checked(row, settings) for row in rows]
+
+
+def _checked(row: SourceRow, settings: Settings) -> SourceRow:
+    if row.reason is None or row.session_id is None:
+        return row
+    problem = reason_problem(row.reason, settings.api, allow_unknown=settings.allow_unknown_reason)
+    if problem is None:
+        return row
+    return SourceRow(row.line, None, None, row.session_id, problem)
+
+
+class OpenedSource:
+    """A source that has been found readable, and how far it has been read. Blocking: for worker threads.
+
+    Raises SourceError when nothing at all can be read.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.name = source.name
+        self.location = source.location
+        self.digest = RowDigest()
+        batches = source.batches(_BATCH)
+        self._batches = _chain(next(batches, []), batches)
+
+    def take(self) -> list[SourceRow]:
+        """The next batch; empty at the end."""
+        rows = next(self._batches, [])
+        self.digest.add(rows)
+        return rows
+
+    def skip(self, run: Run) -> None:
+        """Pass over the rows that the run has admitted. Raises SourceError if they are not the same rows."""
+        left = run.rows_read
+        while left > 0:
+            batch = next(self._batches, [])
+            self.digest.add(batch[:left])
+            if len(batch) > left:
+                self._batches = _chain(batch[left:], self._batches)
+            if not batch:
+                break
+            left -= min(left, len(batch))
+        if left > 0 or (run.rows_read and self.digest.value != run.digest):
+            raise SourceError(
+                f"{self.name} has changed since run {run.name} read {run.rows_read:,} rows of it: `closeout resume "
+                f"{run.name}` wants the old file; `closeout close {self.name} --new-run` starts anew with this one"
+            )
+
+
+def _chain(rest: list[SourceRow], batches: Iterator[list[SourceRow]]) -> Iterator[list[SourceRow]]:
+    if rest:
+        yield rest
+    yield from batches
+
+
+class Admission:
+    """Reads an opened source in a worker thread and admits what it yields."""
+
+    def __init__(self, context: Context, source: OpenedSource) -> None:
+        self._context = context
+        self._source = source
+
+    async def run(self) -> None:
+        """Admit until the source ends or the run stops."""
+        context = self._context
+        while not context.stop.requested:
+            rows: list[SourceRow] | None = None
+            with context.stop.interruptible():
+                # A read that a stop has to leave behind (an idle pipe) takes with it only rows that nobody has seen.
+                rows = await anyio.to_thread.run_sync(self._source.take, abandon_on_cancel=True)
+            if rows is None:
+                return
+            if not rows:
+                await context.ledger.source_done(context.run)
+                context.progress.source_done = True
+                return
+            await self._admit(rows)
+
+    async def _admit(self, rows: list[SourceRow]) -> None:
+        context = self._context
+        checked = with_known_reasons(rows, context.settings)
+        duplicates = await context.ledger.admit(context.run, checked, self._source.digest.value, context.now())
+        context.progress.admitted(checked, duplicates)

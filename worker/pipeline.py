@@ -1,0 +1,124 @@
+"""A run: feed, close, verify, settle, record, all at once, with the ledger between them."""
+
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from worker.admission import Admission, OpenedSource
+from worker.api.client import Api
+from worker.clock import now_ms
+from worker.closing import Closing
+from worker.context import Context
+from worker.gate import Gate
+from worker.ledger.protocol import Counts, Ledger
+from worker.models import Millis, Outcome, Run, RunState
+from worker.pacing import Pace
+from worker.progress import Progress
+from worker.recorder import Recorder
+from worker.retry import Limits, backoff
+from worker.settings import Settings
+from worker.settling import Settling
+from worker.stopping import Stop, watch_signals
+from worker.verdict import Judge
+from worker.verifying import Verifying
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended, as the ledger holds it now."""
+
+    run: Run
+    state: RunState
+    why: str | None
+    counts: Counts
+    exit_code: int
+    seconds: float
+
+
+def build_context(  # noqa: PLR0917  # the parts of a run, each named by its type
+    run: Run,
+    settings: Settings,
+    ledger: Ledger,
+    api: Api,
+    stop: Stop,
+    progress: Progress,
+    rng: random.Random,
+    now: Callable[[], Millis] = now_ms,
+) -> Context:
+    """Wire one run together."""
+    give_up_after = int(settings.give_up_after * 1000)
+    pace = Pace(settings.allowed_rate, rng)
+    gate = Gate(pace, settings.concurrency, give_up_after, stop, progress, now, proven=False)
+    judge = Judge(
+        limits=Limits(settings.max_attempts, give_up_after, since=now()),
+        clock=api.server_clock,
+        wait=lambda failures: int(backoff(failures, rng) * 1000),
+        none_grace=int(settings.none_grace * 1000),
+        settle_after=int(settings.first_look * 1000) if settings.settle else None,
+    )
+    recorder = Recorder(ledger, run, progress, now)
+    return Context(run, settings, ledger, api, gate, judge, recorder, progress, stop, now)
+
+
+Watcher = Callable[[Context], Coroutine[Any, Any, None]]
+
+
+async def work(context: Context, source: OpenedSource | None, watchers: Sequence[Watcher] = ()) -> Ended:
+    """Do all that is left of a run whose lock the caller holds.
+
+    ``source`` is what is left to read, or None. ``watchers`` run beside it (a display) and are cancelled at the end.
+    """
+    await context.ledger.start_run(context.run, context.settings.model_dump_json())
+    async with anyio.create_task_group() as beside:
+        with anyio.CancelScope() as give_up:
+            beside.start_soon(watch_signals, context.stop, give_up)
+            for watcher in watchers:
+                beside.start_soon(watcher, context)
+            await _stages(context, source)
+        ended = await _end(context)
+        beside.cancel_scope.cancel()
+    return ended
+
+
+async def _stages(context: Context, source: OpenedSource | None) -> None:
+    async with anyio.create_task_group() as recording:
+        with context.recorder:
+            recording.start_soon(context.recorder.run)
+            async with anyio.create_task_group() as stages:
+                if source is not None:
+                    stages.start_soon(Admission(context, source).run)
+                stages.start_soon(Closing(context).run)
+                stages.start_soon(Verifying(context).run)
+                stages.start_soon(Settling(context).run)
+
+
+async def _end(context: Context) -> Ended:
+    counts = await context.ledger.counts(context.run)
+    state, why, exit_code = judge_end(counts, context.stop, source_done=context.progress.source_done)
+    seconds = context.progress.seconds
+    await context.ledger.end_run(context.run, state, why, now=context.now(), seconds=seconds)
+    run = await context.ledger.find_run(context.run.name)
+    return Ended(run, state, why, counts, exit_code, seconds)
+
+
+def judge_end(counts: Counts, stop: Stop, *, source_done: bool) -> tuple[RunState, str | None, int]:
+    """State, reason and exit code of a run that has come to its end."""
+    if stop.state is not None:
+        return stop.state, stop.why, stop.exit_code
+    doubtful = counts.outcomes[Outcome.IN_DOUBT]
+    if doubtful:
+        return "halted", f"{doubtful:,} sessions are in doubt and could not be read: resume looks again", 3
+    if not source_done:
+        return "halted", "the source was not read to its end", 3
+    return "finished", None, finished_exit_code(counts)
+
+
+def finished_exit_code(counts: Counts) -> int:
+    """0, 1 or 4 of a finished run."""
+    wrong = (Outcome.NOT_FOUND, Outcome.INVALID, Outcome.REJECTED, Outcome.FAILED)
+    if any(counts.outcomes[outcome] for outcome in wrong):
+        return 1
+    return 4 if counts.unsettled else 0

@@ -1,0 +1,57 @@
+"""What this process has seen of a run so far: counters for the display. The ledger has the truth."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from worker.models import Answer, Outcome, Record, SourceRow
+
+
+@dataclass
+class Progress:
+    """Counters since this process began, on top of ``before``, what the ledger held then."""
+
+    clock: Callable[[], float] = time.monotonic
+    rows_read: int = 0
+    duplicates: int = 0
+    source_done: bool = False
+    in_flight: int = 0
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    requests: Counter[str] = field(default_factory=Counter)
+    throttled: int = 0
+    settled: int = 0
+    to_settle: int = 0
+    doubts: int = 0
+    phase: str = "closing"
+
+    def __post_init__(self) -> None:
+        self.began = self.clock()
+
+    @property
+    def seconds(self) -> float:
+        return self.clock() - self.began
+
+    @property
+    def done(self) -> int:
+        """Rows that have their outcome."""
+        return sum(count for outcome, count in self.outcomes.items() if outcome is not Outcome.PENDING)
+
+    def admitted(self, rows: Sequence[SourceRow], duplicates: int) -> None:
+        self.rows_read += len(rows)
+        self.duplicates += duplicates
+        self.outcomes[Outcome.INVALID] += sum(row.session_id is None for row in rows)
+
+    def exchanged(self, answer: Answer) -> None:
+        self.requests[answer.exchange.kind] += 1
+        self.throttled += answer.http_status == 429
+
+    def recorded(self, records: Sequence[Record]) -> None:
+        for record in records:
+            for change in record.changes:
+                if change.outcome in (Outcome.PENDING, Outcome.IN_DOUBT):
+                    continue
+                if change.outcome is not None:
+                    self.outcomes[change.outcome] += 1
+                    self.to_settle += change.outcome in (Outcome.CLOSED, Outcome.ALREADY_CLOSED)
+                self.settled += change.settled

@@ -1,0 +1,80 @@
+"""The settings of a run: checked once, at the edge, and stored with the run. No secret is among them."""
+
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from worker.units import parse_duration, parse_rate, parse_share
+
+DEFAULT_BASE_URL = "https://api-sandbox.featherhq.com"
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class Settings(BaseModel):
+    """Durations in seconds, rates in requests per second, ``share`` as a fraction of ``org_limit``."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    base_url: str = DEFAULT_BASE_URL
+    api: Literal["1.21", "1.90"] = "1.21"
+    org_limit: float = 100.0
+    share: float = 0.5
+    rate: float | None = None
+    concurrency: int = Field(64, ge=1, le=10_000)
+    max_attempts: int = Field(8, ge=1)
+    give_up_after: float = Field(600.0, gt=0)
+    timeout: float = Field(30.0, gt=0)
+    reason: str | None = None
+    allow_unknown_reason: bool = False
+    id_column: str | None = None
+    settle: bool = True
+    settle_for: float = Field(900.0, ge=0)
+    first_look: float = Field(10.0, ge=0)
+    none_grace: float = Field(15.0, ge=0)
+
+    @field_validator("org_limit", "rate", mode="before")
+    @classmethod
+    def _rate(cls, value: object) -> object:
+        return parse_rate(value) if isinstance(value, str) else value
+
+    @field_validator("share", mode="before")
+    @classmethod
+    def _share(cls, value: object) -> object:
+        return parse_share(value) if isinstance(value, str) else value
+
+    @field_validator("give_up_after", "timeout", "settle_for", "first_look", "none_grace", mode="before")
+    @classmethod
+    def _duration(cls, value: object) -> object:
+        return parse_duration(value) if isinstance(value, str) else value
+
+    @field_validator("base_url")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        """The key travels with each request, so only over TLS, except to this machine."""
+        parts = urlsplit(value)
+        if parts.scheme not in ("https", "http") or not parts.hostname:
+            raise ValueError(f"{value!r} is no address of a host: write it like https://api.example.com")
+        if parts.username or parts.password:
+            raise ValueError("an address with a user name or password is not accepted: the API wants a key")
+        if parts.query or parts.fragment:
+            raise ValueError(f"{value!r} must not hold a query or fragment")
+        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+            raise ValueError(f"{value!r} would send the key unencrypted: use https")
+        return value.rstrip("/")
+
+    @field_validator("reason")
+    @classmethod
+    def _no_blank_reason(cls, value: str | None) -> str | None:
+        return value.strip() or None if value is not None else None
+
+    @model_validator(mode="after")
+    def _rate_above_zero(self) -> Self:
+        if self.allowed_rate <= 0:
+            raise ValueError("the rate must be above zero")
+        return self
+
+    @property
+    def allowed_rate(self) -> float:
+        """Requests per second that this run may send."""
+        return self.rate if self.rate is not None else self.org_limit * self.share

@@ -1,0 +1,61 @@
+"""Ending a run early: nothing new is sent, what is in flight comes back and is recorded."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+
+from worker.models import RunState
+
+
+class Stop:
+    """A request to end early, made once; the first one counts.
+
+    A part of the run that waits before it sends does so inside ``interruptible``; a stop cancels it there, so that
+    nothing leaves afterwards. ``exit_code`` is what the process ends with.
+    """
+
+    def __init__(self) -> None:
+        self.state: RunState | None = None
+        self.why: str | None = None
+        self.exit_code = 0
+        self._scopes: set[anyio.CancelScope] = set()
+
+    @property
+    def requested(self) -> bool:
+        return self.state is not None
+
+    def request(self, state: RunState, why: str, exit_code: int) -> None:
+        if self.requested:
+            return
+        self.state, self.why, self.exit_code = state, why, exit_code
+        for scope in self._scopes:
+            scope.cancel()
+
+    def halt(self, why: str) -> None:
+        """Stop because going on would be wrong; exit code 3, resumable."""
+        self.request("halted", why, 3)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        with anyio.CancelScope() as scope:
+            self._scopes.add(scope)
+            try:
+                if self.requested:
+                    scope.cancel()
+                yield
+            finally:
+                self._scopes.discard(scope)
+
+
+async def watch_signals(stop: Stop, give_up: anyio.CancelScope) -> None:
+    """The first INT or TERM stops the run; the second one gives up on what is in flight, which is then in doubt."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            if stop.state == "interrupted":
+                give_up.cancel()
+                return
+            name = "Ctrl-C" if number == signal.SIGINT else "TERM"
+            stop.request("interrupted", f"interrupted by {name}", 128 + number)
+            stop.state, stop.why, stop.exit_code = "interrupted", f"interrupted by {name}", 128 + number
