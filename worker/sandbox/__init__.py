@@ -1,0 +1,21 @@
+"""A stand-in for the conversation API: a real HTTP server with sessions, evaluations, a rate limit and faults.
+
+It shares no code with the rest of the project, so that a mistake there shows here.
+"""
+
+from worker.sandbox.config import ALL_SCOPES, SandboxConfig
+from worker.sandbox.facets import PRIVATE_MARKER
+from worker.sandbox.run import describe, running_sandbox, serve
+from worker.sandbox.sandbox import Sandbox
+from worker.sandbox.truth import Truth
+
+__all__ = [
+    "ALL_SCOPES",
+    "PRIVATE_MARKER",
+    "Sandbox",
+    "SandboxConfig",
+    "Truth",
+    "describe",
+    "running_sandbox",
+    "serve",
+]
