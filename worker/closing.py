@@ -17,34 +17,44 @@ class Closing:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._held: deque[Claim] = deque()
+        self._claiming = False
+        self._claimed = anyio.Event()
         self._sent = 0
         self._batch = claim_batch(context.settings.allowed_rate)
 
     async def run(self) -> None:
         context = self._context
         try:
-            async with anyio.create_task_group() as closes:
+            async with anyio.create_task_group() as tasks:
                 with context.stop.interruptible():
-                    await self._dispatch(closes)
-                await context.ledger.release(self._held)
+                    await self._dispatch(tasks)
+            await context.ledger.release(self._held)
         finally:
             context.closing_done.set()
 
-    async def _dispatch(self, closes: TaskGroup) -> None:
-        context = self._context
-        while True:
-            if not self._held:
-                self._held.extend(await context.ledger.claim(context.run, self._batch, context.now()))
+    async def _dispatch(self, tasks: TaskGroup) -> None:
+        """Claims are fetched ahead, so that sending does not wait for the ledger."""
+        while self._busy or not await self._finished():
+            if len(self._held) <= self._batch // 2 and not self._claiming:
+                self._claiming = True
+                self._claimed = anyio.Event()
+                tasks.start_soon(self._claim)
             if self._held:
-                await self._send_next(closes)
-            elif await self._finished():
-                return
-            else:
+                await self._send_next(tasks)
+                continue
+            await self._claimed.wait()
+            if not self._held:
                 await anyio.sleep(_IDLE)
 
-    async def _send_next(self, closes: TaskGroup) -> None:
+    async def _claim(self) -> None:
+        context = self._context
+        self._held.extend(await context.ledger.claim(context.run, self._batch, context.now()))
+        self._claiming = False
+        self._claimed.set()
+
+    async def _send_next(self, tasks: TaskGroup) -> None:
         await self._context.gate.enter()
-        closes.start_soon(self._close, self._held.popleft())
+        tasks.start_soon(self._close, self._held.popleft())
         self._sent += 1
 
     async def _close(self, claim: Claim) -> None:
@@ -60,11 +70,14 @@ class Closing:
         await context.conclude(answer.exchange, verdict)
         self._sent -= 1
 
+    @property
+    def _busy(self) -> bool:
+        """Something is claimed, in flight or still to be read."""
+        return bool(self._held) or self._claiming or self._sent > 0 or not self._context.progress.source_done
+
     async def _finished(self) -> bool:
-        """Nothing in flight, nothing unwritten, nothing to come. Asked in this order, so that nothing slips between."""
+        """Whether nothing is left, asked of the ledger once all answers are in it."""
         context = self._context
-        if self._sent or not context.progress.source_done:
-            return False
         await context.recorder.flush()
         due = await context.ledger.next_due(context.run)
         return due.pending is None and (due.doubt is None or due.doubt >= NEVER)

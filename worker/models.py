@@ -152,14 +152,15 @@ class Claim:
 class Change:
     """What becomes of one item. Without an outcome it is a look at an item that keeps the one it has.
 
-    A field that is None leaves the ledger's value, except ``detail`` and ``error`` of a new outcome and ``settle_at``.
-    ``due_at`` is when a pending or doubtful item may be taken again (above 0); ``settle_at`` when its evaluations are
-    looked at again (None: never). ``attempts`` and ``looks`` are the new counts.
+    A field that is None leaves the ledger's value, except ``settle_at`` and, with a new outcome, ``detail``, ``error``
+    and ``http_status``. ``due_at`` is when a pending or doubtful item may be taken again (above 0; None: it has its
+    outcome); ``settle_at`` when its evaluations are looked at again (None: never). ``attempts`` and ``looks`` are the
+    new counts.
     """
 
     seq: int
     outcome: Outcome | None = None
-    due_at: Millis = 0
+    due_at: Millis | None = None
     detail: str | None = None
     http_status: int | None = None
     error: str | None = None

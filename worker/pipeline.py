@@ -12,6 +12,7 @@ from worker.api.client import Api
 from worker.clock import now_ms
 from worker.closing import Closing
 from worker.context import Context
+from worker.errors import HaltError
 from worker.gate import Gate
 from worker.ledger.protocol import Counts, Ledger
 from worker.models import Millis, Outcome, Run, RunState
@@ -66,38 +67,45 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
 Watcher = Callable[[Context], Coroutine[Any, Any, None]]
 
 
-async def work(context: Context, source: OpenedSource | None, watchers: Sequence[Watcher] = ()) -> Ended:
-    """Do all that is left of a run whose lock the caller holds.
+async def work(
+    context: Context, source: OpenedSource | None, watchers: Sequence[Watcher] = (), *, settle_only: bool = False
+) -> Ended:
+    """Do all that is left of a run whose lock the caller holds; with ``settle_only``, only its evaluations.
 
     ``source`` is what is left to read, or None. ``watchers`` run beside it (a display) and are cancelled at the end.
     """
+    context.progress.source_done = source is None
     await context.ledger.start_run(context.run, context.settings.model_dump_json())
     async with anyio.create_task_group() as beside:
         with anyio.CancelScope() as give_up:
             beside.start_soon(watch_signals, context.stop, give_up)
             for watcher in watchers:
                 beside.start_soon(watcher, context)
-            await _stages(context, source)
+            await _stages(context, source, settle_only=settle_only)
         ended = await _end(context)
         beside.cancel_scope.cancel()
     return ended
 
 
-async def _stages(context: Context, source: OpenedSource | None) -> None:
+async def _stages(context: Context, source: OpenedSource | None, *, settle_only: bool) -> None:
     async with anyio.create_task_group() as recording:
         with context.recorder:
             recording.start_soon(context.recorder.run)
             async with anyio.create_task_group() as stages:
+                stages.start_soon(Settling(context).run)
+                if settle_only:
+                    context.closing_done.set()
+                    return
                 if source is not None:
                     stages.start_soon(Admission(context, source).run)
                 stages.start_soon(Closing(context).run)
                 stages.start_soon(Verifying(context).run)
-                stages.start_soon(Settling(context).run)
 
 
 async def _end(context: Context) -> Ended:
     counts = await context.ledger.counts(context.run)
-    state, why, exit_code = judge_end(counts, context.stop, source_done=context.progress.source_done)
+    source_done = (await context.ledger.find_run(context.run.name)).source_done
+    state, why, exit_code = judge_end(counts, context.stop, source_done=source_done)
     seconds = context.progress.seconds
     await context.ledger.end_run(context.run, state, why, now=context.now(), seconds=seconds)
     run = await context.ledger.find_run(context.run.name)
@@ -108,11 +116,14 @@ def judge_end(counts: Counts, stop: Stop, *, source_done: bool) -> tuple[RunStat
     """State, reason and exit code of a run that has come to its end."""
     if stop.state is not None:
         return stop.state, stop.why, stop.exit_code
-    doubtful = counts.outcomes[Outcome.IN_DOUBT]
-    if doubtful:
-        return "halted", f"{doubtful:,} sessions are in doubt and could not be read: resume looks again", 3
-    if not source_done:
-        return "halted", "the source was not read to its end", 3
+    left = [
+        (counts.outcomes[Outcome.IN_DOUBT], "sessions are in doubt and could not be read"),
+        (counts.outcomes[Outcome.PENDING], "sessions are pending"),
+        (int(not source_done), "source was not read to its end"),
+    ]
+    for count, what in left:
+        if count:
+            return "halted", f"{count:,} {what}", HaltError.exit_code
     return "finished", None, finished_exit_code(counts)
 
 

@@ -5,12 +5,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from worker.ledger.protocol import Counts
 from worker.models import Answer, Outcome, Record, SourceRow
 
 
 @dataclass
 class Progress:
-    """Counters since this process began, on top of ``before``, what the ledger held then."""
+    """Counters since this process began, except that ``rows_read`` and ``duplicates`` are those of the whole run.
+
+    ``before`` is what the ledger held of a resumed run when this process began, once that has been counted.
+    """
 
     clock: Callable[[], float] = time.monotonic
     rows_read: int = 0
@@ -24,6 +28,7 @@ class Progress:
     to_settle: int = 0
     doubts: int = 0
     phase: str = "closing"
+    before: Counts | None = None
 
     def __post_init__(self) -> None:
         self.began = self.clock()

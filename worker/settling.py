@@ -7,11 +7,11 @@ from worker.lookup import Lookup, Sighting
 from worker.models import NEVER, Change, Claim, Millis, Record, SessionState
 from worker.verdict import Judge
 
-_BATCH = 2_000
+_BATCH = 20_000
 _WORTH_A_PASS = 200  # a listing page's worth; fewer wait for company while there is something to close
 _IDLE = 0.5
 _SLOWEST = 60_000
-_DEAR = 0.5  # requests per session above which looking waits until closing is done
+_DEAR = 0.02  # requests per session above which looking waits until closing is done: then listing pages are full
 
 
 def look_again_after(looks: int, first: Millis) -> Millis:

@@ -1,7 +1,7 @@
 """What an answer means for an item. Decided by HTTP status first, by the body second; pure functions throughout."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.clock import ServerClock
 from worker.models import LIVE_STATUSES, NEVER, Answer, Change, Claim, Millis, Outcome, SessionState
@@ -56,42 +56,26 @@ class Judge:
             return self._again(claim, answer, now, sent=status != 429)
         why = halt_reason(answer, proven=proven)
         if why is not None:
-            return Halt(why, Change(claim.seq, Outcome.PENDING, due_at=now, attempts=claim.attempts))
+            return Halt(why, replace(_kept(claim, Outcome.PENDING), due_at=now))
         outcome = Outcome.NOT_FOUND if status == 404 else Outcome.REJECTED
         detail = None if status == 404 else f"the API refused the close with status {status}"
         return _final(claim, outcome, answer, detail)
 
     def _acknowledged(self, claim: Claim, session: SessionState, now: Millis) -> Change:
         before = self._closed_before(claim, session)
-        outcome = Outcome.ALREADY_CLOSED if before else Outcome.CLOSED
-        return self._closed(claim, outcome, session, now, http_status=200, attempts=claim.attempts + 1)
+        change = self._closed(claim, Outcome.ALREADY_CLOSED if before else Outcome.CLOSED, session, now)
+        return replace(change, http_status=200, attempts=claim.attempts + 1)
 
     def _closed_before(self, claim: Claim, session: SessionState) -> bool:
         if session.closed_at is None or claim.first_attempt_at is None:
             return False
         return session.closed_at < self.clock.earliest(claim.first_attempt_at)
 
-    def _closed(
-        self,
-        claim: Claim,
-        outcome: Outcome,
-        session: SessionState,
-        now: Millis,
-        *,
-        http_status: int | None,
-        attempts: int,
-    ) -> Change:
+    def _closed(self, claim: Claim, outcome: Outcome, session: SessionState, now: Millis) -> Change:
         settled = self.verdict_final(session, recorded_at=now, now=now)
         look = not settled and self.settle_after is not None
-        return Change(
-            claim.seq,
-            outcome,
-            http_status=http_status,
-            attempts=attempts,
-            session=session,
-            settled=settled,
-            settle_at=now + (self.settle_after or 0) if look else None,
-        )
+        settle_at = now + (self.settle_after or 0) if look else None
+        return replace(_kept(claim, outcome), error=None, session=session, settled=settled, settle_at=settle_at)
 
     def _doubt(self, claim: Claim, answer: Answer, now: Millis) -> Change:
         """A refusal is read at once; after a lost answer the API is given a moment to finish."""
@@ -132,24 +116,16 @@ class Judge:
 
     def doubt_found(self, claim: Claim, session: SessionState, now: Millis) -> Change:
         """What becomes of a doubtful item whose session has been seen."""
-        refused = claim.http_status in REFUSALS
         if self._was_closed(session):
             outcome = Outcome.CLOSED if self._closed_by_us(claim, session) else Outcome.ALREADY_CLOSED
-            return self._closed(claim, outcome, session, now, http_status=claim.http_status, attempts=claim.attempts)
-        if refused:
+            return self._closed(claim, outcome, session, now)
+        if claim.http_status in REFUSALS:
             detail = f"the API refused the close with status {claim.http_status}; the session is {session.status}"
-            return _seen(claim, Outcome.REJECTED, session, detail)
+            return replace(_kept(claim, Outcome.REJECTED), session=session, detail=detail)
         if self.limits.exhausted(claim, claim.attempts, now):
             detail = f"attempts or time used up; the session is {session.status}"
-            return _seen(claim, Outcome.FAILED, session, detail)
-        return Change(
-            claim.seq,
-            Outcome.PENDING,
-            due_at=now,
-            attempts=claim.attempts,
-            http_status=claim.http_status,
-            session=session,
-        )
+            return replace(_kept(claim, Outcome.FAILED), session=session, detail=detail)
+        return replace(_kept(claim, Outcome.PENDING), due_at=now, session=session)
 
     def _closed_by_us(self, claim: Claim, session: SessionState) -> bool:
         """A refused close did nothing; any close before it may have done it, and the time of closing tells."""
@@ -167,12 +143,10 @@ class Judge:
     def doubt_unanswered(self, claim: Claim, answer: Answer, now: Millis) -> Change | Halt:
         """What becomes of a doubtful item that could not be looked at."""
         looks = claim.looks + (answer.http_status != 429)
-        change = Change(
-            claim.seq,
-            Outcome.IN_DOUBT,
+        change = replace(
+            _kept(claim, Outcome.IN_DOUBT),
             due_at=now + max(self.wait(max(looks, 1)), self._told(answer), 1),
             detail="the close was sent, its answer was lost, and the session could not be read",
-            error=claim.error,
             looks=looks,
         )
         if answer.http_status == 404 and answer.from_api:
@@ -181,7 +155,7 @@ class Judge:
             return Halt(_refused_key(answer.http_status, "read sessions"), change)
         final = answer.http_status is not None and answer.http_status not in RETRYABLE and answer.http_status != 200
         if final or self.limits.exhausted(claim, looks, now):
-            return _given_up(change)
+            return replace(change, due_at=NEVER)
         return change
 
     def verdict_final(self, session: SessionState, *, recorded_at: Millis, now: Millis) -> bool:
@@ -219,12 +193,6 @@ def _refused_key(status: int, what: str) -> str:
     return f"the API answered {status}: the key may not {what}: check the key and its scopes{GOES_ON}"
 
 
-def _given_up(change: Change) -> Change:
-    return Change(
-        change.seq, Outcome.IN_DOUBT, due_at=NEVER, detail=change.detail, error=change.error, looks=change.looks
-    )
-
-
 def _final(claim: Claim, outcome: Outcome, answer: Answer, detail: str | None) -> Change:
     return Change(
         claim.seq,
@@ -236,5 +204,8 @@ def _final(claim: Claim, outcome: Outcome, answer: Answer, detail: str | None) -
     )
 
 
-def _seen(claim: Claim, outcome: Outcome, session: SessionState, detail: str) -> Change:
-    return Change(claim.seq, outcome, session=session, detail=detail, error=claim.error, attempts=claim.attempts)
+def _kept(claim: Claim, outcome: Outcome) -> Change:
+    """A new outcome that says nothing new of the last close answer."""
+    return Change(
+        claim.seq, outcome, http_status=claim.http_status, error=claim.error, attempts=claim.attempts
+    )

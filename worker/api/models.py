@@ -5,28 +5,28 @@ as absent. Only an absent or mistyped ``id`` or ``status`` makes a session unusa
 """
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worker.clock import parse_instant
 from worker.models import EvalSummary, SessionState
 
-_LARGEST_COUNT = 2**62  # what a ledger column can hold
+_Count = Annotated[int, Field(ge=0, lt=2**62)]  # what a column of the ledger can hold
 
 
 class _Evals(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     eval_status: str = "none"
-    total: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    pending: int = 0
-    critical_total: int = 0
-    critical_succeeded: int = 0
-    critical_failed: int = 0
-    critical_pending: int = 0
+    total: _Count = 0
+    succeeded: _Count = 0
+    failed: _Count = 0
+    pending: _Count = 0
+    critical_total: _Count = 0
+    critical_succeeded: _Count = 0
+    critical_failed: _Count = 0
+    critical_pending: _Count = 0
 
 
 class _Session(BaseModel):
@@ -37,6 +37,14 @@ class _Session(BaseModel):
     started_at: str | None = None
     closed_at: str | None = None
     eval_summary: _Evals | None = None
+
+
+class _Page(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    items: list[_Session]
+    has_more: bool = True
+    next_cursor: str | None = None
 
 
 _REQUIRED = {"id", "status"}
@@ -52,7 +60,15 @@ def parse_session(body: bytes) -> SessionState | None:
 
 def parse_page(body: bytes) -> tuple[tuple[SessionState, ...], str | None] | None:
     """The usable sessions of a listing page and the cursor of the next page (None: the last), or None if unusable."""
-    page = parse_json(body)
+    try:
+        good = _Page.model_validate_json(body)
+    except ValidationError:
+        return _parse_drifted_page(parse_json(body))
+    return tuple(map(_state_of, good.items)), good.next_cursor if good.has_more else None
+
+
+def _parse_drifted_page(page: Any) -> tuple[tuple[SessionState, ...], str | None] | None:  # see parse_json
+    """The same with what is unusable left out."""
     if not isinstance(page, dict) or not isinstance(page.get("items"), list):
         return None
     sessions = [state for item in page["items"] if (state := _parse_drifted(item)) is not None]
@@ -108,17 +124,12 @@ def _state_of(session: _Session) -> SessionState:
 def _evals_of(evals: _Evals) -> EvalSummary:
     return EvalSummary(
         evals.eval_status,
-        *(
-            min(max(count, 0), _LARGEST_COUNT)
-            for count in (
-                evals.total,
-                evals.succeeded,
-                evals.failed,
-                evals.pending,
-                evals.critical_total,
-                evals.critical_succeeded,
-                evals.critical_failed,
-                evals.critical_pending,
-            )
-        ),
+        evals.total,
+        evals.succeeded,
+        evals.failed,
+        evals.pending,
+        evals.critical_total,
+        evals.critical_succeeded,
+        evals.critical_failed,
+        evals.critical_pending,
     )

@@ -26,9 +26,11 @@ UPDATE runs SET state = 'running', why = NULL, ended_at = NULL, options = :optio
 UPDATE runs SET state = :state, why = :why, ended_at = :now, seconds = seconds + :seconds WHERE id = :run;
 
 -- name: admit
--- One row of the source. A session already in the run is left as it is.
-INSERT INTO items (seq, run, session_id, line, reason, text, outcome, detail, recorded_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING;
+-- Rows of the source, as a JSON array of arrays. A session already in the run is left as it is.
+INSERT INTO items (seq, run, session_id, line, reason, text, outcome, due_at, detail, recorded_at)
+SELECT value ->> 0, value ->> 1, unhex(value ->> 2), value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8,
+       value ->> 9
+FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING;
 
 -- name: admitted
 -- How far the source has been read, in the same transaction as its rows.
@@ -37,18 +39,26 @@ UPDATE runs SET rows_read = rows_read + :read, duplicates = duplicates + :duplic
 -- name: source_done
 UPDATE runs SET source_done = 1 WHERE id = :run;
 
--- name: claim_retries
--- Items whose time has come again; they go before the fresh ones, which have no due time.
-UPDATE items SET outcome = 'claimed'
-WHERE seq IN (SELECT seq FROM items WHERE run = :run AND outcome = 'pending' AND due_at > 0 AND due_at <= :now
-              ORDER BY due_at, seq LIMIT :limit)
-RETURNING seq, session_id, reason, attempts, first_attempt_at, http_status, error, looks, started_at, closed_at, recorded_at;
+-- name: pending_retries
+-- Items whose time has come again, as one JSON array; they go before the fresh ones, which were never tried.
+SELECT json_group_array(json(claim)) FROM (
+    SELECT json_array(seq, hex(session_id), reason, attempts, first_attempt_at, http_status, error, looks, started_at,
+                      closed_at, recorded_at) AS claim
+    FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at > 0 AND due_at <= :now
+    ORDER BY due_at, seq LIMIT :limit);
 
--- name: claim_fresh
--- Items never tried. The time of the first attempt is written before the request leaves.
-UPDATE items SET outcome = 'claimed', first_attempt_at = :now
-WHERE seq IN (SELECT seq FROM items WHERE run = :run AND outcome = 'pending' AND due_at = 0 ORDER BY seq LIMIT :limit)
-RETURNING seq, session_id, reason, attempts, first_attempt_at, http_status, error, looks, started_at, closed_at, recorded_at;
+-- name: pending_fresh
+-- Items never tried, in the order of the source.
+SELECT json_group_array(json(claim)) FROM (
+    SELECT json_array(seq, hex(session_id), reason, attempts, :now, http_status, error, looks, started_at,
+                      closed_at, recorded_at) AS claim
+    FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at = 0
+    ORDER BY seq LIMIT :limit);
+
+-- name: claim
+-- Taken, before any request leaves; and so is the time of the first attempt.
+UPDATE items SET outcome = 'claimed', first_attempt_at = coalesce(first_attempt_at, :now)
+WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: release
 -- A claimed item whose request never left.
@@ -57,61 +67,86 @@ WHERE seq = ? AND outcome = 'claimed';
 
 -- name: rescue
 -- What a dead process had claimed may have been sent: it is looked up before any second close.
-UPDATE items SET outcome = 'in_doubt', due_at = 1, attempts = attempts + 1, http_status = NULL, error = 'process_died', looks = 0,
+UPDATE items INDEXED BY items_open SET outcome = 'in_doubt', due_at = 1, attempts = attempts + 1, http_status = NULL, error = 'process_died', looks = 0,
     detail = 'the process ended before the answer was recorded'
-WHERE run = :run AND outcome = 'claimed';
+WHERE run = :run AND outcome = 'claimed' AND due_at IS NOT NULL;
 
 -- name: rearm_doubts
 -- A resumed run looks at once at what it had given up verifying.
-UPDATE items SET due_at = 1, looks = 0 WHERE run = :run AND outcome = 'in_doubt';
+UPDATE items INDEXED BY items_open SET due_at = 1, looks = 0 WHERE run = :run AND outcome = 'in_doubt' AND due_at IS NOT NULL;
 
 -- name: rearm_settles
 -- What was put off for ever (the key could not read) gets another chance.
-UPDATE items SET settle_at = 1, looks = 0 WHERE run = :run AND settle_at >= :never;
+UPDATE items INDEXED BY items_unsettled SET settle_at = 1, looks = 0 WHERE run = :run AND settle_at >= :never;
 
 -- name: due_doubts
-SELECT seq, session_id, reason, attempts, first_attempt_at, http_status, error, looks, started_at, closed_at, recorded_at
-FROM items WHERE run = :run AND outcome = 'in_doubt' AND due_at <= :now ORDER BY due_at, seq LIMIT :limit;
+SELECT json_group_array(json(claim)) FROM (
+    SELECT json_array(seq, hex(session_id), reason, attempts, first_attempt_at, http_status, error, looks, started_at,
+                      closed_at, recorded_at) AS claim
+    FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'in_doubt' AND due_at <= :now
+    ORDER BY due_at, seq LIMIT :limit);
 
 -- name: due_settles
-SELECT seq, session_id, reason, attempts, first_attempt_at, http_status, error, looks, started_at, closed_at, recorded_at
-FROM items WHERE run = :run AND settle_at <= :now ORDER BY settle_at, seq LIMIT :limit;
+SELECT json_group_array(json(claim)) FROM (
+    SELECT json_array(seq, hex(session_id), reason, attempts, first_attempt_at, http_status, error, looks, started_at,
+                      closed_at, recorded_at) AS claim
+    FROM items INDEXED BY items_unsettled WHERE run = :run AND settle_at <= :now
+    ORDER BY settle_at, seq LIMIT :limit);
 
 -- name: due_settle_count
 -- How many are due, counted no further than the limit.
-SELECT count(*) FROM (SELECT 1 FROM items WHERE run = :run AND settle_at <= :now LIMIT :limit);
+SELECT count(*) FROM (SELECT 1 FROM items INDEXED BY items_unsettled WHERE run = :run AND settle_at <= :now LIMIT :limit);
 
 -- name: next_due
 -- When the next pending, doubtful and unsettled item is due; NULL where there is none.
-SELECT (SELECT due_at FROM items WHERE run = :run AND outcome = 'pending' ORDER BY due_at LIMIT 1),
-       (SELECT due_at FROM items WHERE run = :run AND outcome = 'in_doubt' ORDER BY due_at LIMIT 1),
-       (SELECT settle_at FROM items WHERE run = :run AND settle_at IS NOT NULL ORDER BY settle_at LIMIT 1);
+SELECT (SELECT due_at FROM items INDEXED BY items_open
+        WHERE run = :run AND outcome = 'pending' AND due_at IS NOT NULL ORDER BY due_at LIMIT 1),
+       (SELECT due_at FROM items INDEXED BY items_open
+        WHERE run = :run AND outcome = 'in_doubt' AND due_at IS NOT NULL ORDER BY due_at LIMIT 1),
+       (SELECT settle_at FROM items INDEXED BY items_unsettled WHERE run = :run AND settle_at IS NOT NULL ORDER BY settle_at LIMIT 1);
 
 -- name: change
--- What became of an item. A NULL outcome keeps the outcome: it is a look at an item that already has one.
+-- What became of items, as a JSON array of arrays. A NULL outcome keeps the outcome: it is a look at an item that has one.
 UPDATE items SET
-    outcome = coalesce(:outcome, outcome), due_at = :due_at,
-    detail = CASE WHEN :outcome IS NULL THEN coalesce(:detail, detail) ELSE :detail END,
-    error = CASE WHEN :outcome IS NULL THEN error ELSE :error END,
-    http_status = coalesce(:http_status, http_status),
-    attempts = coalesce(:attempts, attempts), first_attempt_at = coalesce(:first_attempt_at, first_attempt_at),
-    looks = :looks, recorded_at = CASE WHEN :outcome IS NULL THEN recorded_at ELSE :now END,
-    started_at = coalesce(:started_at, started_at), closed_at = coalesce(:closed_at, closed_at),
-    final_status = coalesce(:final_status, final_status), eval_status = coalesce(:eval_status, eval_status),
-    eval_total = coalesce(:total, eval_total), eval_succeeded = coalesce(:succeeded, eval_succeeded),
-    eval_failed = coalesce(:failed, eval_failed), eval_pending = coalesce(:pending, eval_pending),
-    critical_total = coalesce(:critical_total, critical_total),
-    critical_succeeded = coalesce(:critical_succeeded, critical_succeeded),
-    critical_failed = coalesce(:critical_failed, critical_failed),
-    critical_pending = coalesce(:critical_pending, critical_pending),
-    eval_settled = :settled, settle_at = :settle_at, settled_at = CASE WHEN :settled = 1 THEN :now END
-WHERE seq = :seq;
+    outcome = coalesce(c.outcome, items.outcome), due_at = c.due_at,
+    detail = CASE WHEN c.outcome IS NULL THEN coalesce(c.detail, items.detail) ELSE c.detail END,
+    error = CASE WHEN c.outcome IS NULL THEN items.error ELSE c.error END,
+    http_status = CASE WHEN c.outcome IS NULL THEN items.http_status ELSE c.http_status END,
+    attempts = coalesce(c.attempts, items.attempts),
+    first_attempt_at = coalesce(c.first_attempt_at, items.first_attempt_at),
+    looks = c.looks, recorded_at = CASE WHEN c.outcome IS NULL THEN items.recorded_at ELSE :now END,
+    eval_settled = c.settled, settle_at = c.settle_at, settled_at = CASE WHEN c.settled = 1 THEN :now END,
+    started_at = coalesce(c.started_at, items.started_at), closed_at = coalesce(c.closed_at, items.closed_at),
+    final_status = coalesce(c.final_status, items.final_status), eval_status = coalesce(c.eval_status, items.eval_status),
+    eval_total = coalesce(c.total, items.eval_total), eval_succeeded = coalesce(c.succeeded, items.eval_succeeded),
+    eval_failed = coalesce(c.failed, items.eval_failed), eval_pending = coalesce(c.pending, items.eval_pending),
+    critical_total = coalesce(c.critical_total, items.critical_total),
+    critical_succeeded = coalesce(c.critical_succeeded, items.critical_succeeded),
+    critical_failed = coalesce(c.critical_failed, items.critical_failed),
+    critical_pending = coalesce(c.critical_pending, items.critical_pending)
+FROM (
+    SELECT value ->> 0 AS seq, value ->> 1 AS outcome, value ->> 2 AS due_at, value ->> 3 AS detail, value ->> 4 AS error,
+           value ->> 5 AS http_status, value ->> 6 AS attempts, value ->> 7 AS first_attempt_at, value ->> 8 AS looks,
+           value ->> 9 AS settled, value ->> 10 AS settle_at, value ->> 11 AS started_at, value ->> 12 AS closed_at,
+           value ->> 13 AS final_status, value ->> 14 AS eval_status, value ->> 15 AS total, value ->> 16 AS succeeded,
+           value ->> 17 AS failed, value ->> 18 AS pending, value ->> 19 AS critical_total,
+           value ->> 20 AS critical_succeeded, value ->> 21 AS critical_failed, value ->> 22 AS critical_pending
+    FROM json_each(:changes)
+) AS c
+WHERE items.seq = c.seq;
 
--- name: attempt
-INSERT INTO attempts (run, item, at, kind, http_status, error, ms) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING seq;
+-- name: attempts
+-- Exchanges about one item each, as a JSON array of arrays.
+INSERT INTO attempts (run, item, at, kind, http_status, error, ms)
+SELECT :run, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(:attempts);
 
--- name: sighting
-INSERT INTO sightings (item, attempt) VALUES (?, ?) ON CONFLICT DO NOTHING;
+-- name: page
+-- A listing page; `RETURNING seq` lets the items it told of refer to it.
+INSERT INTO attempts (run, at, kind, http_status, error, ms) VALUES (:run, :at, :kind, :http_status, :error, :ms)
+RETURNING seq;
+
+-- name: sightings
+INSERT INTO sightings (item, attempt) SELECT value, :attempt FROM json_each(:items) WHERE true ON CONFLICT DO NOTHING;
 
 -- name: outcome_counts
 SELECT CASE outcome WHEN 'claimed' THEN 'in_doubt' ELSE outcome END, count(*) FROM items

@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 import apsw
 
-from worker.errors import LedgerError, RunNotFoundError
+from worker.errors import LedgerError, RunBusyError, RunNotFoundError
 from worker.ledger.protocol import Counts, NewRun, NextDue
 from worker.ledger.run_lock import run_lock
 from worker.ledger.sqlite_store import Row, SqliteStore, connect
@@ -22,6 +22,14 @@ _RESULT_BATCH = 1_000
 
 def _next_batch(batches: Iterator[list[Row]]) -> list[Row]:
     return next(batches, [])
+
+
+def _count_alone(path: Path, run: Run) -> Counts:
+    store = SqliteStore(connect(path, create=False))
+    try:
+        return store.counts(run)
+    finally:
+        store.close()
 
 
 class _Lane:
@@ -133,6 +141,17 @@ class SqliteLedger:
 
     async def counts(self, run: Run) -> Counts:
         return await self._reader.run(self._reader.store.counts, run)
+
+    async def counts_at_start(self, run: Run) -> Counts:
+        """Counted over a connection of its own: it may take a while, and nobody should wait for it."""
+        return await anyio.to_thread.run_sync(_count_alone, self.path, run)
+
+    async def busy(self, run: Run) -> bool:
+        try:
+            with run_lock(self.path, run):
+                return False
+        except RunBusyError:
+            return True
 
     async def results(self, run: Run) -> AsyncIterator[list[Row]]:
         batches = self._reader.store.results(run, _RESULT_BATCH)

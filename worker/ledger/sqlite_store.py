@@ -1,8 +1,10 @@
 """The SQL of the SQLite ledger: plain blocking calls, each one transaction. Threads and locks are in ``sqlite``."""
 
+import json
 import os
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from worker.errors import LedgerError
 from worker.ledger.migrate import check_version, load_migrations, migrate
 from worker.ledger.protocol import COLUMNS, Counts, NewRun, NextDue
 from worker.ledger.queries import load_queries
-from worker.models import NEVER, Change, Claim, Exchange, Millis, Outcome, Record, Run, RunState, SourceRow
+from worker.models import NEVER, Change, Claim, EvalSummary, Exchange, Millis, Outcome, Record, Run, RunState, SourceRow
 
 QUERIES = load_queries()
 Row = tuple[Any, ...]  # what a column holds is stated by the schema, not by the type checker
@@ -24,9 +26,8 @@ _BUSY_MS = 30_000
 _CACHE_KIB = 32 * 1024
 
 
-def text_of(session_id: bytes) -> str:
-    """The canonical text of a UUID's 16 bytes."""
-    digits = session_id.hex()
+def text_of(digits: str) -> str:
+    """The canonical text of a UUID's 32 hexadecimal digits."""
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
@@ -85,9 +86,9 @@ _RUN_COLUMNS = (
 )  # fmt: skip
 
 
-def _claim_of(row: Row) -> Claim:
-    seq, session_id, *rest = row
-    return Claim(seq, text_of(session_id), *rest)
+def _claim_of(values: list[Any]) -> Claim:
+    seq, digits, *rest = values
+    return Claim(seq, text_of(digits.lower()), *rest)
 
 
 def _span(run: Run) -> dict[str, int]:
@@ -148,9 +149,9 @@ class SqliteStore:
         """Add the next rows of the source; returns how many were duplicates."""
         with self._db:
             base = (run.id << _RUN_SHIFT) + self.run(run.id).rows_read
-            values = [_item_of(row, base + at, run, now) for at, row in enumerate(rows)]
+            values = [_item_values(row, base + at, run, now) for at, row in enumerate(rows)]
             before = self._db.total_changes()
-            self._db.executemany(QUERIES["admit"], values)
+            self._rows("admit", rows=json.dumps(values))
             duplicates = len(rows) - (self._db.total_changes() - before)
             self._rows("admitted", run=run.id, read=len(rows), duplicates=duplicates, digest=digest)
         return duplicates
@@ -162,20 +163,27 @@ class SqliteStore:
 
     def claim(self, run: Run, limit: int, now: Millis) -> list[Claim]:
         with self._db:
-            rows = self._rows("claim_retries", run=run.id, limit=limit, now=now)
-            if len(rows) < limit:
-                rows += sorted(self._rows("claim_fresh", run=run.id, limit=limit - len(rows), now=now))
-        return [_claim_of(row) for row in rows]
+            claims = self._claims("pending_retries", run=run.id, limit=limit, now=now)
+            if len(claims) < limit:
+                claims += self._claims("pending_fresh", run=run.id, limit=limit - len(claims), now=now)
+            if claims:
+                self._rows("claim", seqs=json.dumps([claim.seq for claim in claims]), now=now)
+        return claims
+
+    def _claims(self, query: str, **values: object) -> list[Claim]:
+        """All at once, as JSON: each row fetched alone would wait for the interpreter lock."""
+        ((found,),) = self._rows(query, **values)
+        return [_claim_of(values) for values in json.loads(found)]
 
     def release(self, claims: Sequence[Claim]) -> None:
         with self._db:
             self._db.executemany(QUERIES["release"], [(claim.seq,) for claim in claims])
 
     def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]:
-        return [_claim_of(row) for row in self._rows("due_doubts", run=run.id, limit=limit, now=now)]
+        return self._claims("due_doubts", run=run.id, limit=limit, now=now)
 
     def due_settles(self, run: Run, limit: int, now: Millis) -> list[Claim]:
-        return [_claim_of(row) for row in self._rows("due_settles", run=run.id, limit=limit, now=now)]
+        return self._claims("due_settles", run=run.id, limit=limit, now=now)
 
     def due_settle_count(self, run: Run, limit: int, now: Millis) -> int:
         ((count,),) = self._rows("due_settle_count", run=run.id, limit=limit, now=now)
@@ -186,19 +194,19 @@ class SqliteStore:
         return NextDue(*row)
 
     def record(self, run: Run, records: Sequence[Record], now: Millis) -> None:
+        """A few statements for the whole batch: each gives up the interpreter lock and must get it back."""
+        singles = [record for record in records if record.exchange.kind != "list"]
+        changes = [_change_values(change) for record in records for change in record.changes]
         with self._db:
+            self._rows("attempts", run=run.id, attempts=json.dumps([_attempt_values(record) for record in singles]))
+            self._rows("change", changes=json.dumps(changes), now=now)
             for record in records:
-                self._attempt(run, record)
-                for change in record.changes:
-                    self._db.execute(QUERIES["change"], _values_of(change, now))
+                if record.exchange.kind == "list":
+                    self._page(run, record)
 
-    def _attempt(self, run: Run, record: Record) -> None:
-        exchange = record.exchange
-        single = None if exchange.kind == "list" else record.changes[0].seq
-        values = (run.id, single, exchange.at, exchange.kind, exchange.http_status, exchange.error, exchange.ms)
-        attempt = self._db.execute(QUERIES["attempt"], values).get
-        if exchange.kind == "list":
-            self._db.executemany(QUERIES["sighting"], [(change.seq, attempt) for change in record.changes])
+    def _page(self, run: Run, record: Record) -> None:
+        ((attempt,),) = self._rows("page", run=run.id, **asdict(record.exchange))
+        self._rows("sightings", attempt=attempt, items=json.dumps([change.seq for change in record.changes]))
 
     def retry(self, run: Run) -> int:
         return self._count_changed("retry", **_span(run))
@@ -241,26 +249,29 @@ class SqliteStore:
         return [Exchange(*row) for row in self._rows("attempts_of", item=rows[0][0])] if rows else []
 
 
-def _item_of(row: SourceRow, seq: int, run: Run, now: Millis) -> Row:
+def _item_values(row: SourceRow, seq: int, run: Run, now: Millis) -> Row:
     if row.session_id is None:
-        return (seq, run.id, None, row.line, row.reason, row.text, "invalid", row.problem, now)
-    return (seq, run.id, bytes_of(row.session_id), row.line, row.reason, None, "pending", None, None)
+        return (seq, run.id, None, row.line, row.reason, row.text, "invalid", None, row.problem, now)
+    return (seq, run.id, row.session_id.replace("-", ""), row.line, row.reason, None, "pending", 0, None, None)
 
 
-def _values_of(change: Change, now: Millis) -> dict[str, object]:
+def _attempt_values(record: Record) -> Row:
+    exchange = record.exchange
+    return (record.changes[0].seq, exchange.at, exchange.kind, exchange.http_status, exchange.error, exchange.ms)
+
+
+def _change_values(change: Change) -> Row:
+    """In the order of the statement ``change``."""
     session = change.session
-    evals = session.evals if session else None
-    return {
-        "seq": change.seq, "now": now, "outcome": change.outcome, "due_at": change.due_at, "detail": change.detail,
-        "error": change.error, "http_status": change.http_status, "attempts": change.attempts,
-        "first_attempt_at": change.first_attempt_at, "looks": change.looks, "settled": int(change.settled),
-        "settle_at": change.settle_at,
-        "started_at": session.started_at if session else None, "closed_at": session.closed_at if session else None,
-        "final_status": session.status if session else None, "eval_status": evals.status if evals else None,
-        "total": evals.total if evals else None, "succeeded": evals.succeeded if evals else None,
-        "failed": evals.failed if evals else None, "pending": evals.pending if evals else None,
-        "critical_total": evals.critical_total if evals else None,
-        "critical_succeeded": evals.critical_succeeded if evals else None,
-        "critical_failed": evals.critical_failed if evals else None,
-        "critical_pending": evals.critical_pending if evals else None,
-    }  # fmt: skip
+    return (
+        change.seq, change.outcome, change.due_at, change.detail, change.error, change.http_status, change.attempts,
+        change.first_attempt_at, change.looks, int(change.settled), change.settle_at,
+        *((session.started_at, session.closed_at, session.status, *_eval_values(session.evals)) if session else ()),
+    )  # fmt: skip
+
+
+def _eval_values(evals: EvalSummary) -> Row:
+    return (
+        evals.status, evals.total, evals.succeeded, evals.failed, evals.pending, evals.critical_total,
+        evals.critical_succeeded, evals.critical_failed, evals.critical_pending,
+    )  # fmt: skip

@@ -1,0 +1,6 @@
+"""Where sessions to close come from: files and standard input, read as a stream of rows."""
+
+from worker.sources.files import open_source
+from worker.sources.identifiers import normalise_id
+
+__all__ = ["normalise_id", "open_source"]

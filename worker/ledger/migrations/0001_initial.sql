@@ -27,7 +27,7 @@ CREATE TABLE items (
     reason           TEXT,
     text             TEXT,                  -- what stood in an invalid row, cut
     outcome          TEXT NOT NULL,         -- the outcomes of `results`, and 'claimed': taken, answer not recorded yet
-    due_at           INTEGER NOT NULL DEFAULT 0, -- pending, in_doubt: not before; 0 = never tried
+    due_at           INTEGER,               -- pending, claimed, in_doubt: not before; 0 = never tried. Else NULL
     detail           TEXT,
     http_status      INTEGER,               -- of the last answer to a close
     error            TEXT,                  -- a code, never the text of an answer
@@ -48,7 +48,7 @@ CREATE TABLE items (
 
 CREATE UNIQUE INDEX items_session ON items (run, session_id);
 -- Only what is still to be done is in these two, so they stay small and finding work stays cheap.
-CREATE INDEX items_open ON items (run, outcome, due_at, seq) WHERE outcome IN ('pending', 'claimed', 'in_doubt');
+CREATE INDEX items_open ON items (run, outcome, due_at, seq) WHERE due_at IS NOT NULL;
 CREATE INDEX items_unsettled ON items (run, settle_at, seq) WHERE settle_at IS NOT NULL;
 
 CREATE TABLE attempts (                     -- every HTTP exchange, once

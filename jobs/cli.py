@@ -1,0 +1,91 @@
+"""The command line: which commands there are, and how errors reach a person. Commands are loaded when used."""
+
+import importlib
+import os
+import sys
+import traceback
+
+import click
+
+# Name, where it lives, and its line in the help: listing them must not load them, for the sake of a quick --help.
+COMMANDS = {
+    "demo": ("jobs.demo", "Try it all with no key and no network: the sandbox, 1,000 sessions, the report."),
+    "close": ("jobs.close", "Close the sessions that a file or standard input lists."),
+    "resume": ("jobs.resume", "Go on with an unfinished run."),
+    "retry": ("jobs.retry", "Attempt the failed, rejected and not-found sessions of a run again."),
+    "settle": ("jobs.settle", "Look again at evaluations that were not final."),
+    "runs": ("jobs.runs", "List the runs of the ledger."),
+    "show": ("jobs.show", "Show one run, or what happened to one session of it."),
+    "export": ("jobs.export", "Write the rows of a run as CSV or JSONL."),
+    "sandbox": ("jobs.sandbox", "Serve the stand-in for the API on loopback."),
+}
+
+
+class LazyGroup(click.Group):
+    """Loads a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{cmd_name} is no command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="closeout")
+def cli() -> None:
+    """Close conversation sessions in bulk: at a safe pace, nothing twice, with a ledger of how each one ended.
+
+    \b
+    First steps:
+      closeout demo
+      closeout close sessions.csv --reason abandoned
+    """
+
+
+def main() -> None:
+    """Run the command line and leave with the exit code of the contract."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.exceptions.Exit as ended:
+        code = ended.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is left to say to it, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:  # the last place where an error can become one line
+        code = report(error, show_trace="-vv" in sys.argv)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def report(error: BaseException, *, show_trace: bool) -> int:
+    """Say in one line what went wrong; returns the exit code."""
+    from worker.errors import CloseoutError  # noqa: PLC0415  # --help needs nothing of the engine
+
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if show_trace:
+        traceback.print_exception(error)
+    if isinstance(error, CloseoutError):
+        click.echo(f"closeout: {error}", err=True)
+        return error.exit_code
+    click.echo(
+        f"closeout: unexpected {type(error).__name__}; -vv shows where. What was recorded is in the ledger: "
+        "`closeout resume last` goes on",
+        err=True,
+    )
+    return 3

@@ -1,0 +1,105 @@
+"""``closeout close SOURCE``: the main job."""
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import click
+
+from jobs.invocation import Invocation, read_invocation
+from jobs.options import CLOSE, HOST, PACE, SETTLE, working_options
+from jobs.running import conclude, run_to_end, say
+from worker.admission import OpenedSource
+from worker.clock import now_ms
+from worker.errors import ConfigurationError
+from worker.ledger.protocol import NewRun
+from worker.ledger.sqlite import SqliteLedger
+from worker.models import Run
+from worker.pipeline import Ended
+from worker.settings import Settings
+from worker.sources import open_source
+
+
+@click.command("close")
+@click.argument("source")
+@click.option("--new-run", is_flag=True, help="Start anew, even if a run of this source is unfinished.")
+@working_options(CLOSE, HOST, PACE, SETTLE)
+@click.pass_context
+def command(context: click.Context, source: str, new_run: bool, **_: Any) -> int:  # the rest is read by name
+    """Close the sessions that SOURCE lists.
+
+    SOURCE is a .csv, .tsv, .jsonl, .ndjson or .txt file, any of them also .gz or .zst, or - for standard input.
+    A SOURCE whose last run is unfinished is gone on with.
+    """
+    invocation = read_invocation(context)
+    code = anyio.run(partial(close_source, invocation, source, new_run=new_run))
+    if source == "-":
+        _leave(code)
+    return code
+
+
+async def close_source(invocation: Invocation, source: str, *, new_run: bool) -> int:
+    """Close all that the source lists; returns the exit code. Raises SourceError with nothing sent."""
+    opened = await anyio.to_thread.run_sync(open_rows, source, invocation.settings.id_column)
+    async with SqliteLedger.open(invocation.ledger, create=True) as ledger:
+        unfinished = None
+        if opened.location is not None and not new_run:
+            unfinished = await ledger.unfinished_of(opened.location)
+        if unfinished is None:
+            run = await ledger.create_run(_new_run(opened, invocation.settings), now_ms())
+            ended = await run_to_end(ledger, run, invocation, opened)
+        else:
+            ended = await _go_on(ledger, unfinished, invocation, opened)
+        return await conclude(ledger, ended, invocation)
+
+
+def open_rows(source: str, id_column: str | None) -> OpenedSource:
+    """Open a file, or standard input; blocking."""
+    return OpenedSource(open_source(source, id_column=id_column, stdin=sys.stdin.buffer))
+
+
+def _new_run(opened: OpenedSource, settings: Settings) -> NewRun:
+    return NewRun(
+        source=opened.name,
+        options=settings.model_dump_json(),
+        location=opened.location,
+        source_stat=source_stat(opened.location),
+    )
+
+
+def source_stat(location: str | None) -> str | None:
+    """Size and time of change of a file: while they are the same, so is the file."""
+    if location is None:
+        return None
+    stat = Path(location).stat()
+    return f"{stat.st_size}:{stat.st_mtime_ns}"
+
+
+async def _go_on(ledger: SqliteLedger, run: Run, invocation: Invocation, opened: OpenedSource) -> Ended:
+    expect_same_host(run, invocation.settings)
+    say(f"{opened.name} has an unfinished run, {run.name}: going on with it (--new-run starts anew)")
+    unchanged = run.source_done and run.source_stat == source_stat(opened.location)
+    if not unchanged:
+        await anyio.to_thread.run_sync(opened.skip, run)
+    return await run_to_end(ledger, run, invocation, None if unchanged else opened)
+
+
+def expect_same_host(run: Run, settings: Settings) -> None:
+    """A run belongs to one host. Raises ConfigurationError otherwise."""
+    stored = Settings.model_validate_json(run.options)
+    if (stored.base_url, stored.api) != (settings.base_url, settings.api):
+        raise ConfigurationError(
+            f"--base-url: run {run.name} was begun against {stored.base_url} (API {stored.api}), not "
+            f"{settings.base_url} (API {settings.api}): use the same, or --new-run"
+        )
+
+
+def _leave(code: int) -> None:
+    """Leave without waiting for a thread that still reads an idle pipe."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

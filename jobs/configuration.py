@@ -1,0 +1,98 @@
+"""Settings from everywhere: flag, then environment, then closeout.toml, then the default."""
+
+import difflib
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from worker.errors import ConfigurationError
+from worker.settings import Settings
+
+FILE_NAME = "closeout.toml"
+_TABLES = {"profiles", "jobs"}
+_ELSEWHERE = {"ledger", "api_key_file", "log_format"}  # settings of the command, not of the run
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was given, by setting, and where: for the error messages."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+
+
+def config_path(named: str | None) -> Path | None:
+    """The configuration file: the named one, else the working folder's, else the user's; None if there is none."""
+    if named is not None:
+        if not Path(named).is_file():
+            raise ConfigurationError(f"--config: there is no file {named}")
+        return Path(named)
+    base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    for path in (Path(FILE_NAME), base / "closeout" / FILE_NAME):
+        if path.is_file():
+            return path
+    return None
+
+
+def read_config(path: Path | None, profile: str | None) -> Given:
+    """The settings of a configuration file: its top level, overlaid by the profile. Raises ConfigurationError."""
+    if path is None:
+        if profile is not None:
+            raise ConfigurationError(f"--profile {profile}: there is no {FILE_NAME}")
+        return Given()
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    given = Given()
+    _take_in(given, {key: value for key, value in content.items() if key not in _TABLES}, str(path))
+    if profile is not None:
+        profiles = content.get("profiles", {})
+        if profile not in profiles:
+            known = ", ".join(sorted(profiles)) or "none"
+            raise ConfigurationError(f"{path}: there is no [profiles.{profile}] (there are: {known})")
+        _take_in(given, profiles[profile], f"{path}, [profiles.{profile}]")
+    return given
+
+
+def _take_in(given: Given, table: dict[str, Any], origin: str) -> None:
+    known = set(Settings.model_fields) | _ELSEWHERE
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f": did you mean {near[0]}?" if near else ""
+            raise ConfigurationError(f"{origin}: unknown setting {key!r}{hint}")
+        given.values[name] = value
+        given.origins[name] = f"{origin}, {key}"
+
+
+def overlay(given: Given, context: click.Context, *, flags_only: bool = False) -> Given:
+    """Put the environment's values and the flags over what the file gave."""
+    values, origins = dict(given.values), dict(given.origins)
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        flag = source is click.core.ParameterSource.COMMANDLINE
+        from_environment = source is click.core.ParameterSource.ENVIRONMENT and not flags_only
+        if flag or from_environment:
+            values[name] = context.params[name]
+            origins[name] = parameter.opts[0] if flag else f"the environment's {name.upper()} (for {parameter.opts[0]})"
+    return Given(values, origins)
+
+
+def build_settings(given: Given) -> Settings:
+    """Check the settings. Raises ConfigurationError that names the setting and where it was given."""
+    try:
+        return Settings(**{name: value for name, value in given.values.items() if name in Settings.model_fields})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        origin = given.origins.get(name, name)
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{origin}: {message}") from None

@@ -1,0 +1,73 @@
+"""One invocation of a command that sends requests: its settings, key and output, read and checked before anything."""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from jobs.configuration import Given, build_settings, config_path, overlay, read_config
+from jobs.keys import find_key
+from jobs.options import DEFAULT_LEDGER
+from worker.errors import ConfigurationError
+from worker.logs import configure_logging
+from worker.models import Run
+from worker.reasons import check_reason
+from worker.report.export import format_of
+from worker.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What was asked. ``flags`` are the settings given as flags alone, which also override a stored run's."""
+
+    settings: Settings
+    flags: Given
+    key: str
+    ledger: Path
+    as_json: bool = False
+    export: str | None = None
+    progress: bool | None = None
+    verbosity: int = 0
+
+    def for_run(self, run: Run) -> "Invocation":
+        """The same with the settings that the run was made with, except where a flag says otherwise."""
+        stored = Settings.model_validate_json(run.options).model_dump()
+        merged = build_settings(Given({**stored, **self.flags.values}, self.flags.origins))
+        return replace(self, settings=merged)
+
+
+def read_invocation(context: click.Context) -> Invocation:
+    """Gather and check. Raises ConfigurationError; nothing has been opened or sent by then."""
+    parameters = context.params
+    named = parameters.get("config")
+    given = overlay(read_config(config_path(named), parameters.get("profile")), context)
+    settings = build_settings(given)
+    check_reason(settings.reason, settings.api, allow_unknown=settings.allow_unknown_reason)
+    export = parameters.get("export")
+    if export is not None:
+        format_of(export, None)
+    configure_logging(parameters["verbosity"], given.values.get("log_format") or "console", sys.stderr)
+    return Invocation(
+        settings=settings,
+        flags=overlay(Given(), context, flags_only=True),
+        key=find_key(given.values.get("api_key_file"), parameters.get("profile")),
+        ledger=ledger_path(given.values.get("ledger")),
+        as_json=parameters["as_json"],
+        export=export,
+        progress=parameters.get("progress"),
+        verbosity=parameters["verbosity"],
+    )
+
+
+def ledger_path(named: str | None) -> Path:
+    """Where the ledger is. Raises ConfigurationError for a kind of ledger that this version has not got."""
+    if named is not None and "://" in named:
+        raise ConfigurationError(f"--ledger {named.split('://', 1)[0]}://: a ledger is a file here; name one")
+    return Path(named or DEFAULT_LEDGER)
+
+
+def read_ledger_path(context: click.Context) -> Path:
+    """The ledger of a command that only reads: flag, environment, configuration file, default."""
+    given = overlay(read_config(config_path(None), None), context)
+    return ledger_path(given.values.get("ledger"))

@@ -1,0 +1,57 @@
+"""Finding the API key: environment, file or keyring; never a flag, which a process list would show."""
+
+import importlib
+import os
+from pathlib import Path
+
+from worker.errors import ConfigurationError
+
+_VARIABLES = ("CLOSEOUT_API_KEY", "FEATHER_API_KEY")
+
+
+def find_key(key_file: str | None, profile: str | None = None) -> str:
+    """The key. Raises ConfigurationError where there is none, or none that can be sent."""
+    if key_file is not None:
+        return _checked(_from_file(Path(key_file)), key_file)
+    for variable in _VARIABLES:
+        if os.environ.get(variable):
+            return _checked(os.environ[variable], variable)
+    key = _from_keyring(profile or "default")
+    if key:
+        return _checked(key, "the keyring")
+    raise ConfigurationError(
+        "no API key: set CLOSEOUT_API_KEY or FEATHER_API_KEY, or name a file (mode 0600) with --api-key-file"
+    )
+
+
+def _from_file(path: Path) -> str:
+    try:
+        if path.stat().st_mode & 0o077:
+            raise ConfigurationError(f"{path} can be read by others: `chmod 600 {path}`")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read the key file {path}: {_why(error)}") from None
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror or "unreadable") if isinstance(error, OSError) else "it is not text"
+
+
+def _from_keyring(account: str) -> str | None:
+    """The system keyring, where the optional package for it is installed and a keyring is there."""
+    try:
+        keyring = importlib.import_module("keyring")
+    except ImportError:
+        return None
+    try:
+        key = keyring.get_password("closeout", account)
+    except Exception:  # a keyring that is locked or absent is as good as no keyring
+        return None
+    return key if isinstance(key, str) else None
+
+
+def _checked(text: str, origin: str) -> str:
+    key = text.strip()
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError(f"the API key in {origin} is empty or holds characters that no key has")
+    return key

@@ -1,0 +1,72 @@
+"""The flags that commands share."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+DEFAULT_LEDGER = "closeout.db"
+
+
+def _option(flag: str, text: str, **attributes: Any) -> Callable[[_Command], _Command]:
+    name = flag.split("/", maxsplit=1)[0].lstrip("-").replace("-", "_")
+    attributes.setdefault("envvar", f"CLOSEOUT_{name.upper()}")
+    return click.option(flag, name, help=text, default=attributes.pop("default", None), **attributes)
+
+
+LEDGER = _option("--ledger", f"The ledger file.  [default: {DEFAULT_LEDGER}]", metavar="FILE")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+
+_KEY_FILE = _option("--api-key-file", "A file (mode 0600) that holds the API key.", metavar="FILE")
+_CONFIG = [
+    _option("--config", "The configuration file.  [default: closeout.toml here or in the user's folder]", metavar="FILE"),
+    _option("--profile", "A [profiles.NAME] of the configuration file.", metavar="NAME"),
+]
+CLOSE = [
+    _option("--id-column", "The column with the ids.  [default: session_id, conversation_id, id, or the only one]"),
+    _option("--reason", "The close reason, for rows without their own.", metavar="REASON"),
+    _option("--allow-unknown-reason", "Send reasons that the API would store as 'unknown'.", is_flag=True),
+]
+HOST = [
+    _option(
+        "--base-url",
+        "The API's host.  [default: the vendor's sandbox]",
+        envvar=["CLOSEOUT_BASE_URL", "FEATHER_BASE_URL"],
+        metavar="URL",
+    ),
+    _option("--api", "The API's dialect.  [default: 1.21]", metavar="1.21|1.90"),
+]
+PACE = [
+    _option("--rate", "Requests a second (40/s, 600/min), instead of a share.", metavar="RATE"),
+    _option("--share", "The share of the organisation's limit to use.  [default: 50%]", metavar="PERCENT"),
+    _option("--org-limit", "The organisation's limit.  [default: 6000/min]", metavar="RATE"),
+    _option("--concurrency", "Requests in flight, at most.  [default: 64]", metavar="N"),
+    _option("--max-attempts", "Closes sent for one session, at most.  [default: 8]", metavar="N"),
+    _option("--give-up-after", "Time for one session, and for an API in trouble.  [default: 10m]", metavar="TIME"),
+    _option("--timeout", "One request's time limit.  [default: 30s]", metavar="TIME"),
+]
+SETTLE = [
+    _option("--settle/--no-settle", "Look again until each evaluation is final.  [default: settle]"),
+    _option("--settle-for", "How long to go on looking after the last close.  [default: 15m]", metavar="TIME"),
+    _option("--first-look", "When to look first after a close.  [default: 10s]", metavar="TIME"),
+    _option("--none-grace", "How old a close must be for its 'none' to be believed.  [default: 15s]", metavar="TIME"),
+]
+_OUTPUT = [
+    JSON,
+    _option("--export", "Write the rows to FILE at the end (.csv, .jsonl).", metavar="FILE"),
+    _option("--progress/--no-progress", "Show progress.  [default: a display on a terminal, plain lines elsewhere]"),
+    _option("--log-format", "console or json.  [default: console]", type=click.Choice(["console", "json"])),
+    click.option("-v", "--verbose", "verbosity", count=True, help="Say more: -v what happens, -vv every answer."),
+]
+
+
+def working_options(*groups: list[Callable[[_Command], _Command]]) -> Callable[[_Command], _Command]:
+    """The flags of a command that sends requests: the given groups, the key, the ledger, the output."""
+
+    def decorate(command: _Command) -> _Command:
+        for option in reversed([*(each for group in groups for each in group), _KEY_FILE, *_CONFIG, LEDGER, *_OUTPUT]):
+            command = option(command)
+        return command
+
+    return decorate

@@ -1,0 +1,52 @@
+"""``closeout resume RUN``: goes on with an unfinished run."""
+
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import click
+
+from jobs.close import open_rows
+from jobs.invocation import Invocation, read_invocation
+from jobs.options import PACE, SETTLE, working_options
+from jobs.running import conclude, run_to_end, say
+from worker.admission import OpenedSource
+from worker.ledger.sqlite import SqliteLedger
+from worker.models import Run
+
+
+@click.command("resume")
+@click.argument("run")
+@click.option("--source", help="Where the rest of the source is now, if not where it was (- for standard input).")
+@working_options(PACE, SETTLE)
+@click.pass_context
+def command(context: click.Context, run: str, source: str | None, **_: Any) -> int:  # the rest is read by name
+    """Go on with RUN: what was sent and not recorded is looked up first, what is done stays done.
+
+    Host, dialect, reason and pace are those of the run; flags override the pace and the settling.
+    """
+    return anyio.run(partial(resume_run, read_invocation(context), run, source))
+
+
+async def resume_run(invocation: Invocation, name: str, source: str | None) -> int:
+    """Do what is left of a run; returns the exit code."""
+    async with SqliteLedger.open(invocation.ledger) as ledger:
+        run = await ledger.find_run(name)
+        invocation = invocation.for_run(run)
+        opened = await anyio.to_thread.run_sync(rest_of_source, run, source or run.location, invocation)
+        if opened is None and not run.source_done:
+            say(f"the rest of {run.source} cannot be read again: going on with the {run.rows_read:,} rows read of it")
+        ended = await run_to_end(ledger, run, invocation, opened)
+        return await conclude(ledger, ended, invocation)
+
+
+def rest_of_source(run: Run, location: str | None, invocation: Invocation) -> OpenedSource | None:
+    """The source, opened where the run left it; None when there is nothing to read. Raises SourceError."""
+    if run.source_done or location is None:
+        return None
+    opened = open_rows(location, invocation.settings.id_column)
+    opened.skip(run)
+    return opened
+
+

@@ -1,0 +1,32 @@
+"""``closeout retry RUN``: attempts the failed, rejected and not-found sessions again."""
+
+from functools import partial
+from typing import Any
+
+import anyio
+import click
+
+from jobs.invocation import Invocation, read_invocation
+from jobs.options import PACE, SETTLE, working_options
+from jobs.running import conclude, run_to_end, say
+from worker.ledger.sqlite import SqliteLedger
+
+
+@click.command("retry")
+@click.argument("run")
+@working_options(PACE, SETTLE)
+@click.pass_context
+def command(context: click.Context, run: str, **_: Any) -> int:  # the rest is read by name
+    """Attempt the failed, rejected and not-found sessions of RUN again, and whatever is still pending in it."""
+    return anyio.run(partial(retry_run, read_invocation(context), run))
+
+
+async def retry_run(invocation: Invocation, name: str) -> int:
+    """Re-open what ended badly and work on it; returns the exit code."""
+    async with SqliteLedger.open(invocation.ledger) as ledger:
+        run = await ledger.find_run(name)
+        async with ledger.locked(run):
+            count = await ledger.retry(run)
+        say(f"run {run.name}: {count:,} sessions to attempt again")
+        ended = await run_to_end(ledger, run, invocation.for_run(run), None)
+        return await conclude(ledger, ended, invocation.for_run(run))

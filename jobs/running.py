@@ -1,0 +1,72 @@
+"""Working on one run from its lock to its summary: what close, resume, retry, settle and demo have in common."""
+
+import random
+import sys
+
+import click
+from rich.console import Console
+
+from jobs.invocation import Invocation
+from jobs.options import DEFAULT_LEDGER
+from worker.admission import OpenedSource
+from worker.api.client import Endpoint, open_api
+from worker.context import Context
+from worker.errors import CloseoutError, HaltError
+from worker.ledger.sqlite import SqliteLedger
+from worker.models import Run
+from worker.pipeline import Ended, Watcher, build_context, work
+from worker.progress import Progress
+from worker.report.display import show_display, show_lines
+from worker.report.export import export_run
+from worker.report.summary import summary, summary_lines
+from worker.stopping import Stop
+
+
+def say(text: str) -> None:
+    """A line for the person, on standard error."""
+    click.echo(f"closeout: {text}", err=True)
+
+
+async def run_to_end(
+    ledger: SqliteLedger, run: Run, invocation: Invocation, source: OpenedSource | None, *, settle_only: bool = False
+) -> Ended:
+    """Hold the run's lock and work until it ends. Raises RunBusyError, with nothing sent."""
+    settings = invocation.settings
+    endpoint = Endpoint(settings.base_url, settings.api, invocation.key, settings.timeout, settings.concurrency)
+    async with ledger.locked(run), open_api(endpoint) as api:
+        current = await ledger.find_run(run.name)
+        progress = Progress(rows_read=current.rows_read, duplicates=current.duplicates)
+        context = build_context(current, settings, ledger, api, Stop(), progress, random.SystemRandom())
+        try:
+            return await work(context, source, watchers(invocation, current), settle_only=settle_only)
+        except* CloseoutError as errors:
+            first = errors.exceptions[0]
+            raise HaltError(f"{first}; run {run.name} can be resumed") from first
+
+
+def watchers(invocation: Invocation, run: Run) -> list[Watcher]:
+    """What runs beside the work: a display or plain lines, and for a resumed run the counts of before."""
+    chosen: list[Watcher] = []
+    if invocation.progress is not False:
+        chosen.append(show_display if sys.stderr.isatty() else show_lines)
+    if run.rows_read:
+        chosen.append(count_before)
+    return chosen
+
+
+async def count_before(context: Context) -> None:
+    """Fill in what earlier processes did, for the display; the work does not wait for it."""
+    context.progress.before = await context.ledger.counts_at_start(context.run)
+
+
+async def conclude(ledger: SqliteLedger, ended: Ended, invocation: Invocation) -> int:
+    """Write the export, print the summary; returns the exit code."""
+    if invocation.export is not None:
+        await export_run(ledger, ended.run, invocation.export, None)
+    if invocation.as_json:
+        click.echo(summary(ended, invocation.settings), nl=True)
+        return ended.exit_code
+    console = Console(soft_wrap=True)
+    ledger_name = str(invocation.ledger)
+    console.print(summary_lines(ended, invocation.settings, None if ledger_name == DEFAULT_LEDGER else ledger_name))
+    return ended.exit_code

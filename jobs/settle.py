@@ -1,0 +1,47 @@
+"""``closeout settle [RUN]``: looks again at evaluations that were not final."""
+
+from functools import partial
+from typing import Any
+
+import anyio
+import click
+
+from jobs.invocation import Invocation, read_invocation
+from jobs.options import PACE, SETTLE, working_options
+from jobs.running import conclude, run_to_end, say
+from worker.clock import now_ms
+from worker.ledger.sqlite import SqliteLedger
+from worker.models import Run
+
+
+@click.command("settle")
+@click.argument("run", required=False)
+@working_options(PACE, SETTLE)
+@click.pass_context
+def command(context: click.Context, run: str | None, **_: Any) -> int:  # the rest is read by name
+    """Look again at the evaluations of RUN that were not final; without RUN, at those of all finished runs."""
+    return anyio.run(partial(settle_runs, read_invocation(context), run))
+
+
+async def settle_runs(invocation: Invocation, name: str | None) -> int:
+    """Settle one run or all finished ones that need it; returns the highest exit code."""
+    async with SqliteLedger.open(invocation.ledger) as ledger:
+        runs = [await ledger.find_run(name)] if name else [run for run in await ledger.runs() if run.state == "finished"]
+        codes = [await _settle(ledger, run, invocation) for run in runs if name or await _unsettled(ledger, run)]
+        if not codes:
+            say("every evaluation of every finished run is settled")
+        return max(codes, default=0)
+
+
+async def _unsettled(ledger: SqliteLedger, run: Run) -> bool:
+    return (await ledger.counts(run)).unsettled > 0
+
+
+async def _settle(ledger: SqliteLedger, run: Run, invocation: Invocation) -> int:
+    """Only evaluations: what is pending or in doubt is left for ``resume``."""
+    own = invocation.for_run(run)
+    async with ledger.locked(run):
+        count = await ledger.resettle(run, now_ms())
+    say(f"run {run.name}: {count:,} evaluations to look at")
+    ended = await run_to_end(ledger, run, own, None, settle_only=True)
+    return await conclude(ledger, ended, own)

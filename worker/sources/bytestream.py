@@ -1,0 +1,130 @@
+"""Bytes in bounded chunks: read, decompressed, looked at before they are used."""
+
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import zstandard
+
+CHUNK = 65_536
+HEAD = 4_096
+
+# One zstd block takes as little as four bytes and unfolds to 128 KiB: this bounds what one step can unfold to.
+_ZSTD_STEP = 64
+
+
+class BrokenOffError(Exception):
+    """The data stops before its end; the text says how. ``after_line`` is the last line that can be trusted,
+    or None where the number of lines read says it."""
+
+    after_line: int | None = None
+
+
+def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
+    """The bytes of ``stream``, at most CHUNK at a time. Raises BrokenOffError when reading fails."""
+    read = getattr(stream, "read1", stream.read)
+    try:
+        while chunk := read(CHUNK):
+            yield chunk
+    except OSError as error:
+        raise BrokenOffError(f"reading fails ({error.strerror or error})") from error
+
+
+def decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The content of ``chunks``, unfolded where they begin like gzip or zstd data; each chunk stays bounded.
+
+    Raises BrokenOffError where the compressed data is cut off or damaged.
+    """
+    head, chunks = take_head(chunks, HEAD)
+    if head.startswith(b"\x1f\x8b"):
+        return _gunzip(chunks)
+    if head.startswith(b"\x28\xb5\x2f\xfd") or _is_skippable_frame(head):
+        return _regrouped(_unzstd(chunks))
+    return chunks
+
+
+def take_head(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
+    """At least ``size`` bytes from the beginning, or all there are, and an iterator over everything, head included."""
+    head = bytearray()
+    rest = chunks
+    try:
+        while len(head) < size:
+            head += next(chunks)
+    except StopIteration:
+        rest = iter(())
+    except BrokenOffError as error:
+        rest = raising(error)
+    return bytes(head), _chained(bytes(head), rest)
+
+
+def raising(error: BrokenOffError) -> Iterator[bytes]:
+    """An iterator without items that ends by raising ``error``: a break kept for when its turn comes."""
+    raise error
+    yield b""
+
+
+def _chained(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    if head:
+        yield head
+    yield from rest
+
+
+def _is_skippable_frame(head: bytes) -> bool:
+    return head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50
+
+
+def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The content of all gzip members, one after the other; zeros after a member are padding."""
+    member = zlib.decompressobj(wbits=31)
+    try:
+        for chunk in chunks:
+            data = chunk
+            while data:
+                if member.eof:
+                    data = data.lstrip(b"\0")
+                    if not data:
+                        break
+                    member = zlib.decompressobj(wbits=31)
+                if piece := member.decompress(data, CHUNK):
+                    yield piece
+                data = member.unused_data if member.eof else member.unconsumed_tail
+        while not member.eof and (piece := member.decompress(b"", CHUNK)):
+            yield piece
+    except zlib.error as error:
+        raise BrokenOffError("the gzip data is damaged") from error
+    if not member.eof:
+        raise BrokenOffError("the gzip data ends early")
+
+
+def _unzstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The content of all zstd frames, one after the other, in pieces of any size up to 2 MiB."""
+    decompressor = zstandard.ZstdDecompressor()
+    frame = decompressor.decompressobj()
+    try:
+        for chunk in chunks:
+            for start in range(0, len(chunk), _ZSTD_STEP):
+                data = chunk[start : start + _ZSTD_STEP]
+                while data:
+                    if frame.eof:
+                        frame = decompressor.decompressobj()
+                    yield frame.decompress(data)
+                    data = frame.unused_data if frame.eof else b""
+    except zstandard.ZstdError as error:
+        raise BrokenOffError("the zstd data is damaged") from error
+    if not frame.eof:
+        raise BrokenOffError("the zstd data ends early")
+
+
+def _regrouped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in chunks of CHUNK; what came before a break is handed out before it."""
+    held = bytearray()
+    try:
+        for piece in pieces:
+            held += piece
+            while len(held) >= CHUNK:
+                yield bytes(held[:CHUNK])
+                del held[:CHUNK]
+    except BrokenOffError:
+        yield bytes(held)
+        raise
+    yield bytes(held)

@@ -1,0 +1,186 @@
+"""CSV in the shapes that people and spreadsheets write."""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from typing import Self
+
+from worker.errors import SourceError
+from worker.models import SourceRow
+from worker.sources.bytestream import BrokenOffError
+from worker.sources.columns import Layout, accepted_names, column_name, layout_of
+from worker.sources.identifiers import is_uuid, normalise_id
+from worker.sources.lines import CutLine, Lines, line_problem
+from worker.sources.problems import LONGEST_REASON, id_row, problem_row
+
+DELIMITERS = ",;\t|"
+MOST_LINES_IN_RECORD = 1_000
+LONGEST_QUOTED = 65_536
+_MOST_UNREADABLE = 1_000
+
+_separator_line = re.compile(r'"?sep=([^"\w\s]|\t)"?', re.IGNORECASE).fullmatch
+# Possessive, so that a quote without its partner costs one pass.
+_quoted_cells = re.compile(r'(?:\A|(?<=[,;\t|\n]))"(?:[^"]|"")*+"')
+
+# The line on which the record begins; its cells, or its text where there is a problem; the problem.
+Record = tuple[int, list[str], str | None]
+
+
+def delimited_rows(lines: Lines, id_column: str | None, *, tabs: bool = False) -> Iterator[SourceRow]:
+    """The rows of a delimited file; ``tabs`` says that its name promises tabs.
+
+    Raises SourceError, before any row, if no column holds the id or if nothing follows the header.
+    """
+    records = read_records(lines, _take_delimiter(lines, id_column, tabs))
+    unreadable: list[Record] = []
+    first: Record | None = None
+    for record in records:
+        if record[2] is None:
+            first = record
+            break
+        unreadable.append(record)
+        if len(unreadable) > _MOST_UNREADABLE:
+            raise SourceError(f"none of its first {_MOST_UNREADABLE:,} rows can be read: {record[2]}")
+    yield from _rows_from(first, unreadable, records, id_column)
+
+
+def _rows_from(
+    first: Record | None, unreadable: list[Record], records: Iterator[Record], id_column: str | None
+) -> Iterator[SourceRow]:
+    """The rows once the first readable record is known; ``unreadable`` came before it, ``records`` come after."""
+    broken: BrokenOffError | None = None
+    second: Record | None = None
+    try:
+        second = next(records, None)
+    except BrokenOffError as error:
+        broken = error
+    following = [second] if second else []
+    cells = second[1] if second and second[2] is None else None
+    layout = layout_of(first[1], cells, id_column) if first else Layout(0, None, has_header=False)
+    if layout.has_header and not (following or unreadable or broken):
+        raise SourceError("has a header but no rows: there is nothing to close")
+    if first and not layout.has_header:
+        following.insert(0, first)
+    yield from rows_of([*unreadable, *following], layout)
+    if broken:
+        raise broken
+    yield from rows_of(records, layout)
+
+
+def rows_of(records: Iterable[Record], layout: Layout) -> Iterator[SourceRow]:
+    """One row for each record."""
+    id_at, reason_at = layout.id_at, layout.reason_at
+    for line, cells, problem in records:
+        if problem is not None:
+            yield problem_row(line, cells[0], problem)
+        elif id_at >= len(cells):
+            columns = "1 column" if len(cells) == 1 else f"{len(cells)} columns"
+            yield problem_row(line, cells[0], f"row has {columns}, the id is in column {id_at + 1}")
+        else:
+            reason = None
+            if reason_at is not None and reason_at < len(cells):
+                reason = cells[reason_at].strip() or None
+            session_id = normalise_id(cells[id_at])
+            if session_id is not None and (reason is None or len(reason) <= LONGEST_REASON):
+                yield SourceRow(line, session_id, reason)  # as id_row does, without another call for each row
+            else:
+                yield id_row(line, cells[id_at], reason)
+
+
+def read_records(lines: Lines, delimiter: str) -> Iterator[Record]:
+    """The records of a delimited text; blank lines are none."""
+    quoted = _QuotedRecords(lines, delimiter)
+    for line in lines:
+        # Without a quote there is nothing that csv.reader would see and str.split would not.
+        if '"' in line or "\0" in line or type(line) is CutLine:
+            yield quoted.read(line)
+        elif line and (delimiter in line or not line.isspace()):
+            yield lines.number, line.split(delimiter), None
+
+
+def delimiter_of(beginning: list[str], id_column: str | None, *, tabs: bool = False) -> str:
+    """The delimiter of a text with these first lines: the candidate that stands in the first record outside quotes.
+
+    Of several, one that sets apart a UUID or the name of an id column wins, then the most frequent one.
+    """
+    text = _quoted_cells.sub(lambda cell: re.sub(r"[,;\t|\n]", " ", cell[0]), "\n".join(beginning))
+    record = next((line for line in text.split("\n") if line.strip()), "")
+    found = [delimiter for delimiter in DELIMITERS if delimiter in record]
+    if not found or (tabs and "\t" in found):
+        return "\t" if tabs else ","
+    names = accepted_names(id_column)
+
+    def merit(delimiter: str) -> tuple[bool, int]:
+        cells = [cell.strip('"') for cell in record.split(delimiter)]
+        return any(column_name(cell) in names or is_uuid(cell) for cell in cells), len(cells)
+
+    return max(found, key=merit)
+
+
+def _take_delimiter(lines: Lines, id_column: str | None, tabs: bool) -> str:
+    beginning = lines.peek()
+    if beginning and (declared := _separator_line(beginning[0])):
+        next(lines)
+        return declared[1]
+    return delimiter_of(beginning, id_column, tabs=tabs)
+
+
+class _QuotedRecords:
+    """Reads records that hold quotes, over as many lines as they span, and no further than a bound.
+
+    It is the iterator of lines that its csv.reader pulls from, so it knows which lines a record took and can
+    hand them back.
+    """
+
+    def __init__(self, lines: Lines, delimiter: str) -> None:
+        self._lines = lines
+        self._pending: str | None = None
+        self._following: list[str] = []
+        self._size = 0
+        self._unclosed = False
+        self._reader = csv.reader(self, delimiter=delimiter)
+
+    def read(self, line: str) -> Record:
+        """The record that begins with ``line``, the one handed out last."""
+        number = self._lines.number
+        if (problem := line_problem(line)) is not None:
+            return number, [line], problem
+        self._pending, self._following, self._size, self._unclosed = line, [], 0, False
+        problem = None
+        try:
+            cells = next(self._reader)
+        except csv.Error:
+            problem = f"a cell is longer than {csv.field_size_limit():,} characters"
+        except BrokenOffError as error:
+            error.after_line = number - 1
+            raise
+        if self._unclosed or (problem and self._following):
+            problem = "a quoted cell that begins here is never closed"
+        if problem:
+            self._lines.push_back(self._following)
+            return number, [line], problem
+        if any("\0" in following for following in self._following):
+            return number, [line], "contains a NUL byte"
+        return number, cells, None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        """The next line of the record. Ends, for this record, where it has taken too much or nothing is left."""
+        if self._pending is not None:
+            line, self._pending = self._pending, None
+            return line + "\n"
+        following = next(self._lines, None)
+        if following is not None:
+            self._following.append(following)
+            self._size += len(following)
+        self._unclosed = (
+            following is None
+            or isinstance(following, CutLine)
+            or len(self._following) > MOST_LINES_IN_RECORD
+            or self._size > LONGEST_QUOTED
+        )
+        if following is None or self._unclosed:
+            raise StopIteration
+        return following + "\n"

@@ -1,0 +1,63 @@
+"""Session ids: what counts as one, and what to say of text that does not."""
+
+import re
+
+NIL = "00000000-0000-0000-0000-000000000000"
+
+# Blank to a reader's eye, though not all of it is white space to str.strip; and the quotes a broken CSV leaves.
+_BLANKS = " \t\r\n\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\u180e\u200b\u200c\u200d\u2060\ufeff"
+_BLANKS += "".join(map(chr, range(0x2000, 0x200B)))
+_WRAPPING = _BLANKS + "\"'`\u2018\u2019\u201c\u201d"
+
+# All but the nil UUID. Spelling the digits out is a third faster than counted repeats.
+_names_session = re.compile(f"(?!{NIL})" + "-".join("[0-9a-f]" * digits for digits in (8, 4, 4, 4, 12))).fullmatch
+_loosely = re.compile(
+    r"(?:urn:uuid:)?(\{)?([0-9a-f]{8}(-)?[0-9a-f]{4}(?(3)-)[0-9a-f]{4}(?(3)-)[0-9a-f]{4}(?(3)-)[0-9a-f]{12})(?(1)\})",
+    re.IGNORECASE | re.ASCII,
+).fullmatch
+
+
+def normalise_id(text: str) -> str | None:
+    """The canonical form (lower case, hyphens) of the UUID that ``text`` is, or None when it is none.
+
+    Upper case, braces, a ``urn:uuid:`` prefix, missing hyphens and surrounding blanks or quotes are forgiven.
+    The text must be the id and nothing else. The nil UUID names no session, so it is None too.
+    """
+    if _names_session(text):
+        return text
+    found = _canonical(text)
+    return found if found != NIL else None
+
+
+def is_uuid(text: str) -> bool:
+    """Whether ``text`` is a UUID in any accepted spelling, the nil UUID included."""
+    return _canonical(text) is not None
+
+
+def strip_blanks(text: str) -> str:
+    """``text`` without what looks blank at its ends, non-breaking and zero-width characters included."""
+    return text.strip(_BLANKS)
+
+
+def explain_no_id(text: str) -> str:
+    """Why ``normalise_id`` gives None for ``text``, in words for a person."""
+    bare = text.strip(_WRAPPING)
+    if "\0" in text:
+        return "contains a NUL byte"
+    if not bare:
+        return "the cell is empty"
+    if len(text) > 200:
+        return f"not a UUID: the cell is {len(text):,} characters long"
+    if _canonical(text) == NIL:
+        return "the nil UUID (all zeros) names no session"
+    if len(bare) != 36:
+        return f"not a UUID: 36 characters expected, found {len(bare)}"
+    return "not a UUID: hexadecimal digits in groups of 8-4-4-4-12 expected"
+
+
+def _canonical(text: str) -> str | None:
+    match = _loosely(text.strip(_WRAPPING))
+    if match is None:
+        return None
+    digits = match[2].replace("-", "").lower()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
