@@ -29,7 +29,7 @@ from worker.sources import open_source
 @click.option("--new-run", is_flag=True, help="Start anew, even if a run of this source is unfinished.")
 @working_options(CLOSE, HOST, PACE, SETTLE)
 @click.pass_context
-def command(context: click.Context, source: str, new_run: bool, **_: Any) -> int:  # the rest is read by name
+def command(context: click.Context, /, source: str, new_run: bool, **_: Any) -> int:  # the rest is read by name
     """Close the sessions that SOURCE lists.
 
     SOURCE is a .csv, .tsv, .jsonl, .ndjson or .txt file, any of them also .gz or .zst, or - for standard input.

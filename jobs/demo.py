@@ -9,11 +9,12 @@ import anyio
 import click
 
 from jobs.close import close_source
+from jobs.configuration import Given
 from jobs.invocation import Invocation
 from jobs.options import DEFAULT_LEDGER
-from jobs.configuration import Given
 from jobs.running import say
-from worker.logs import configure_logging
+from worker.logs import ConsoleStream, configure_logging
+from worker.report.console import stderr_console
 from worker.sandbox import Sandbox, SandboxConfig, running_sandbox
 from worker.settings import Settings
 
@@ -25,12 +26,13 @@ _FAULTS = {"503": 0.02, "500": 0.01, "html_502": 0.01, "reset_before": 0.01, "re
 @click.option("--folder", default=_FOLDER, show_default=True, help="Where the CSV and the ledger go.")
 @click.option("--progress/--no-progress", default=None, help="Show progress.")
 @click.pass_context
-def command(context: click.Context, folder: str, **_: Any) -> int:  # the rest is read by name
+def command(context: click.Context, /, folder: str, **_: Any) -> int:  # the rest is read by name
     """Show the main job: a server on loopback, 1,000 sessions in a CSV, some closed, some missing, some faults.
 
     Nothing leaves this machine. What it wrote stays in the folder, to be looked at.
     """
-    configure_logging(0, "console", click.get_text_stream("stderr"))
+    console = stderr_console()
+    configure_logging(0, "console", ConsoleStream(console))
     home = Path(folder)
     home.mkdir(exist_ok=True)
     for name in (DEFAULT_LEDGER, DEFAULT_LEDGER + "-wal", DEFAULT_LEDGER + "-shm"):
@@ -46,6 +48,7 @@ def command(context: click.Context, folder: str, **_: Any) -> int:  # the rest i
             key=sandbox.config.api_key,
             ledger=home / DEFAULT_LEDGER,
             progress=context.params["progress"],
+            console=console,
         )
         code = anyio.run(partial(close_source, invocation, str(source), new_run=True))
     return 0 if code in (0, 1) else code

@@ -1,18 +1,19 @@
 """One invocation of a command that sends requests: its settings, key and output, read and checked before anything."""
 
-import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
+from rich.console import Console
 
 from jobs.configuration import Given, build_settings, config_path, overlay, read_config
 from jobs.keys import find_key
 from jobs.options import DEFAULT_LEDGER
 from worker.errors import ConfigurationError
-from worker.logs import configure_logging
+from worker.logs import ConsoleStream, configure_logging
 from worker.models import Run
 from worker.reasons import check_reason
+from worker.report.console import stderr_console
 from worker.report.export import format_of
 from worker.settings import Settings
 
@@ -28,7 +29,7 @@ class Invocation:
     as_json: bool = False
     export: str | None = None
     progress: bool | None = None
-    verbosity: int = 0
+    console: Console = field(default_factory=stderr_console)
 
     def for_run(self, run: Run) -> "Invocation":
         """The same with the settings that the run was made with, except where a flag says otherwise."""
@@ -47,7 +48,8 @@ def read_invocation(context: click.Context) -> Invocation:
     export = parameters.get("export")
     if export is not None:
         format_of(export, None)
-    configure_logging(parameters["verbosity"], given.values.get("log_format") or "console", sys.stderr)
+    console = stderr_console()
+    configure_logging(parameters["verbosity"], given.values.get("log_format") or "console", ConsoleStream(console))
     return Invocation(
         settings=settings,
         flags=overlay(Given(), context, flags_only=True),
@@ -56,7 +58,7 @@ def read_invocation(context: click.Context) -> Invocation:
         as_json=parameters["as_json"],
         export=export,
         progress=parameters.get("progress"),
-        verbosity=parameters["verbosity"],
+        console=console,
     )
 
 

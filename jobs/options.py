@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import click
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 DEFAULT_LEDGER = "closeout.db"
 
 
@@ -19,16 +20,18 @@ LEDGER = _option("--ledger", f"The ledger file.  [default: {DEFAULT_LEDGER}]", m
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 
 _KEY_FILE = _option("--api-key-file", "A file (mode 0600) that holds the API key.", metavar="FILE")
-_CONFIG = [
-    _option("--config", "The configuration file.  [default: closeout.toml here or in the user's folder]", metavar="FILE"),
+_CONFIG: list[_Decorator] = [
+    _option(
+        "--config", "The configuration file.  [default: closeout.toml here or in the user's folder]", metavar="FILE"
+    ),
     _option("--profile", "A [profiles.NAME] of the configuration file.", metavar="NAME"),
 ]
-CLOSE = [
+CLOSE: list[_Decorator] = [
     _option("--id-column", "The column with the ids.  [default: session_id, conversation_id, id, or the only one]"),
     _option("--reason", "The close reason, for rows without their own.", metavar="REASON"),
     _option("--allow-unknown-reason", "Send reasons that the API would store as 'unknown'.", is_flag=True),
 ]
-HOST = [
+HOST: list[_Decorator] = [
     _option(
         "--base-url",
         "The API's host.  [default: the vendor's sandbox]",
@@ -37,7 +40,7 @@ HOST = [
     ),
     _option("--api", "The API's dialect.  [default: 1.21]", metavar="1.21|1.90"),
 ]
-PACE = [
+PACE: list[_Decorator] = [
     _option("--rate", "Requests a second (40/s, 600/min), instead of a share.", metavar="RATE"),
     _option("--share", "The share of the organisation's limit to use.  [default: 50%]", metavar="PERCENT"),
     _option("--org-limit", "The organisation's limit.  [default: 6000/min]", metavar="RATE"),
@@ -46,13 +49,13 @@ PACE = [
     _option("--give-up-after", "Time for one session, and for an API in trouble.  [default: 10m]", metavar="TIME"),
     _option("--timeout", "One request's time limit.  [default: 30s]", metavar="TIME"),
 ]
-SETTLE = [
+SETTLE: list[_Decorator] = [
     _option("--settle/--no-settle", "Look again until each evaluation is final.  [default: settle]"),
     _option("--settle-for", "How long to go on looking after the last close.  [default: 15m]", metavar="TIME"),
     _option("--first-look", "When to look first after a close.  [default: 10s]", metavar="TIME"),
     _option("--none-grace", "How old a close must be for its 'none' to be believed.  [default: 15s]", metavar="TIME"),
 ]
-_OUTPUT = [
+_OUTPUT: list[_Decorator] = [
     JSON,
     _option("--export", "Write the rows to FILE at the end (.csv, .jsonl).", metavar="FILE"),
     _option("--progress/--no-progress", "Show progress.  [default: a display on a terminal, plain lines elsewhere]"),
@@ -61,11 +64,13 @@ _OUTPUT = [
 ]
 
 
-def working_options(*groups: list[Callable[[_Command], _Command]]) -> Callable[[_Command], _Command]:
+def working_options(*groups: list[_Decorator]) -> _Decorator:
     """The flags of a command that sends requests: the given groups, the key, the ledger, the output."""
+    options: list[_Decorator] = [each for group in groups for each in group]
+    options += [_KEY_FILE, *_CONFIG, LEDGER, *_OUTPUT]
 
-    def decorate(command: _Command) -> _Command:
-        for option in reversed([*(each for group in groups for each in group), _KEY_FILE, *_CONFIG, LEDGER, *_OUTPUT]):
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
             command = option(command)
         return command
 

@@ -21,7 +21,7 @@ from worker.models import Run
 @click.option("--source", help="Where the rest of the source is now, if not where it was (- for standard input).")
 @working_options(PACE, SETTLE)
 @click.pass_context
-def command(context: click.Context, run: str, source: str | None, **_: Any) -> int:  # the rest is read by name
+def command(context: click.Context, /, run: str, source: str | None, **_: Any) -> int:  # the rest is read by name
     """Go on with RUN: what was sent and not recorded is looked up first, what is done stays done.
 
     Host, dialect, reason and pace are those of the run; flags override the pace and the settling.
@@ -48,5 +48,3 @@ def rest_of_source(run: Run, location: str | None, invocation: Invocation) -> Op
     opened = open_rows(location, invocation.settings.id_column)
     opened.skip(run)
     return opened
-
-

@@ -16,7 +16,7 @@ from worker.ledger.sqlite import SqliteLedger
 @click.argument("run")
 @working_options(PACE, SETTLE)
 @click.pass_context
-def command(context: click.Context, run: str, **_: Any) -> int:  # the rest is read by name
+def command(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is read by name
     """Attempt the failed, rejected and not-found sessions of RUN again, and whatever is still pending in it."""
     return anyio.run(partial(retry_run, read_invocation(context), run))
 

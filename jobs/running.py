@@ -1,13 +1,12 @@
 """Working on one run from its lock to its summary: what close, resume, retry, settle and demo have in common."""
 
+import json
 import random
-import sys
+from functools import partial
 
 import click
-from rich.console import Console
 
 from jobs.invocation import Invocation
-from jobs.options import DEFAULT_LEDGER
 from worker.admission import OpenedSource
 from worker.api.client import Endpoint, open_api
 from worker.context import Context
@@ -16,9 +15,10 @@ from worker.ledger.sqlite import SqliteLedger
 from worker.models import Run
 from worker.pipeline import Ended, Watcher, build_context, work
 from worker.progress import Progress
+from worker.report.console import stdout_console
 from worker.report.display import show_display, show_lines
 from worker.report.export import export_run
-from worker.report.summary import summary, summary_lines
+from worker.report.summary import print_summary, summary
 from worker.stopping import Stop
 
 
@@ -47,8 +47,10 @@ async def run_to_end(
 def watchers(invocation: Invocation, run: Run) -> list[Watcher]:
     """What runs beside the work: a display or plain lines, and for a resumed run the counts of before."""
     chosen: list[Watcher] = []
+    console = invocation.console
     if invocation.progress is not False:
-        chosen.append(show_display if sys.stderr.isatty() else show_lines)
+        live = console.is_terminal and not console.is_dumb_terminal
+        chosen.append(partial(show_display, console=console) if live else show_lines)
     if run.rows_read:
         chosen.append(count_before)
     return chosen
@@ -64,9 +66,7 @@ async def conclude(ledger: SqliteLedger, ended: Ended, invocation: Invocation) -
     if invocation.export is not None:
         await export_run(ledger, ended.run, invocation.export, None)
     if invocation.as_json:
-        click.echo(summary(ended, invocation.settings), nl=True)
-        return ended.exit_code
-    console = Console(soft_wrap=True)
-    ledger_name = str(invocation.ledger)
-    console.print(summary_lines(ended, invocation.settings, None if ledger_name == DEFAULT_LEDGER else ledger_name))
+        click.echo(json.dumps(summary(ended, invocation.settings), ensure_ascii=False))
+    else:
+        print_summary(stdout_console(), ended, invocation.settings, str(invocation.ledger))
     return ended.exit_code

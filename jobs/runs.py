@@ -1,15 +1,19 @@
 """``closeout runs``: the runs of the ledger."""
 
+import json
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
 import click
-from rich.console import Console
 
 from jobs.invocation import read_ledger_path
 from jobs.options import JSON, LEDGER
 from worker.ledger.sqlite import SqliteLedger
+from worker.models import Run
+from worker.report.console import stdout_console
 from worker.report.tables import runs_json, runs_table
 
 
@@ -17,9 +21,25 @@ from worker.report.tables import runs_json, runs_table
 @LEDGER
 @JSON
 @click.pass_context
-def command(context: click.Context, as_json: bool, **_: Any) -> int:  # the rest is read by name
+def command(context: click.Context, /, as_json: bool, **_: Any) -> int:  # the rest is read by name
     """List the runs of the ledger, the newest first."""
     return anyio.run(partial(list_runs, read_ledger_path(context), as_json=as_json))
 
 
-async def list_runs(path: object, *, as_json: bool) -> int: ...
+async def list_runs(path: Path, *, as_json: bool) -> int:
+    """Print the runs as a table or as JSON."""
+    async with SqliteLedger.open(path) as ledger:
+        runs = [await as_it_is(ledger, run) for run in await ledger.runs()]
+        counts = {run.name: await ledger.counts(run) for run in runs}
+    if as_json:
+        click.echo(json.dumps(runs_json(runs, counts), ensure_ascii=False))
+    else:
+        stdout_console().print(runs_table(runs, counts))
+    return 0
+
+
+async def as_it_is(ledger: SqliteLedger, run: Run) -> Run:
+    """A run that its process left as running, and that nobody holds, was interrupted."""
+    if run.state == "running" and not await ledger.busy(run):
+        return replace(run, state="interrupted", why="its process ended without a word")
+    return run

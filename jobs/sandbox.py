@@ -12,12 +12,18 @@ from worker.units import parse_duration
 
 @click.command("sandbox")
 @click.option("--port", default=8750, show_default=True, help="The port on 127.0.0.1; 0 for any free one.")
-@click.option("--sessions", default=1000, show_default=True, metavar="N", help="How many active sessions it begins with.")
+@click.option(
+    "--sessions", default=1000, show_default=True, metavar="N", help="How many active sessions it begins with."
+)
 @click.option("--csv", "csv_path", metavar="FILE", help="Write the ids of its sessions to FILE.")
 @click.option("--seed", default=1, show_default=True, help="What ids, evaluations and faults are drawn from.")
-@click.option("--limit", "rate_limit", type=int, metavar="N", help="Requests a minute of the organisation.  [default: none]")
+@click.option(
+    "--limit", "rate_limit", type=int, metavar="N", help="Requests a minute of the organisation.  [default: none]"
+)
 @click.option("--latency", default="0s", show_default=True, metavar="TIME", help="Time that each answer takes.")
-@click.option("--fault", "faults", multiple=True, metavar="NAME=SHARE", help="A fault of closes, such as 503=0.05; repeatable.")
+@click.option(
+    "--fault", "faults", multiple=True, metavar="NAME=SHARE", help="A fault of closes, such as 503=0.05; repeatable."
+)
 @click.option("--second-close", type=click.Choice(["200", "400", "409"]), default="200", show_default=True,
               help="The answer to closing a closed session.")  # fmt: skip
 def command(port: int, sessions: int, csv_path: str | None, **config: Any) -> int:  # click's values, checked below
@@ -33,7 +39,9 @@ def command(port: int, sessions: int, csv_path: str | None, **config: Any) -> in
     return 0
 
 
-def _config(seed: int, rate_limit: int | None, latency: str, faults: tuple[str, ...], second_close: Any) -> SandboxConfig:
+def _config(
+    seed: int, rate_limit: int | None, latency: str, faults: tuple[str, ...], second_close: Any
+) -> SandboxConfig:
     try:
         return SandboxConfig(
             seed=seed,

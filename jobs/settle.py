@@ -18,7 +18,7 @@ from worker.models import Run
 @click.argument("run", required=False)
 @working_options(PACE, SETTLE)
 @click.pass_context
-def command(context: click.Context, run: str | None, **_: Any) -> int:  # the rest is read by name
+def command(context: click.Context, /, run: str | None, **_: Any) -> int:  # the rest is read by name
     """Look again at the evaluations of RUN that were not final; without RUN, at those of all finished runs."""
     return anyio.run(partial(settle_runs, read_invocation(context), run))
 
@@ -26,7 +26,9 @@ def command(context: click.Context, run: str | None, **_: Any) -> int:  # the re
 async def settle_runs(invocation: Invocation, name: str | None) -> int:
     """Settle one run or all finished ones that need it; returns the highest exit code."""
     async with SqliteLedger.open(invocation.ledger) as ledger:
-        runs = [await ledger.find_run(name)] if name else [run for run in await ledger.runs() if run.state == "finished"]
+        runs = (
+            [await ledger.find_run(name)] if name else [run for run in await ledger.runs() if run.state == "finished"]
+        )
         codes = [await _settle(ledger, run, invocation) for run in runs if name or await _unsettled(ledger, run)]
         if not codes:
             say("every evaluation of every finished run is settled")

@@ -206,6 +206,4 @@ def _final(claim: Claim, outcome: Outcome, answer: Answer, detail: str | None) -
 
 def _kept(claim: Claim, outcome: Outcome) -> Change:
     """A new outcome that says nothing new of the last close answer."""
-    return Change(
-        claim.seq, outcome, http_status=claim.http_status, error=claim.error, attempts=claim.attempts
-    )
+    return Change(claim.seq, outcome, http_status=claim.http_status, error=claim.error, attempts=claim.attempts)

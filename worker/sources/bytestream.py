@@ -88,8 +88,6 @@ def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
                 if piece := member.decompress(data, CHUNK):
                     yield piece
                 data = member.unused_data if member.eof else member.unconsumed_tail
-        while not member.eof and (piece := member.decompress(b"", CHUNK)):
-            yield piece
     except zlib.error as error:
         raise BrokenOffError("the gzip data is damaged") from error
     if not member.eof:

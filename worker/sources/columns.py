@@ -81,7 +81,7 @@ def _position(id_column: str | None, columns: int) -> int | None:
     if id_column is None:
         return None
     text = strip_blanks(id_column)
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+    if not (text.isdecimal() and len(text) < 10):
         return None
     return int(text) - 1 if 1 <= int(text) <= columns else None
 

@@ -11,7 +11,7 @@ from worker.sources.bytestream import BrokenOffError
 from worker.sources.columns import Layout, accepted_names, column_name, layout_of
 from worker.sources.identifiers import is_uuid, normalise_id
 from worker.sources.lines import CutLine, Lines, line_problem
-from worker.sources.problems import LONGEST_REASON, id_row, problem_row
+from worker.sources.problems import LONGEST_REASON, LONGEST_SHOWN, id_row, problem_row
 
 DELIMITERS = ",;\t|"
 MOST_LINES_IN_RECORD = 1_000
@@ -22,7 +22,7 @@ _separator_line = re.compile(r'"?sep=([^"\w\s]|\t)"?', re.IGNORECASE).fullmatch
 # Possessive, so that a quote without its partner costs one pass.
 _quoted_cells = re.compile(r'(?:\A|(?<=[,;\t|\n]))"(?:[^"]|"")*+"')
 
-# The line on which the record begins; its cells, or its text where there is a problem; the problem.
+# The line on which the record begins; its cells, or the beginning of its text where there is a problem; the problem.
 Record = tuple[int, list[str], str | None]
 
 
@@ -32,39 +32,38 @@ def delimited_rows(lines: Lines, id_column: str | None, *, tabs: bool = False) -
     Raises SourceError, before any row, if no column holds the id or if nothing follows the header.
     """
     records = read_records(lines, _take_delimiter(lines, id_column, tabs))
-    unreadable: list[Record] = []
-    first: Record | None = None
-    for record in records:
-        if record[2] is None:
-            first = record
-            break
-        unreadable.append(record)
-        if len(unreadable) > _MOST_UNREADABLE:
-            raise SourceError(f"none of its first {_MOST_UNREADABLE:,} rows can be read: {record[2]}")
-    yield from _rows_from(first, unreadable, records, id_column)
-
-
-def _rows_from(
-    first: Record | None, unreadable: list[Record], records: Iterator[Record], id_column: str | None
-) -> Iterator[SourceRow]:
-    """The rows once the first readable record is known; ``unreadable`` came before it, ``records`` come after."""
-    broken: BrokenOffError | None = None
-    second: Record | None = None
-    try:
-        second = next(records, None)
-    except BrokenOffError as error:
-        broken = error
-    following = [second] if second else []
-    cells = second[1] if second and second[2] is None else None
-    layout = layout_of(first[1], cells, id_column) if first else Layout(0, None, has_header=False)
-    if layout.has_header and not (following or unreadable or broken):
+    head, broken = _take_head(records)
+    first = next((at for at, record in enumerate(head) if record[2] is None), None)
+    if first is None:
+        layout = Layout(0, None, has_header=False)
+    else:
+        second = next((cells for _, cells, problem in head[first + 1 :] if problem is None), None)
+        layout = layout_of(head[first][1], second, id_column)
+        if layout.has_header:
+            del head[first]
+    if not (head or broken) and layout.has_header:
         raise SourceError("has a header but no rows: there is nothing to close")
-    if first and not layout.has_header:
-        following.insert(0, first)
-    yield from rows_of([*unreadable, *following], layout)
+    yield from rows_of(head, layout)
     if broken:
         raise broken
     yield from rows_of(records, layout)
+
+
+def _take_head(records: Iterator[Record]) -> tuple[list[Record], BrokenOffError | None]:
+    """The records as far as the one after the first that can be read, and the break that ended them, if one did."""
+    head: list[Record] = []
+    readable = False
+    try:
+        for record in records:
+            head.append(record)
+            if readable:
+                break
+            readable = record[2] is None
+            if not readable and len(head) > _MOST_UNREADABLE:
+                raise SourceError(f"none of its first {_MOST_UNREADABLE:,} rows can be read: {record[2]}")
+    except BrokenOffError as error:
+        return head, error
+    return head, None
 
 
 def rows_of(records: Iterable[Record], layout: Layout) -> Iterator[SourceRow]:
@@ -138,30 +137,41 @@ class _QuotedRecords:
         self._following: list[str] = []
         self._size = 0
         self._unclosed = False
-        self._reader = csv.reader(self, delimiter=delimiter)
+        self._delimiter = delimiter
+        # Strict over line ends: a cell that is never closed would otherwise join up with the next quote in the
+        # file and swallow the rows between, unnoticed.
+        self._reader = csv.reader(self, delimiter=delimiter, strict=True)
 
     def read(self, line: str) -> Record:
         """The record that begins with ``line``, the one handed out last."""
         number = self._lines.number
         if (problem := line_problem(line)) is not None:
-            return number, [line], problem
+            return number, [line[:LONGEST_SHOWN]], problem
         self._pending, self._following, self._size, self._unclosed = line, [], 0, False
-        problem = None
         try:
             cells = next(self._reader)
         except csv.Error:
-            problem = f"a cell is longer than {csv.field_size_limit():,} characters"
+            if not self._following and not self._unclosed:
+                return self._read_leniently(line)
+            self._lines.push_back(self._following)
+            return number, [line[:LONGEST_SHOWN]], "a quoted cell that begins here is never closed"
         except BrokenOffError as error:
             error.after_line = number - 1
             raise
-        if self._unclosed or (problem and self._following):
-            problem = "a quoted cell that begins here is never closed"
-        if problem:
-            self._lines.push_back(self._following)
-            return number, [line], problem
         if any("\0" in following for following in self._following):
-            return number, [line], "contains a NUL byte"
+            return number, [line[:LONGEST_SHOWN]], "contains a NUL byte"
         return number, cells, None
+
+    def _read_leniently(self, line: str) -> Record:
+        """The record of one line with quotes in odd places."""
+        try:
+            return self._lines.number, next(csv.reader([line], delimiter=self._delimiter)), None
+        except csv.Error:
+            return (
+                self._lines.number,
+                [line[:LONGEST_SHOWN]],
+                f"a cell is longer than {csv.field_size_limit():,} characters",
+            )
 
     def __iter__(self) -> Self:
         return self

@@ -1,0 +1,105 @@
+"""A run that stands still: its context, counters and clock are set by hand."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from worker.api.client import Api
+from worker.context import Context
+from worker.gate import Gate
+from worker.ledger.protocol import COLUMNS, Counts, Ledger
+from worker.models import Outcome, Run
+from worker.pacing import Pace
+from worker.pipeline import Ended
+from worker.progress import Progress
+from worker.recorder import Recorder
+from worker.retry import Limits
+from worker.settings import Settings
+from worker.stopping import Stop
+from worker.verdict import Judge
+
+SESSION = "0190c1f2-0000-7000-8000-000000000001"
+
+RUN = Run(
+    id=1,
+    name="k3m9x2pq",
+    job="",
+    source="sessions.csv",
+    location="/data/sessions.csv",
+    options="{}",
+    state="finished",
+    why=None,
+    rows_read=100_000,
+    duplicates=12,
+    source_done=True,
+    source_stat=None,
+    digest=None,
+    created_at=1_772_445_600_123,
+    ended_at=1_772_447_600_999,
+    seconds=2000.12345,
+)
+FRESH = replace(RUN, state="running", rows_read=0, duplicates=0, source_done=False, ended_at=None, seconds=0.0)
+COUNTS = Counts(
+    outcomes={Outcome.CLOSED: 99_940, Outcome.ALREADY_CLOSED: 40, Outcome.FAILED: 8},
+    eval_status={"passed": 90_000, "failed": 9_980},
+    unsettled=0,
+    requests={"close": 100_100, "list": 500},
+    throttled=3,
+    retried=112,
+)
+
+
+def ended(run: Run = RUN, counts: Counts = COUNTS, exit_code: int = 1) -> Ended:
+    return Ended(run, run.state, run.why, counts, exit_code, seconds=run.seconds)
+
+
+def result_row(**values: object) -> tuple[object, ...]:
+    """A row of the results, NULL where nothing is said."""
+    return tuple(values.get(column) for column in COLUMNS)
+
+
+@dataclass
+class Clock:
+    """Seconds, moved by hand."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Standing:
+    """A context that nothing works on."""
+
+    settings: Settings = field(default_factory=Settings)
+    run: Run = FRESH
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.progress = Progress(clock=self.clock)
+        self.stop = Stop()
+        rng = random.Random(1)
+        self.pace = Pace(self.settings.allowed_rate, rng, self.clock)
+        ledger = cast("Ledger", None)  # a display never asks the ledger nor the API, and records nothing
+        api = cast("Api", None)
+        judge = Judge(Limits(8, 600_000, 0), cast("Any", None), wait=lambda _: 0, none_grace=0, settle_after=None)
+        now: Callable[[], int] = lambda: int(self.clock() * 1000)  # noqa: E731
+        gate = Gate(self.pace, 64, 600_000, self.stop, self.progress, now, proven=True)
+        recorder = cast("Recorder", None)
+        self.context = Context(
+            self.run, self.settings, ledger, api, gate, judge, recorder, self.progress, self.stop, now
+        )
+
+    def busy(self) -> None:
+        """In the middle of a run of 100,000 rows."""
+        progress = self.progress
+        progress.rows_read, progress.duplicates, progress.source_done = 100_012, 12, True
+        progress.outcomes = Counter(
+            {Outcome.CLOSED: 12_310, Outcome.ALREADY_CLOSED: 40, Outcome.FAILED: 3, Outcome.INVALID: 47}
+        )
+        progress.requests = Counter({"close": 12_400, "list": 100})
+        progress.in_flight, progress.throttled = 64, 2
+        progress.settled, progress.to_settle = 11_000, 12_350

@@ -1,0 +1,176 @@
+"""The display and the lines: what they say, that they fit, and that they go away quietly."""
+
+import io
+from collections import Counter
+from dataclasses import replace
+
+import anyio
+import pytest
+from rich.console import Console
+
+from tests.report.support import Standing
+from worker.models import Outcome
+from worker.report.display import Frame, line_of, show_display, show_lines
+from worker.report.figures import Meter, Snapshot
+from worker.settings import Settings
+
+
+def busy_shot(standing: Standing | None = None) -> Snapshot:
+    """The middle of a run, ten seconds after its beginning."""
+    standing = standing or Standing()
+    meter = Meter(standing.context)
+    standing.clock.now += 10
+    standing.busy()
+    return meter.take()
+
+
+def drawn(shot: Snapshot, width: int) -> list[str]:
+    out = io.StringIO()
+    Console(file=out, width=width).print(Frame(shot))
+    return out.getvalue().splitlines()
+
+
+def test_a_line_tells_the_state_of_a_run() -> None:
+    assert line_of(busy_shot()) == (
+        "closing  12,400 of 100,000 rows  12 duplicates  12,310 closed  40 already closed  47 invalid  3 failed  "
+        "64 in flight  1,250/s of 50/s  2 throttled  settled 11,000  left 1 min 11 s"
+    )
+
+
+def test_a_line_says_what_is_not_known_yet() -> None:
+    line = line_of(replace(busy_shot(), total=None, left=None))
+    assert "12,400 of 100,000 rows so far" in line
+    assert line.endswith("left unknown")
+
+
+def test_a_line_says_why_nothing_leaves() -> None:
+    assert "waiting 12 s because the API asked to" in line_of(replace(busy_shot(), held_for=12.0))
+
+
+def test_a_line_says_that_it_drains_and_why() -> None:
+    line = line_of(replace(busy_shot(), phase="draining", draining=True, why="interrupted by Ctrl-C", left=None))
+    assert line.startswith("draining  ")
+    assert line.endswith("64 in flight  1,250/s of 50/s  2 throttled  settled 11,000  interrupted by Ctrl-C")
+
+
+def test_a_line_without_settling_does_not_speak_of_it() -> None:
+    assert "settled" not in line_of(busy_shot(Standing(Settings(settle=False))))
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_display_tells_all_at_any_width_and_breaks_no_part(width: int) -> None:
+    shot = replace(
+        busy_shot(),
+        outcomes=busy_shot().outcomes + Counter({Outcome.SKIPPED: 1_000, Outcome.REJECTED: 77, Outcome.NOT_FOUND: 5}),
+        in_doubt=9,
+        held_for=12.0,
+    )
+    lines = drawn(shot, width)
+    assert max(map(len, lines)) <= width
+    for part in (
+        "12,400 of 100,000  12%",
+        "100,012 read",
+        "12 duplicates",
+        "12,310 closed",
+        "40 already closed",
+        "1,000 skipped",
+        "5 not found",
+        "47 invalid",
+        "77 rejected",
+        "3 failed",
+        "9 in doubt",
+        "1,250/s of 50/s",
+        "64 in flight",
+        "2 throttled",
+        "11,000 of 12,350 evaluations",
+        "1 min 11 s",
+        "waiting 12 s because the API asked to",
+    ):
+        assert any(part in line for line in lines), part
+
+
+def test_before_the_source_is_done_there_is_no_percentage() -> None:
+    text = "\n".join(drawn(replace(busy_shot(), total=None, left=None), 80))
+    assert "12,400 of 100,000 so far" in text
+    assert "%" not in text
+    assert "left      unknown" in text
+
+
+def test_an_empty_source_is_all_done() -> None:
+    shot = replace(busy_shot(), total=0, done=0)
+    assert "0 of 0  100%" in drawn(shot, 80)[1]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_long_reason_to_stop_is_shown_whole(width: int) -> None:
+    why = "the API gave no usable answer for 10 min 0 s (last: connect_timeout): resume when it is back, and not before"
+    lines = drawn(replace(busy_shot(), phase="draining", draining=True, why=why, left=None), width)
+    assert max(map(len, lines)) <= width
+    assert why in " ".join(" ".join(lines).split())
+    assert not any(line.startswith("left") for line in lines)
+
+
+def test_a_long_source_gives_way_to_the_clock() -> None:
+    title = drawn(replace(busy_shot(), source="s" * 200), 60)[0]
+    assert title.endswith("…  10 s")
+    assert len(title) == 60
+
+
+def test_the_display_is_gone_when_it_is_cancelled() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, color_system=None, _environ={})
+
+    async def watch() -> None:
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(show_display, Standing().context, console)
+            await anyio.wait_all_tasks_blocked()
+            beside.cancel_scope.cancel()
+
+    anyio.run(watch)
+    text = out.getvalue()
+    assert "run k3m9x2pq" in text
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1
+    last_frame = text.rindex("run k3m9x2pq")
+    assert "\x1b[2K" in text[last_frame:]
+
+
+class Ending(io.StringIO):
+    """Ends its reader's scope after so many lines."""
+
+    def __init__(self, scope: anyio.CancelScope, lines: int) -> None:
+        super().__init__()
+        self._scope = scope
+        self._lines = lines
+
+    def flush(self) -> None:
+        if self.getvalue().count("\n") >= self._lines:
+            self._scope.cancel()
+
+
+def test_lines_come_until_cancelled() -> None:
+    async def watch() -> str:
+        with anyio.CancelScope() as scope:
+            out = Ending(scope, lines=3)
+            await show_lines(Standing().context, 0.0, out)
+        return out.getvalue()
+
+    lines = anyio.run(watch).splitlines()
+    assert lines == ["closing  0 of 0 rows so far  0 in flight  0/s of 50/s  0 throttled  settled 0  left unknown"] * 3
+
+
+class Gone(io.StringIO):
+    """A reader that has hung up."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_reader_that_hangs_up_does_not_end_the_run() -> None:
+    anyio.run(show_lines, Standing().context, 0.0, Gone())
+    console = Console(file=Gone(), force_terminal=True, _environ={})
+    console.on_broken_pipe = _raise  # type: ignore[method-assign]
+    anyio.run(show_display, Standing().context, console)
+
+
+def _raise() -> None:
+    raise BrokenPipeError

@@ -1,0 +1,131 @@
+"""The summary: exactly the public names for scripts, and lines a person can act on."""
+
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from tests.report.support import COUNTS, FRESH, RUN, ended
+from worker.ledger.protocol import Counts
+from worker.models import Outcome, RunState
+from worker.report.summary import next_commands, print_summary, summary, summary_lines
+from worker.settings import Settings
+
+
+def test_the_summary_has_every_public_name_and_no_other() -> None:
+    assert summary(ended(), Settings()) == {
+        "run": "k3m9x2pq",
+        "job": None,
+        "state": "finished",
+        "why": None,
+        "rows_read": 100_000,
+        "duplicates": 12,
+        "outcomes": {
+            "closed": 99_940,
+            "already_closed": 40,
+            "skipped": 0,
+            "not_found": 0,
+            "invalid": 0,
+            "rejected": 0,
+            "failed": 8,
+            "in_doubt": 0,
+            "pending": 0,
+        },
+        "eval_status": {"passed": 90_000, "failed": 9_980},
+        "unsettled": 0,
+        "requests": {"total": 100_600, "close": 100_100, "read": 0, "list": 500, "throttled": 3, "retried": 112},
+        "seconds": 2000.123,
+        "rate": {"allowed": 50.0, "achieved": 50.3},
+        "exit_code": 1,
+    }
+
+
+def test_the_summary_is_json_as_it_stands() -> None:
+    text = json.dumps(summary(ended(), Settings()))
+    assert list(json.loads(text)["outcomes"]) == [outcome.value for outcome in Outcome]
+
+
+def test_a_job_is_named() -> None:
+    assert summary(ended(replace(RUN, job="nightly")), Settings())["job"] == "nightly"
+
+
+def test_a_run_that_took_no_time_has_no_rate() -> None:
+    figures = summary(ended(replace(RUN, seconds=0.0), Counts()), Settings(rate=7))
+    assert figures["rate"] == {"allowed": 7.0, "achieved": 0.0}
+
+
+def test_outcomes_that_did_not_occur_are_left_out_but_closed_is_always_there() -> None:
+    lines = summary_lines(ended(counts=Counts()), Settings()).plain.splitlines()
+    assert [line.split() for line in lines if "closed" in line] == [["closed", "0"]]
+    assert not any(line.split()[:1] == ["failed"] for line in lines)
+
+
+def test_people_see_what_came_of_it() -> None:
+    text = summary_lines(ended(), Settings()).plain
+    for part in (
+        "100,000 rows of sessions.csv, 12 of them duplicates",
+        "99,940",
+        "90,000 passed, 9,980 failed",
+        "100,600 (100,100 close, 500 list), 112 closes sent again",
+        "3 answers with status 429",
+        "50.3/s of 50/s allowed",
+        "33 min 20 s",
+        "closeout.db",
+    ):
+        assert part in text
+
+
+def test_a_source_not_read_to_its_end_is_said_so() -> None:
+    assert "not read to its end" in summary_lines(ended(FRESH), Settings()).plain
+    assert "not read to its end" not in summary_lines(ended(), Settings()).plain
+
+
+@pytest.mark.parametrize(
+    ("state", "outcomes", "unsettled", "verbs"),
+    [
+        ("finished", {Outcome.CLOSED: 3}, 0, ["show", "export"]),
+        ("halted", {}, 0, ["resume", "show", "export"]),
+        ("interrupted", {}, 0, ["resume", "show", "export"]),
+        ("planned", {}, 0, ["apply", "show", "export"]),
+        ("finished", {Outcome.FAILED: 1}, 0, ["retry", "show", "export"]),
+        ("finished", {Outcome.REJECTED: 1}, 0, ["retry", "show", "export"]),
+        ("finished", {Outcome.NOT_FOUND: 1}, 0, ["retry", "show", "export"]),
+        ("finished", {Outcome.INVALID: 1}, 0, ["show", "export"]),
+        ("finished", {Outcome.CLOSED: 3}, 2, ["settle", "show", "export"]),
+        ("interrupted", {Outcome.FAILED: 1}, 2, ["resume", "retry", "settle", "show", "export"]),
+    ],
+)
+def test_the_commands_fit_how_it_ended(
+    state: RunState, outcomes: dict[Outcome, int], unsettled: int, verbs: list[str]
+) -> None:
+    commands = next_commands(ended(replace(RUN, state=state), Counts(outcomes=outcomes, unsettled=unsettled)))
+    assert [command.split()[1] for command in commands] == verbs
+    assert all(command.split()[2] == RUN.name for command in commands)
+
+
+def test_commands_name_a_ledger_that_is_not_the_default_one() -> None:
+    assert next_commands(ended(counts=Counts())) == [
+        "closeout show k3m9x2pq",
+        "closeout export k3m9x2pq --output results.csv",
+    ]
+    assert next_commands(ended(counts=Counts()), "/tmp/my runs.db")[0] == (  # noqa: S108  # only a name
+        "closeout show k3m9x2pq --ledger '/tmp/my runs.db'"
+    )
+
+
+def test_in_a_pipe_it_is_plain_ascii_and_commands_stay_whole() -> None:
+    out = io.StringIO()
+    ledger = "/var/lib/" + "long/" * 20 + "closeout.db"
+    print_summary(Console(file=out, width=40), ended(), Settings(), ledger)
+    assert out.getvalue().isascii()
+    assert "\x1b" not in out.getvalue()
+    assert f"  closeout show k3m9x2pq --ledger {ledger}" in out.getvalue().splitlines()
+
+
+def test_text_from_outside_cannot_move_the_cursor() -> None:
+    run = replace(RUN, source="a\x1b[2J\nb.csv", why="x\r\x9by")
+    text = summary_lines(ended(run, replace(COUNTS, eval_status={"p\x1b]0;\x07": 1})), Settings()).plain
+    assert not any(character in text for character in "\x1b\r\x9b\x07")
+    assert "a�[2J�b.csv" in text

@@ -1,0 +1,138 @@
+"""What came of a run: as JSON for scripts, as a few lines for people."""
+
+from rich.console import Console
+from rich.text import Text
+
+from worker.ledger.protocol import Counts
+from worker.models import Outcome, Run
+from worker.pipeline import Ended
+from worker.report.wording import (
+    DEFAULT_LEDGER,
+    OUTCOME_STYLES,
+    STATE_STYLES,
+    Fact,
+    command,
+    fact,
+    lines_of,
+    words_of,
+)
+from worker.settings import Settings
+from worker.units import format_duration, format_rate
+
+_KINDS = ("close", "read", "list")
+
+
+def summary(ended: Ended, settings: Settings) -> dict[str, object]:
+    """The summary of ``--json``."""
+    figures = run_figures(ended.run, ended.counts, settings)
+    return figures | {"state": ended.state, "why": ended.why, "exit_code": ended.exit_code}
+
+
+def run_figures(run: Run, counts: Counts, settings: Settings) -> dict[str, object]:
+    """The figures of a run by their public names."""
+    return {
+        "run": run.name,
+        "job": run.job or None,
+        "state": run.state,
+        "why": run.why,
+        "rows_read": run.rows_read,
+        "duplicates": run.duplicates,
+        "outcomes": {outcome.value: counts.outcomes.get(outcome, 0) for outcome in Outcome},
+        "eval_status": dict(counts.eval_status),
+        "unsettled": counts.unsettled,
+        "requests": _requests(counts),
+        "seconds": round(run.seconds, 3),
+        "rate": {"allowed": round(settings.allowed_rate, 2), "achieved": round(achieved_rate(run, counts), 2)},
+    }
+
+
+def _requests(counts: Counts) -> dict[str, int]:
+    kinds = {kind: counts.requests.get(kind, 0) for kind in _KINDS}
+    return {"total": sum(kinds.values()), **kinds, "throttled": counts.throttled, "retried": counts.retried}
+
+
+def achieved_rate(run: Run, counts: Counts) -> float:
+    """Requests per second, over all processes that worked on the run."""
+    return sum(counts.requests.values()) / run.seconds if run.seconds > 0 else 0.0
+
+
+def summary_lines(ended: Ended, settings: Settings, ledger: str | None = None) -> Text:
+    """What came of a run, and what to type next. Its lines are not to be cut: see ``print_summary``."""
+    run = ended.run
+    text = Text()
+    text.append(f"run {run.name}", style="bold").append("  ")
+    text.append(f"{ended.state}\n", style=STATE_STYLES.get(ended.state, "bold"))
+    why = [fact("why", ended.why, "yellow")] if ended.why else []
+    text.append("\n").append_text(
+        lines_of([*why, *run_facts(run, ended.counts, settings), fact("ledger", ledger or DEFAULT_LEDGER)])
+    )
+    text.append("\n")
+    for line in next_commands(ended, ledger):
+        text.append(f"  {line}\n", style="cyan")
+    return text
+
+
+def print_summary(console: Console, ended: Ended, settings: Settings, ledger: str | None = None) -> None:
+    """Print the lines for people whole, however narrow the console is: commands are there to be copied."""
+    console.print(summary_lines(ended, settings, ledger), soft_wrap=True, end="")
+
+
+def run_facts(run: Run, counts: Counts, settings: Settings) -> list[Fact]:
+    """What was asked, what came of it and what it took."""
+    return [
+        fact("asked", _asked(run)),
+        *_outcomes(counts),
+        *_evaluations(counts),
+        fact("requests", _sent(counts)),
+        fact("throttled", f"{counts.throttled:,} answers with status 429", "yellow" if counts.throttled else ""),
+        fact("rate", f"{format_rate(achieved_rate(run, counts))} of {format_rate(settings.allowed_rate)} allowed"),
+        fact("took", format_duration(run.seconds)),
+    ]
+
+
+def _asked(run: Run) -> str:
+    text = f"{run.rows_read:,} rows of {run.source}"
+    if run.duplicates:
+        text += f", {run.duplicates:,} of them duplicates"
+    return text if run.source_done else f"{text}, not read to its end"
+
+
+def _outcomes(counts: Counts) -> list[Fact]:
+    """Those that occurred; ``closed`` always."""
+    return [
+        fact(words_of(outcome), f"{counts.outcomes.get(outcome, 0):,}", OUTCOME_STYLES.get(outcome, ""))
+        for outcome in Outcome
+        if outcome is Outcome.CLOSED or counts.outcomes.get(outcome, 0)
+    ]
+
+
+def _evaluations(counts: Counts) -> list[Fact]:
+    if not counts.eval_status:
+        return []
+    statuses = sorted(counts.eval_status.items(), key=lambda pair: (-pair[1], pair[0]))
+    verdicts = ", ".join(f"{count:,} {status or 'not seen'}" for status, count in statuses)
+    unsettled = fact("not settled", f"{counts.unsettled:,}", "yellow" if counts.unsettled else "")
+    return [fact("evaluations", verdicts), unsettled]
+
+
+def _sent(counts: Counts) -> str:
+    requests = _requests(counts)
+    kinds = ", ".join(f"{requests[kind]:,} {kind}" for kind in _KINDS if requests[kind])
+    text = f"{requests['total']:,}" + (f" ({kinds})" if kinds else "")
+    return f"{text}, {counts.retried:,} closes sent again" if counts.retried else text
+
+
+def next_commands(ended: Ended, ledger: str | None = None) -> list[str]:
+    """What a person may want to type now, the most urgent first."""
+    name, outcomes = ended.run.name, ended.counts.outcomes
+    commands: list[tuple[str, ...]] = []
+    if ended.state == "planned":
+        commands.append(("apply", name))
+    if ended.state in ("halted", "interrupted"):
+        commands.append(("resume", name))
+    if any(outcomes.get(outcome) for outcome in (Outcome.FAILED, Outcome.REJECTED, Outcome.NOT_FOUND)):
+        commands.append(("retry", name))
+    if ended.counts.unsettled:
+        commands.append(("settle", name))
+    commands += [("show", name), ("export", name, "--output", "results.csv")]
+    return [command(*words, ledger=ledger) for words in commands]

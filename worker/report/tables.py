@@ -1,0 +1,153 @@
+"""Runs, one run and one session, as tables for people and as JSON for scripts."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from worker.clock import format_instant
+from worker.ledger.protocol import COLUMNS, Counts
+from worker.models import Exchange, Millis, Outcome, Run
+from worker.report.summary import run_facts, run_figures
+from worker.report.wording import STATE_STYLES, WRONG, fact, lines_of, printable, to_the_second
+from worker.settings import Settings
+from worker.units import format_duration, format_rate
+
+Row = Sequence[object]
+
+
+def runs_table(runs: Sequence[Run], counts_by_run: Mapping[str, Counts]) -> RenderableType:
+    """One line a run; the counts, by the run's name, may lack some. ``wrong`` is what a person should look at."""
+    if not runs:
+        return Text("no runs yet")
+    table = _table("run", "state", "started", ">rows", ">closed", ">wrong", "source")
+    table.columns[-1].no_wrap = False  # the one column that gives way
+    for run in runs:
+        counts = counts_by_run.get(run.name)
+        table.add_row(
+            run.name,
+            Text(run.state, STATE_STYLES.get(run.state, "")),
+            to_the_second(run.created_at),
+            f"{run.rows_read:,}",
+            "-" if counts is None else f"{counts.outcomes.get(Outcome.CLOSED, 0):,}",
+            "-" if counts is None else _wrong(counts),
+            Text(_what(run), no_wrap=True, overflow="ellipsis"),
+        )
+    return table
+
+
+def _what(run: Run) -> str:
+    return printable(run.job or PurePath(run.source).name or run.source)
+
+
+def _wrong(counts: Counts) -> Text:
+    count = sum(counts.outcomes.get(outcome, 0) for outcome in WRONG)
+    return Text(f"{count:,}", "red" if count else "")
+
+
+def _table(*headers: str) -> Table:
+    """A table without lines; a header that begins with ``>`` stands over numbers."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for header in headers:
+        table.add_column(header.lstrip(">"), justify="right" if header.startswith(">") else "left", no_wrap=True)
+    return table
+
+
+def run_details(run: Run, counts: Counts, settings: Settings) -> Text:
+    """All that a person may want to know of one run. Print it with ``soft_wrap``, so that nothing is cut."""
+    facts = [
+        fact("run", run.name, "bold"),
+        fact("state", run.state, STATE_STYLES.get(run.state, "bold")),
+        *([fact("why", run.why, "yellow")] if run.why else []),
+        *([fact("job", run.job)] if run.job else []),
+        *([fact("location", run.location)] if run.location else []),
+        fact("started", to_the_second(run.created_at)),
+        fact("ended", to_the_second(run.ended_at)),
+        *run_facts(run, counts, settings),
+        fact("host", f"{settings.base_url}, API {settings.api}"),
+        fact("limits", _limits(settings)),
+        fact("settling", f"for {format_duration(settings.settle_for)} at most" if settings.settle else "off"),
+    ]
+    return lines_of(facts)
+
+
+def _limits(settings: Settings) -> str:
+    return (
+        f"{format_rate(settings.allowed_rate)}, {settings.concurrency:,} in flight, {settings.max_attempts} attempts "
+        f"within {format_duration(settings.give_up_after)}, {format_duration(settings.timeout)} a request"
+    )
+
+
+def attempts_table(row: Row, exchanges: Sequence[Exchange]) -> RenderableType:
+    """One session: its row of the results, and every exchange about it."""
+    facts = [fact(name, str(value)) for name, value in zip(COLUMNS, row, strict=True) if value is not None]
+    if not exchanges:
+        return Group(lines_of(facts), Text("no requests were sent for it"))
+    table = _table("at", "kind", ">status", ">ms", "error")
+    table.columns[-1].no_wrap = False
+    for exchange in exchanges:
+        status = "-" if exchange.http_status is None else str(exchange.http_status)
+        error = Text(printable(exchange.error or ""))
+        table.add_row(to_the_second(exchange.at), exchange.kind, status, f"{exchange.ms:,}", error)
+    return Group(lines_of(facts), table)
+
+
+def runs_json(runs: Sequence[Run], counts_by_run: Mapping[str, Counts]) -> list[dict[str, object]]:
+    """``runs --json``: ``outcomes`` and ``unsettled`` are null where nothing was counted."""
+    return [_run_of(run) | _counted(counts_by_run.get(run.name)) for run in runs]
+
+
+def _run_of(run: Run) -> dict[str, object]:
+    return {
+        "run": run.name,
+        "job": run.job or None,
+        "source": run.source,
+        "state": run.state,
+        "why": run.why,
+        "started_at": _instant(run.created_at),
+        "ended_at": _instant(run.ended_at),
+        "seconds": round(run.seconds, 3),
+        "rows_read": run.rows_read,
+        "duplicates": run.duplicates,
+    }
+
+
+def _counted(counts: Counts | None) -> dict[str, object]:
+    if counts is None:
+        return {"outcomes": None, "unsettled": None}
+    outcomes = {outcome.value: counts.outcomes.get(outcome, 0) for outcome in Outcome}
+    return {"outcomes": outcomes, "unsettled": counts.unsettled}
+
+
+def run_json(run: Run, counts: Counts, settings: Settings) -> dict[str, object]:
+    """``show --json``: the summary's names, where the rows came from, when, and the settings."""
+    return {
+        **run_figures(run, counts, settings),
+        "source": run.source,
+        "location": run.location,
+        "source_done": run.source_done,
+        "started_at": _instant(run.created_at),
+        "ended_at": _instant(run.ended_at),
+        "settings": settings.model_dump(mode="json"),
+    }
+
+
+def session_json(row: Row, exchanges: Sequence[Exchange]) -> dict[str, object]:
+    """``show --json`` of one session: its columns, and every exchange about it."""
+    return {**dict(zip(COLUMNS, row, strict=True)), "exchanges": [_exchange(exchange) for exchange in exchanges]}
+
+
+def _exchange(exchange: Exchange) -> dict[str, object]:
+    return {
+        "at": _instant(exchange.at),
+        "kind": exchange.kind,
+        "http_status": exchange.http_status,
+        "error": exchange.error,
+        "ms": exchange.ms,
+    }
+
+
+def _instant(at: Millis | None) -> str | None:
+    return None if at is None else format_instant(at)

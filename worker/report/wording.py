@@ -1,0 +1,66 @@
+"""How figures are put into words and lines, for a terminal and for a pipe alike."""
+
+import re
+import shlex
+import textwrap
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from rich.text import Text
+
+from worker.models import Millis, Outcome
+
+DEFAULT_LEDGER = "closeout.db"
+Fact = tuple[str, str, str]  # label, value, style of the value
+
+WRONG = (Outcome.NOT_FOUND, Outcome.INVALID, Outcome.REJECTED, Outcome.FAILED)
+OUTCOME_STYLES = {
+    Outcome.CLOSED: "green",
+    Outcome.ALREADY_CLOSED: "green",
+    Outcome.IN_DOUBT: "yellow",
+    Outcome.PENDING: "yellow",
+    **dict.fromkeys(WRONG, "red"),
+}
+STATE_STYLES = {"finished": "bold green", "halted": "bold red", "interrupted": "bold yellow"}
+_WIDTH = 80
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """The text on one line, without what would move a cursor or fail to be encoded."""
+    return _UNPRINTABLE.sub("�", text)
+
+
+def words_of(outcome: Outcome) -> str:
+    """``already closed`` for ``already_closed``."""
+    return outcome.value.replace("_", " ")
+
+
+def to_the_second(at: Millis | None) -> str:
+    """An instant as ISO 8601 in UTC, to the second; ``-`` for none."""
+    if at is None:
+        return "-"
+    return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def command(*words: str, ledger: str | None = None) -> str:
+    """A command to type, which names the ledger where it is not the default one (None)."""
+    named = [] if ledger in (None, DEFAULT_LEDGER) else ["--ledger", ledger]
+    return printable(shlex.join(["closeout", *words, *named]))
+
+
+def fact(label: str, value: str, style: str = "") -> Fact:
+    """One labelled line; the value may come from outside."""
+    return label, printable(value), style
+
+
+def lines_of(facts: Iterable[Fact]) -> Text:
+    """Labels in one column, values in the next; long values go on below themselves."""
+    facts = list(facts)
+    column = max((len(label) for label, _, _ in facts), default=0) + 2
+    text = Text()
+    for label, value, style in facts:
+        wrapped = textwrap.wrap(value, _WIDTH - column - 2, break_long_words=False, break_on_hyphens=False) or [""]
+        text.append(f"  {label:<{column}}", style="dim")
+        text.append(("\n" + " " * (column + 2)).join(wrapped) + "\n", style=style)
+    return text
