@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import click
@@ -11,6 +12,7 @@ from worker.admission import OpenedSource
 from worker.api.client import Endpoint, open_api
 from worker.context import Context
 from worker.errors import CloseoutError, HaltError
+from worker.ledger.protocol import Counts
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Run
 from worker.pipeline import Ended, Watcher, build_context, work
@@ -38,13 +40,14 @@ async def run_to_end(
         progress = Progress(rows_read=current.rows_read, duplicates=current.duplicates)
         context = build_context(current, settings, ledger, api, Stop(), progress, random.SystemRandom())
         try:
-            return await work(context, source, watchers(invocation, current), settle_only=settle_only)
+            beside = await watchers(invocation, ledger, current)
+            return await work(context, source, beside, settle_only=settle_only)
         except* CloseoutError as errors:
             first = errors.exceptions[0]
             raise HaltError(f"{first}; run {run.name} can be resumed") from first
 
 
-def watchers(invocation: Invocation, run: Run) -> list[Watcher]:
+async def watchers(invocation: Invocation, ledger: SqliteLedger, run: Run) -> list[Watcher]:
     """What runs beside the work: a display or plain lines, and for a resumed run the counts of before."""
     chosen: list[Watcher] = []
     console = invocation.console
@@ -52,13 +55,13 @@ def watchers(invocation: Invocation, run: Run) -> list[Watcher]:
         live = console.is_terminal and not console.is_dumb_terminal
         chosen.append(partial(show_display, console=console) if live else show_lines)
     if run.rows_read:
-        chosen.append(count_before)
+        chosen.append(partial(count_before, count=await ledger.counts_as_of_now(run)))
     return chosen
 
 
-async def count_before(context: Context) -> None:
+async def count_before(context: Context, count: Callable[[], Awaitable[Counts]]) -> None:
     """Fill in what earlier processes did, for the display; the work does not wait for it."""
-    context.progress.before = await context.ledger.counts_at_start(context.run)
+    context.progress.before = await count()
 
 
 async def conclude(ledger: SqliteLedger, ended: Ended, invocation: Invocation) -> int:

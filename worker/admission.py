@@ -109,6 +109,7 @@ class Admission:
             if not rows:
                 await context.ledger.source_done(context.run)
                 context.progress.source_done = True
+                context.log.info("source read to its end", rows=context.progress.rows_read)
                 return
             await self._admit(rows)
 

@@ -67,7 +67,7 @@ class Closing:
             gate.leave()
         gate.told(answer)
         verdict = context.judge.close_answer(claim, answer, context.now(), proven=gate.proven)
-        await context.conclude(answer.exchange, verdict)
+        await context.conclude(claim, answer.exchange, verdict)
         self._sent -= 1
 
     @property

@@ -76,6 +76,7 @@ async def work(
     """
     context.progress.source_done = source is None
     await context.ledger.start_run(context.run, context.settings.model_dump_json())
+    context.log.info("working", source=context.run.source, rate=context.settings.allowed_rate)
     async with anyio.create_task_group() as beside:
         with anyio.CancelScope() as give_up:
             beside.start_soon(watch_signals, context.stop, give_up)
@@ -84,6 +85,7 @@ async def work(
             await _stages(context, source, settle_only=settle_only)
         ended = await _end(context)
         beside.cancel_scope.cancel()
+    context.log.info("ended", state=ended.state, why=ended.why, exit_code=ended.exit_code)
     return ended
 
 

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from worker.ledger.protocol import Counts
-from worker.models import Answer, Outcome, Record, SourceRow
+from worker.models import Answer, Change, Outcome, Record, SourceRow
 
 
 @dataclass
 class Progress:
     """Counters since this process began, except that ``rows_read`` and ``duplicates`` are those of the whole run.
 
-    ``before`` is what the ledger held of a resumed run when this process began, once that has been counted.
+    ``doubts`` is by how much the sessions in doubt have grown or shrunk. ``before`` is what the ledger held of a resumed
+    run when this process began, once that has been counted.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -54,9 +55,17 @@ class Progress:
     def recorded(self, records: Sequence[Record]) -> None:
         for record in records:
             for change in record.changes:
-                if change.outcome in (Outcome.PENDING, Outcome.IN_DOUBT):
-                    continue
-                if change.outcome is not None:
-                    self.outcomes[change.outcome] += 1
-                    self.to_settle += change.outcome in (Outcome.CLOSED, Outcome.ALREADY_CLOSED)
-                self.settled += change.settled
+                self._changed(change, closing=record.exchange.kind == "close")
+
+    def _changed(self, change: Change, *, closing: bool) -> None:
+        self.settled += change.settled
+        outcome = change.outcome
+        if outcome is None:
+            return
+        if closing:
+            self.doubts += outcome is Outcome.IN_DOUBT
+        else:
+            self.doubts -= outcome is not Outcome.IN_DOUBT
+        if outcome not in (Outcome.PENDING, Outcome.IN_DOUBT):
+            self.outcomes[outcome] += 1
+            self.to_settle += outcome in (Outcome.CLOSED, Outcome.ALREADY_CLOSED)

@@ -93,7 +93,9 @@ class Settling:
 
     async def _pass(self, now: Millis) -> None:
         claims = await self._context.ledger.due_settles(self._context.run, _BATCH, now)
+        before = self._lookup.requests
         await self._lookup.states(claims, self._conclude)
+        self._context.log.info("looked at evaluations", sessions=len(claims), requests=self._lookup.requests - before)
         await self._context.recorder.flush()
 
     async def _conclude(self, sighting: Sighting) -> None:

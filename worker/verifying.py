@@ -36,7 +36,7 @@ class Verifying:
         context, now = self._context, self._context.now()
         if sighting.unseen is not None:
             verdict = context.judge.doubt_unanswered(sighting.unseen, sighting.answer, now)
-            await context.conclude(sighting.answer.exchange, verdict)
+            await context.conclude(sighting.unseen, sighting.answer.exchange, verdict)
             return
         changes = tuple(context.judge.doubt_found(claim, session, now) for claim, session in sighting.seen)
         await context.recorder.put(Record(sighting.answer.exchange, changes))

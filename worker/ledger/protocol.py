@@ -1,6 +1,6 @@
 """What a ledger offers. It is the queue between all stages, and the record of how each session ended."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -81,8 +81,11 @@ class Ledger(Protocol):
     async def retry(self, run: Run) -> int: ...
     async def resettle(self, run: Run, now: Millis) -> int: ...
     async def counts(self, run: Run) -> Counts: ...
-    async def counts_at_start(self, run: Run) -> Counts:
-        """The same for a display: beside the work, which does not wait for it and may already show in it."""
+    async def counts_as_of_now(self, run: Run) -> Callable[[], Awaitable[Counts]]:
+        """A function that counts what the ledger holds now, however late it is called; to be called once.
+
+        A count of a long run takes a while, and the work must not wait for it.
+        """
         ...
 
     async def busy(self, run: Run) -> bool:

@@ -1,6 +1,6 @@
 """The SQLite ledger: one writing connection and one reading connection, each used by one thread at a time."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self, TypeVar, TypeVarTuple
@@ -24,12 +24,10 @@ def _next_batch(batches: Iterator[list[Row]]) -> list[Row]:
     return next(batches, [])
 
 
-def _count_alone(path: Path, run: Run) -> Counts:
+def _open_snapshot(path: Path) -> SqliteStore:
     store = SqliteStore(connect(path, create=False))
-    try:
-        return store.counts(run)
-    finally:
-        store.close()
+    store.begin_snapshot()
+    return store
 
 
 class _Lane:
@@ -142,9 +140,17 @@ class SqliteLedger:
     async def counts(self, run: Run) -> Counts:
         return await self._reader.run(self._reader.store.counts, run)
 
-    async def counts_at_start(self, run: Run) -> Counts:
-        """Counted over a connection of its own: it may take a while, and nobody should wait for it."""
-        return await anyio.to_thread.run_sync(_count_alone, self.path, run)
+    async def counts_as_of_now(self, run: Run) -> Callable[[], Awaitable[Counts]]:
+        """Over a connection of its own, whose read transaction keeps the state of this moment."""
+        store = await anyio.to_thread.run_sync(_open_snapshot, self.path)
+
+        async def count() -> Counts:
+            try:
+                return await anyio.to_thread.run_sync(store.counts, run)
+            finally:
+                store.close()
+
+        return count
 
     async def busy(self, run: Run) -> bool:
         try:

@@ -222,6 +222,11 @@ class SqliteStore:
 
     # reading
 
+    def begin_snapshot(self) -> None:
+        """From now on this connection sees the ledger as it is at this moment."""
+        self._db.execute("BEGIN")
+        self._rows("runs")
+
     def counts(self, run: Run) -> Counts:
         requests = self._rows("request_counts", run=run.id)
         evals = self._rows("eval_counts", **_span(run))

@@ -97,7 +97,7 @@ class Meter:
             total=total,
             done=done,
             outcomes=outcomes,
-            in_doubt=progress.doubts,
+            in_doubt=max(0, self._before.outcomes.get(Outcome.IN_DOUBT, 0) + progress.doubts),
             in_flight=progress.in_flight,
             rate=self._requests.seen(now, progress.requests.total()),
             allowed=context.gate.pace.rate,
