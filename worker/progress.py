@@ -13,8 +13,8 @@ from worker.models import Answer, Change, Outcome, Record, SourceRow
 class Progress:
     """Counters since this process began, except that ``rows_read`` and ``duplicates`` are those of the whole run.
 
-    ``doubts`` is by how much the sessions in doubt have grown or shrunk. ``before`` is what the ledger held of a resumed
-    run when this process began, once that has been counted.
+    ``doubts`` is by how much the sessions in doubt have grown or shrunk. ``before`` is what the ledger held of a
+    resumed run when this process began, once that has been counted.
     """
 
     clock: Callable[[], float] = time.monotonic
