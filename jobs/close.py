@@ -1,6 +1,5 @@
 """``closeout close SOURCE``: the main job."""
 
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import CLOSE, HOST, PACE, SETTLE, working_options
-from jobs.running import conclude, run_to_end, say
+from jobs.running import conclude, leave, run_to_end, say
 from worker.admission import OpenedSource
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
@@ -36,10 +35,7 @@ def command(context: click.Context, /, source: str, new_run: bool, **_: Any) -> 
     A SOURCE whose last run is unfinished is gone on with.
     """
     invocation = read_invocation(context)
-    code = anyio.run(partial(close_source, invocation, source, new_run=new_run))
-    if source == "-":
-        _leave(code)
-    return code
+    return leave(source, anyio.run(partial(close_source, invocation, source, new_run=new_run)))
 
 
 async def close_source(invocation: Invocation, source: str, *, new_run: bool) -> int:
@@ -96,10 +92,3 @@ def expect_same_host(run: Run, settings: Settings) -> None:
             f"--base-url: run {run.name} was begun against {stored.base_url} (API {stored.api}), not "
             f"{settings.base_url} (API {settings.api}): use the same, or --new-run"
         )
-
-
-def _leave(code: int) -> None:
-    """Leave without waiting for a thread that still reads an idle pipe."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

@@ -10,7 +10,7 @@ import click
 from jobs.close import open_rows
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import PACE, SETTLE, working_options
-from jobs.running import conclude, run_to_end, say
+from jobs.running import conclude, leave, run_to_end, say
 from worker.admission import OpenedSource
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Run
@@ -26,7 +26,7 @@ def command(context: click.Context, /, run: str, source: str | None, **_: Any) -
 
     Host, dialect, reason and pace are those of the run; flags override the pace and the settling.
     """
-    return anyio.run(partial(resume_run, read_invocation(context), run, source))
+    return leave(source, anyio.run(partial(resume_run, read_invocation(context), run, source)))
 
 
 async def resume_run(invocation: Invocation, name: str, source: str | None) -> int:

@@ -1,7 +1,9 @@
 """Working on one run from its lock to its summary: what close, resume, retry, settle and demo have in common."""
 
 import json
+import os
 import random
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -73,3 +75,12 @@ async def conclude(ledger: SqliteLedger, ended: Ended, invocation: Invocation) -
     else:
         print_summary(stdout_console(), ended, invocation.settings, str(invocation.ledger))
     return ended.exit_code
+
+
+def leave(source: str | None, code: int) -> int:
+    """The exit code; after standard input the process ends here, as a thread may still wait for an idle pipe."""
+    if source == "-":
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code

@@ -29,7 +29,12 @@ async def settle_runs(invocation: Invocation, name: str | None) -> int:
         runs = (
             [await ledger.find_run(name)] if name else [run for run in await ledger.runs() if run.state == "finished"]
         )
-        codes = [await _settle(ledger, run, invocation) for run in runs if name or await _unsettled(ledger, run)]
+        codes = []
+        for run in runs:
+            if name or await _unsettled(ledger, run):
+                codes.append(await _settle(ledger, run, invocation))
+            if codes and codes[-1] not in (0, 1, 4):
+                break  # stopped or halted: what stopped this run is true of the next one
         if not codes:
             say("every evaluation of every finished run is settled")
         return max(codes, default=0)

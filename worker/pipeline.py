@@ -119,13 +119,13 @@ def judge_end(counts: Counts, stop: Stop, *, source_done: bool) -> tuple[RunStat
     if stop.state is not None:
         return stop.state, stop.why, stop.exit_code
     left = [
-        (counts.outcomes[Outcome.IN_DOUBT], "sessions are in doubt and could not be read"),
-        (counts.outcomes[Outcome.PENDING], "sessions are pending"),
-        (int(not source_done), "source was not read to its end"),
+        (counts.outcomes[Outcome.IN_DOUBT], "sessions in doubt that could not be read: {:,}"),
+        (counts.outcomes[Outcome.PENDING], "sessions not attempted yet: {:,}"),
+        (not source_done, "the source was not read to its end"),
     ]
     for count, what in left:
         if count:
-            return "halted", f"{count:,} {what}", HaltError.exit_code
+            return "halted", what.format(count), HaltError.exit_code
     return "finished", None, finished_exit_code(counts)
 
 

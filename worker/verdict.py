@@ -129,6 +129,8 @@ class Judge:
 
     def _closed_by_us(self, claim: Claim, session: SessionState) -> bool:
         """A refused close did nothing; any close before it may have done it, and the time of closing tells."""
+        if claim.attempts == 0:
+            return False
         if claim.http_status in REFUSALS and claim.attempts <= 1:
             return False
         if session.closed_at is None:

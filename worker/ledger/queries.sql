@@ -32,6 +32,14 @@ SELECT value ->> 0, value ->> 1, unhex(value ->> 2), value ->> 3, value ->> 4, v
        value ->> 9
 FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING;
 
+-- name: doubt_elsewhere
+-- A session that another unfinished run may have closed is looked up before this run sends anything for it.
+UPDATE items INDEXED BY items_session
+SET outcome = 'in_doubt', due_at = 1, detail = 'in doubt in another run of this ledger'
+WHERE run = :run AND outcome = 'pending' AND due_at = 0 AND session_id IN (
+    SELECT o.session_id FROM runs r CROSS JOIN items o INDEXED BY items_open
+    WHERE o.run = r.id AND r.id <> :run AND r.state <> 'finished' AND o.outcome IN ('claimed', 'in_doubt') AND o.due_at IS NOT NULL);
+
 -- name: admitted
 -- How far the source has been read, in the same transaction as its rows.
 UPDATE runs SET rows_read = rows_read + :read, duplicates = duplicates + :duplicates, digest = :digest WHERE id = :run;

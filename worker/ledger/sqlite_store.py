@@ -153,6 +153,7 @@ class SqliteStore:
             before = self._db.total_changes()
             self._rows("admit", rows=json.dumps(values))
             duplicates = len(rows) - (self._db.total_changes() - before)
+            self._rows("doubt_elsewhere", run=run.id)
             self._rows("admitted", run=run.id, read=len(rows), duplicates=duplicates, digest=digest)
         return duplicates
 
