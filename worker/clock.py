@@ -1,10 +1,15 @@
 """Instants: reading and writing them, and how far the server's clock is from ours."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from worker.models import Millis
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)  # whole numbers throughout: a float of seconds may fall one millisecond short
+
+_READING: Millis = 2  # by how much an instant that was cut and a duration that was rounded may fall short together
 
 
 def now_ms() -> Millis:
@@ -20,14 +25,14 @@ def parse_instant(text: object) -> Millis | None:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1000)
+        return (moment - _EPOCH) // _MILLISECOND
     except (ValueError, OverflowError):
         return None
 
 
 def format_instant(at: Millis) -> str:
     """ISO 8601 in UTC, to the millisecond."""
-    moment = datetime.fromtimestamp(at / 1000, UTC)
+    moment = _EPOCH + at * _MILLISECOND
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at % 1000:03d}Z"
 
 
@@ -39,7 +44,7 @@ def parse_http_date(text: str | None) -> Millis | None:
         moment = parsedate_to_datetime(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1000)
+        return (moment - _EPOCH) // _MILLISECOND
     except (ValueError, OverflowError):
         return None
 
@@ -57,7 +62,7 @@ class ServerClock:
 
     def observe(self, date: Millis, sent_at: Millis, received_at: Millis) -> None:
         """Take in one answer. An interval that contradicts the earlier ones (a clock was set) replaces them."""
-        low, high = date - received_at, date + 1000 - sent_at
+        low, high = date - received_at - _READING, date + 1000 - sent_at
         if self._low is None or self._high is None or low > self._high or high < self._low:
             self._low, self._high = low, high
         else:

@@ -1,9 +1,9 @@
 """The settings of a run: checked once, at the edge, and stored with the run. No secret is among them."""
 
-from typing import Literal, Self
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from worker.units import parse_duration, parse_rate, parse_share
 
@@ -14,13 +14,13 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 class Settings(BaseModel):
     """Durations in seconds, rates in requests per second, ``share`` as a fraction of ``org_limit``."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     base_url: str = DEFAULT_BASE_URL
     api: Literal["1.21", "1.90"] = "1.21"
-    org_limit: float = 100.0
-    share: float = 0.5
-    rate: float | None = None
+    org_limit: float = Field(100.0, gt=0)
+    share: float = Field(0.5, gt=0, le=1)
+    rate: float | None = Field(None, gt=0)
     concurrency: int = Field(64, ge=1, le=10_000)
     max_attempts: int = Field(8, ge=1)
     give_up_after: float = Field(600.0, gt=0)
@@ -52,15 +52,9 @@ class Settings(BaseModel):
     @classmethod
     def _host(cls, value: str) -> str:
         """The key travels with each request, so only over TLS, except to this machine."""
-        parts = urlsplit(value)
-        if parts.scheme not in ("https", "http") or not parts.hostname:
-            raise ValueError(f"{value!r} is no address of a host: write it like https://api.example.com")
-        if parts.username or parts.password:
-            raise ValueError("an address with a user name or password is not accepted: the API wants a key")
-        if parts.query or parts.fragment:
-            raise ValueError(f"{value!r} must not hold a query or fragment")
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-            raise ValueError(f"{value!r} would send the key unencrypted: use https")
+        problem = host_problem(value)
+        if problem is not None:
+            raise ValueError(problem)
         return value.rstrip("/")
 
     @field_validator("reason")
@@ -68,13 +62,25 @@ class Settings(BaseModel):
     def _no_blank_reason(cls, value: str | None) -> str | None:
         return value.strip() or None if value is not None else None
 
-    @model_validator(mode="after")
-    def _rate_above_zero(self) -> Self:
-        if self.allowed_rate <= 0:
-            raise ValueError("the rate must be above zero")
-        return self
-
     @property
     def allowed_rate(self) -> float:
         """Requests per second that this run may send."""
         return self.rate if self.rate is not None else self.org_limit * self.share
+
+
+def host_problem(address: str) -> str | None:
+    """Why an address is not one to send the key to, or None. Never repeats what may be a password."""
+    try:
+        parts = urlsplit(address)
+        known = parts.scheme in {"https", "http"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        known = False
+    if not known or not address.isascii() or not address.isprintable() or " " in address:
+        return "no address of a host: write it like https://api.example.com"
+    if parts.username or parts.password:
+        return "an address with a user name or password is not accepted: the API wants a key"
+    if parts.query or parts.fragment:
+        return "the address must not hold a query or fragment"
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        return f"http://{parts.hostname} would send the key unencrypted: use https"
+    return None

@@ -50,10 +50,10 @@ class Judge:
             return self._doubt(claim, answer, now) if answer.sent else self._again(claim, answer, now, sent=False)
         if status == 200 and answer.session is not None and answer.session.session_id == claim.session_id:
             return self._acknowledged(claim, answer.session, now)
-        if 200 <= status < 300 or status in _RETRYABLE_UNKNOWN or status in REFUSALS:
-            return self._doubt(claim, answer, now)
         if status in _RETRYABLE_UNDONE:
             return self._again(claim, answer, now, sent=status != 429)
+        if 200 <= status < 300 or status >= 500 or status == 408 or status in REFUSALS:
+            return self._doubt(claim, answer, now)
         why = halt_reason(answer, proven=proven)
         if why is not None:
             return Halt(why, replace(_kept(claim, Outcome.PENDING), due_at=now))
@@ -119,7 +119,7 @@ class Judge:
         if self._was_closed(session):
             outcome = Outcome.CLOSED if self._closed_by_us(claim, session) else Outcome.ALREADY_CLOSED
             return self._closed(claim, outcome, session, now)
-        if claim.http_status in REFUSALS:
+        if _no_second_try(claim.http_status):
             detail = f"the API refused the close with status {claim.http_status}; the session is {session.status}"
             return replace(_kept(claim, Outcome.REJECTED), session=session, detail=detail)
         if self.limits.exhausted(claim, claim.attempts, now):
@@ -151,6 +151,8 @@ class Judge:
             detail="the close was sent, its answer was lost, and the session could not be read",
             looks=looks,
         )
+        if answer.http_status == 429:
+            return change
         if answer.http_status == 404 and answer.from_api:
             return _final(claim, Outcome.NOT_FOUND, answer, "not found when its close was verified")
         if answer.http_status in (401, 403):
@@ -204,6 +206,11 @@ def _final(claim: Claim, outcome: Outcome, answer: Answer, detail: str | None) -
         attempts=claim.attempts + (answer.exchange.kind == "close"),
         detail=detail,
     )
+
+
+def _no_second_try(status: int | None) -> bool:
+    """A close answered so is not sent again, once the session is known to be live."""
+    return status in REFUSALS or (status is not None and status >= 500 and status not in RETRYABLE)
 
 
 def _kept(claim: Claim, outcome: Outcome) -> Change:

@@ -1,0 +1,88 @@
+"""A small API that answers look-ups, in as awkward a way as it is told to."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import anyio.lowlevel
+
+from worker.models import Answer, Exchange, Kind, Millis, SessionState
+
+LIMIT = 10_000  # requests; a look-up that needs more does not end
+
+
+class EndlessError(AssertionError):
+    """The look-up sends requests without end."""
+
+
+@dataclass
+class SimulatedApi:
+    """Sessions by id, and faults.
+
+    ``paging``: ``proper`` gives each page once, ``same`` repeats the first page under new cursors, ``loop`` leads back to
+    the first cursor, ``cut`` ends after a page although there are more, ``empty`` gives no sessions but cursors for
+    ever, ``strangers`` mixes in other organisations' sessions, ``twice`` names each session twice.
+    """
+
+    sessions: dict[str, SessionState]
+    paging: str = "proper"
+    page_size: int = 200
+    list_status: int | None = 200
+    read_trouble: float = 0.0
+    omitted: frozenset[str] = frozenset()
+    seed: int = 1
+    requests: Counter[str] = field(default_factory=Counter)
+    windows: set[tuple[Millis, Millis]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._rng = random.Random(self.seed)
+
+    async def read(self, session_id: str) -> Answer:
+        """One session, or what goes wrong."""
+        await self._asked("read")
+        if self._rng.random() < self.read_trouble:
+            return _answer("read", self._rng.choice([None, 404, 429, 500, 200]))
+        session = self.sessions.get(session_id)
+        return _answer("read", 200, session) if session else _answer("read", 404)
+
+    async def list_started(self, first: Millis, last: Millis, cursor: str | None) -> Answer:
+        """One page."""
+        await self._asked("list")
+        self.windows.add((first, last))
+        if self.list_status != 200:
+            return _answer("list", self.list_status)
+        within = [each for each in self.sessions.values() if first <= (each.started_at or 0) <= last]
+        listed = [each for each in within if each.session_id not in self.omitted]
+        at = int(cursor or 0)
+        return self._page(listed, at)
+
+    def _page(self, listed: Sequence[SessionState], at: int) -> Answer:
+        following = at + self.page_size
+        more = str(following) if following < len(listed) else None
+        page = list(listed[at:following])
+        match self.paging:
+            case "same":
+                page, more = list(listed[: self.page_size]), str(at + 1)
+            case "loop":
+                more = more or "0"
+            case "cut":
+                more = None
+            case "empty":
+                page, more = [], str(at + 1)
+            case "twice":
+                page += page
+            case "strangers":
+                page += [SessionState(f"stranger-{at}-{n}", "active") for n in range(3)]
+        return _answer("list", 200, *page, cursor=more)
+
+    async def _asked(self, kind: Kind) -> None:
+        self.requests[kind] += 1
+        if self.requests.total() > LIMIT:
+            raise EndlessError
+        await anyio.lowlevel.checkpoint()
+
+
+def _answer(kind: Kind, status: int | None, *sessions: SessionState, cursor: str | None = None) -> Answer:
+    error = None if status == 200 else "trouble"
+    return Answer(Exchange(0, kind, status, error, 1), sessions=sessions, cursor=cursor, from_api=status is not None)

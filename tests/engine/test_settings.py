@@ -1,0 +1,139 @@
+"""The settings of a run: what is accepted and what is refused, before anything is sent."""
+
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from worker.settings import DEFAULT_BASE_URL, Settings
+
+
+def refused(**values: Any) -> bool:
+    """Whether these settings are refused."""
+    try:
+        Settings(**values)
+    except ValidationError:
+        return True
+    return False
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    """The vendor's sandbox, half of 6,000 a minute."""
+    settings = Settings()
+    assert (settings.base_url, settings.api, settings.allowed_rate) == (DEFAULT_BASE_URL, "1.21", 50.0)
+    assert (settings.concurrency, settings.max_attempts, settings.give_up_after) == (64, 8, 600.0)
+    assert (settings.timeout, settings.settle, settings.settle_for, settings.reason) == (30.0, True, 900.0, None)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.example.com", "https://api.example.com/", "https://api.example.com:8443/base",
+        "http://localhost:8750", "http://127.0.0.1:1", "http://[::1]:8750", "HTTPS://API.EXAMPLE.COM",
+    ],
+)  # fmt: skip
+def test_https_anywhere_and_http_on_loopback(url: str) -> None:
+    """And no slash at the end."""
+    assert not Settings(base_url=url).base_url.endswith("/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example.com", "http://localhost.example.com", "http://127.0.0.1.example.com", "http://10.0.0.1",
+        "http://0.0.0.0:80", "ftp://api.example.com", "api.example.com", "https://", "https:///path", "",
+        "https://user:password@api.example.com", "https://user@api.example.com", "https://:password@api.example.com",
+        "http://127.0.0.1@example.com", "http://localhost\\@example.com", "https://api.example.com?key=1",
+        "https://api.example.com#part",
+    ],
+)  # fmt: skip
+def test_hosts_that_would_give_the_key_away_are_refused(url: str) -> None:
+    """The key travels with each request."""
+    assert refused(base_url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.example.com:99999", "https://api.example.com:port", "https://api example.com",
+        "https://api.example.com\n", "https://api.exa\tmple.com", " https://api.example.com", "https://[::1",
+        "https://api.example.com:-1", "https://api.example.com/\x00",
+    ],
+)  # fmt: skip
+def test_an_accepted_host_is_one_that_can_be_asked(url: str) -> None:
+    """A malformed address is a configuration error, and not a failure at the first request."""
+    try:
+        accepted = Settings(base_url=url).base_url
+    except ValidationError:
+        return
+    assert httpx.URL(accepted + "/v1").host in ("api.example.com", "::1")
+
+
+@pytest.mark.parametrize("url", ["https://me:hunter2@api.example.com", "https://api.example.com?key=hunter2"])
+def test_the_refusal_of_a_host_does_not_repeat_a_password(url: str) -> None:
+    """The message may end up in a log."""
+    with pytest.raises(ValidationError) as caught:
+        Settings(base_url=url)
+    message = caught.value.errors(include_input=False, include_url=False, include_context=False)[0]["msg"]
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("rate", "40/s", 40.0), ("org_limit", "600/min", 10.0), ("share", "25%", 0.25), ("timeout", "5s", 5.0),
+        ("give_up_after", "2m", 120.0), ("settle_for", "1h30m", 5400.0), ("first_look", "500ms", 0.5),
+        ("none_grace", "20s", 20.0), ("concurrency", "8", 8), ("max_attempts", "3", 3), ("api", "1.90", "1.90"),
+        ("settle_for", "0s", 0.0), ("reason", " resolved ", "resolved"), ("reason", "  ", None),
+    ],
+)  # fmt: skip
+def test_values_as_people_write_them(name: str, value: str, expected: object) -> None:
+    """Text from a flag, the environment or the file."""
+    assert getattr(Settings(**{name: value}), name) == expected  # type: ignore[arg-type]  # the name varies
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rate", "40"), ("rate", "0/s"), ("rate", 0), ("rate", -1), ("org_limit", "lots"), ("org_limit", 0),
+        ("org_limit", -5), ("share", "0%"), ("share", "150%"), ("share", "0.5"), ("share", 0), ("share", -0.5),
+        ("timeout", "0s"), ("timeout", -1), ("timeout", "soon"), ("give_up_after", "0s"), ("give_up_after", 0),
+        ("settle_for", -1), ("first_look", -1), ("none_grace", -1), ("concurrency", 0), ("concurrency", 10_001),
+        ("concurrency", "many"), ("max_attempts", 0), ("api", "2.0"), ("api", 1.21),
+    ],
+)  # fmt: skip
+def test_values_out_of_bounds_are_refused(name: str, value: object) -> None:
+    """Nothing is sent with settings that make no sense."""
+    assert refused(**{name: value})
+
+
+@pytest.mark.parametrize("share", [1.01, 2, 50, 100])
+def test_a_share_given_as_a_number_is_not_above_one(share: float) -> None:
+    """``share = 50`` in a file is meant as 50%, and would be fifty times the organisation's limit."""
+    assert refused(share=share)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "name", ["rate", "org_limit", "share", "timeout", "give_up_after", "settle_for", "first_look", "none_grace"]
+)
+def test_what_is_not_finite_is_refused(name: str, value: float) -> None:
+    """A configuration file can say ``inf`` and ``nan``; neither is a pace nor a time."""
+    assert refused(**{name: value})
+
+
+def test_two_negatives_do_not_make_a_rate() -> None:
+    """Each value is checked, and not only their product."""
+    assert refused(org_limit=-100.0, share=-0.5)
+
+
+def test_settings_survive_being_stored_with_the_run() -> None:
+    """A resumed run has the settings it was made with."""
+    settings = Settings(rate="40/s", timeout="5s", reason="resolved", api="1.90")  # type: ignore[arg-type]  # as typed
+    assert Settings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_settings_stored_by_a_newer_version_can_be_read() -> None:
+    """An unknown setting of a stored run is no error."""
+    assert Settings.model_validate_json('{"rate": 5, "something_new": true}').allowed_rate == 5
