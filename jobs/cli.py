@@ -55,7 +55,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and leave with the exit code of the contract."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="closeout", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = error.exit_code

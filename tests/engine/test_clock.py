@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.engine.support import NOW
 from worker.clock import ServerClock, format_instant, now_ms, parse_http_date, parse_instant
 
-YEAR_3000 = 32_503_680_000_000
+YEAR_2001, YEAR_2096 = 10**12, 4 * 10**12
 
 
 def date_at(server: float) -> int:
@@ -19,7 +19,7 @@ def date_at(server: float) -> int:
     return int(server // 1_000) * 1_000
 
 
-@given(st.integers(0, YEAR_3000))
+@given(st.integers(YEAR_2001, YEAR_2096))
 def test_an_instant_survives_writing_and_reading(at: int) -> None:
     """To the millisecond."""
     assert parse_instant(format_instant(at)) == at

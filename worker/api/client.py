@@ -128,19 +128,15 @@ def _elapsed(began: float) -> int:
 def _failure(error: BaseException) -> tuple[str, bool]:
     """A code for the ledger, and whether the request may have reached the API.
 
-    Only a connection that was never made proves that nothing was sent. The transport reports a connection that broke
-    later as ConnectTimeout, too; so nothing but ConnectError counts as proof.
+    Only a connection that was never made proves that nothing was sent. The transport gives the same exception for that
+    and for a connection that broke later; what it was raised from tells them apart.
     """
-    if isinstance(error, httpx.ConnectError):
-        return "connection_failed", False
-    if isinstance(error, TimeoutError | httpx.TimeoutException) and not _broken(error):
-        return "timeout", True
-    return "connection_lost", True
-
-
-def _broken(error: BaseException) -> bool:
     cause = error.__cause__
-    return isinstance(cause, aiohttp.ClientConnectionError) and not isinstance(cause, TimeoutError)
+    if isinstance(cause, aiohttp.ClientConnectorError):
+        return "connection_failed", False
+    if isinstance(cause, aiohttp.ClientConnectionError) and not isinstance(cause, TimeoutError):
+        return "connection_lost", True
+    return ("timeout" if isinstance(error, TimeoutError | httpx.TimeoutException) else "connection_lost"), True
 
 
 @asynccontextmanager
