@@ -25,7 +25,7 @@ def _next_batch(batches: Iterator[list[Row]]) -> list[Row]:
 
 
 def _open_snapshot(path: Path) -> SqliteStore:
-    store = SqliteStore(connect(path, create=False))
+    store = SqliteStore(connect(path, create=False, reader=True))
     store.begin_snapshot()
     return store
 
@@ -64,7 +64,7 @@ class SqliteLedger:
     async def open(cls, path: Path, *, create: bool = False) -> AsyncIterator[Self]:
         """Open the ledger file, made or migrated as needed. Raises LedgerError."""
         writer = await anyio.to_thread.run_sync(lambda: SqliteStore(connect(path, create=create)))
-        reader = await anyio.to_thread.run_sync(lambda: SqliteStore(connect(path, create=False)))
+        reader = await anyio.to_thread.run_sync(lambda: SqliteStore(connect(path, create=False, reader=True)))
         try:
             yield cls(path, writer, reader)
         finally:

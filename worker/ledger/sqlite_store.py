@@ -23,7 +23,8 @@ _RUN_SHIFT = 40
 _RESULTS = f"SELECT {', '.join(COLUMNS)} FROM item_results"  # noqa: S608  # constant column names
 _NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another
 _BUSY_MS = 30_000
-_CACHE_KIB = 32 * 1024
+_WRITER_CACHE_KIB = 32 * 1024  # the index over random ids lives in it
+_READER_CACHE_KIB = 2 * 1024
 
 
 def text_of(digits: str) -> str:
@@ -36,14 +37,14 @@ def bytes_of(session_id: str) -> bytes:
     return bytes.fromhex(session_id.replace("-", ""))
 
 
-def connect(path: Path, *, create: bool) -> apsw.Connection:
+def connect(path: Path, *, create: bool, reader: bool = False) -> apsw.Connection:
     """Open a ledger, made or migrated as needed. Raises LedgerError in one line."""
     if not path.exists():
         if not create:
             raise LedgerError(f"there is no ledger at {path}: name it with --ledger, or run `closeout close` first")
         _make_private_file(path)
     try:
-        return _prepare(path)
+        return _prepare(path, _READER_CACHE_KIB if reader else _WRITER_CACHE_KIB)
     except apsw.NotADBError:
         raise LedgerError(f"{path} is not a SQLite database: name another file with --ledger") from None
     except apsw.Error as error:
@@ -57,7 +58,7 @@ def _make_private_file(path: Path) -> None:
         raise LedgerError(f"cannot create the ledger {path}: {error.strerror}") from error
 
 
-def _prepare(path: Path) -> apsw.Connection:
+def _prepare(path: Path, cache_kib: int) -> apsw.Connection:
     if path.is_dir():
         raise LedgerError(f"{path} is a folder: name a file with --ledger")
     connection = apsw.Connection(str(path))
@@ -68,7 +69,7 @@ def _prepare(path: Path) -> apsw.Connection:
         path.chmod(0o600)
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
-    connection.pragma("cache_size", -_CACHE_KIB)
+    connection.pragma("cache_size", -cache_kib)
     connection.transaction_mode = "IMMEDIATE"
     migrate(connection, str(path), migrations)
     return connection
