@@ -1,5 +1,6 @@
 """``closeout settle [RUN]``: looks again at evaluations that were not final."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -47,6 +48,7 @@ async def _unsettled(ledger: SqliteLedger, run: Run) -> bool:
 async def _settle(ledger: SqliteLedger, run: Run, invocation: Invocation) -> int:
     """Only evaluations: what is pending or in doubt is left for ``resume``."""
     own = invocation.for_run(run)
+    own = replace(own, settings=own.settings.model_copy(update={"settle": True}))  # also of a run with --no-settle
     async with ledger.locked(run):
         count = await ledger.resettle(run, now_ms())
     say(f"run {run.name}: {count:,} evaluations to look at")

@@ -3,6 +3,7 @@
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from worker.models import Millis
 
@@ -36,6 +37,7 @@ def format_instant(at: Millis) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at % 1000:03d}Z"
 
 
+@lru_cache(maxsize=8)  # the Date header changes once a second
 def parse_http_date(text: str | None) -> Millis | None:
     """The instant of a Date or Retry-After header (RFC 9110, whole seconds). None if it is none."""
     if not text:
