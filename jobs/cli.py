@@ -62,7 +62,7 @@ def main() -> None:
     except click.exceptions.Exit as ended:
         code = ended.exit_code
     except (click.Abort, KeyboardInterrupt):
-        code = 130
+        os._exit(130)  # not sys.exit: a thread may still wait for an idle pipe
     except BrokenPipeError:
         # The reader of our output went away (`| head`): nothing is left to say to it, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -40,7 +40,7 @@ def command(context: click.Context, /, source: str, new_run: bool, **_: Any) -> 
 
 async def close_source(invocation: Invocation, source: str, *, new_run: bool) -> int:
     """Close all that the source lists; returns the exit code. Raises SourceError with nothing sent."""
-    opened = await anyio.to_thread.run_sync(open_rows, source, invocation.settings.id_column)
+    opened = await anyio.to_thread.run_sync(open_rows, source, invocation.settings.id_column, abandon_on_cancel=True)
     async with SqliteLedger.open(invocation.ledger, create=True) as ledger:
         unfinished = None
         if opened.location is not None and not new_run:

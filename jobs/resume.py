@@ -34,7 +34,9 @@ async def resume_run(invocation: Invocation, name: str, source: str | None) -> i
     async with SqliteLedger.open(invocation.ledger) as ledger:
         run = await ledger.find_run(name)
         invocation = invocation.for_run(run)
-        opened = await anyio.to_thread.run_sync(rest_of_source, run, source or run.location, invocation)
+        opened = await anyio.to_thread.run_sync(
+            rest_of_source, run, source or run.location, invocation, abandon_on_cancel=True
+        )
         if opened is None and not run.source_done:
             say(f"the rest of {run.source} cannot be read again: going on with the {run.rows_read:,} rows read of it")
         ended = await run_to_end(ledger, run, invocation, opened)

@@ -28,8 +28,9 @@ class Closing:
             async with anyio.create_task_group() as tasks:
                 with context.stop.interruptible():
                     await self._dispatch(tasks)
-            await context.ledger.release(self._held)
         finally:
+            # Also when a second signal has cancelled all this: what was not sent is not in doubt.
+            await context.ledger.release(self._held)
             context.closing_done.set()
 
     async def _dispatch(self, tasks: TaskGroup) -> None:

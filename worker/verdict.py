@@ -118,7 +118,8 @@ class Judge:
         """What becomes of a doubtful item whose session has been seen."""
         if self._was_closed(session):
             outcome = Outcome.CLOSED if self._closed_by_us(claim, session) else Outcome.ALREADY_CLOSED
-            return self._closed(claim, outcome, session, now)
+            attempts = max(claim.attempts, 1) if outcome is Outcome.CLOSED else claim.attempts
+            return replace(self._closed(claim, outcome, session, now), attempts=attempts)
         if _no_second_try(claim.http_status):
             detail = f"the API refused the close with status {claim.http_status}; the session is {session.status}"
             return replace(_kept(claim, Outcome.REJECTED), session=session, detail=detail)
@@ -129,7 +130,7 @@ class Judge:
 
     def _closed_by_us(self, claim: Claim, session: SessionState) -> bool:
         """A refused close did nothing; any close before it may have done it, and the time of closing tells."""
-        if claim.attempts == 0:
+        if claim.first_attempt_at is None:
             return False
         if claim.http_status in REFUSALS and claim.attempts <= 1:
             return False

@@ -148,10 +148,14 @@ async def open_api(endpoint: Endpoint) -> AsyncIterator[Api]:
     """
 
     def session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
+        made = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=endpoint.connections, ssl=ssl.create_default_context()),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+        # aiohttp would send a GET again on its own after a broken connection, outside the pace and the ledger; it has
+        # no public setting for that.
+        made._retry_connection = False
+        return made
 
     async with AiohttpTransport(client=session) as transport:
         yield Api(transport, endpoint)

@@ -75,7 +75,7 @@ WHERE seq = ? AND outcome = 'claimed';
 
 -- name: rescue
 -- What a dead process had claimed may have been sent: it is looked up before any second close.
-UPDATE items INDEXED BY items_open SET outcome = 'in_doubt', due_at = 1, attempts = attempts + 1, http_status = NULL, error = 'process_died', looks = 0,
+UPDATE items INDEXED BY items_open SET outcome = 'in_doubt', due_at = 1, http_status = NULL, error = 'process_died', looks = 0,
     detail = 'the process ended before the answer was recorded'
 WHERE run = :run AND outcome = 'claimed' AND due_at IS NOT NULL;
 
