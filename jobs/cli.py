@@ -63,8 +63,9 @@ def main() -> None:
         code = ended.exit_code
     except (click.Abort, KeyboardInterrupt):
         os._exit(130)  # not sys.exit: a thread may still wait for an idle pipe
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing is left to say to it, not even at exit.
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output went away (`| head`), which click turns into SystemExit: nothing is left to say to
+        # it, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as error:  # the last place where an error can become one line
@@ -74,10 +75,9 @@ def main() -> None:
 
 def report(error: BaseException, *, show_trace: bool) -> int:
     """Say in one line what went wrong; returns the exit code."""
-    from worker.errors import CloseoutError  # noqa: PLC0415  # --help needs nothing of the engine
+    from worker.errors import CloseoutError, ours_first  # noqa: PLC0415  # --help needs nothing of the engine
 
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = ours_first(error)
     if show_trace:
         traceback.print_exception(error)
     if isinstance(error, CloseoutError):

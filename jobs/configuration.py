@@ -14,6 +14,7 @@ from worker.errors import ConfigurationError
 from worker.settings import Settings
 
 FILE_NAME = "closeout.toml"
+LOG_FORMATS = ("console", "json")
 _TABLES = {"profiles", "jobs"}
 _ELSEWHERE = {"ledger", "api_key_file", "log_format"}  # settings of the command, not of the run
 
@@ -53,6 +54,8 @@ def read_config(path: Path | None, profile: str | None) -> Given:
     _take_in(given, {key: value for key, value in content.items() if key not in _TABLES}, str(path))
     if profile is not None:
         profiles = content.get("profiles", {})
+        if not isinstance(profiles, dict) or not isinstance(profiles.get(profile, {}), dict):
+            raise ConfigurationError(f"{path}: [profiles.{profile}] is no table")
         if profile not in profiles:
             known = ", ".join(sorted(profiles)) or "none"
             raise ConfigurationError(f"{path}: there is no [profiles.{profile}] (there are: {known})")
@@ -68,6 +71,10 @@ def _take_in(given: Given, table: dict[str, Any], origin: str) -> None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f": did you mean {near[0]}?" if near else ""
             raise ConfigurationError(f"{origin}: unknown setting {key!r}{hint}")
+        if name in _ELSEWHERE and not isinstance(value, str):
+            raise ConfigurationError(f"{origin}, {key}: {value!r} is no text")
+        if name == "log_format" and value not in LOG_FORMATS:
+            raise ConfigurationError(f"{origin}, {key}: {value!r} is none of {', '.join(LOG_FORMATS)}")
         given.values[name] = value
         given.origins[name] = f"{origin}, {key}"
 
@@ -82,8 +89,14 @@ def overlay(given: Given, context: click.Context, *, flags_only: bool = False) -
         from_environment = source is click.core.ParameterSource.ENVIRONMENT and not flags_only
         if flag or from_environment:
             values[name] = context.params[name]
-            origins[name] = parameter.opts[0] if flag else f"the environment's {name.upper()} (for {parameter.opts[0]})"
+            origins[name] = parameter.opts[0] if flag else _variable_of(parameter)
     return Given(values, origins)
+
+
+def _variable_of(parameter: click.Parameter) -> str:
+    """The environment variable that a value came from."""
+    names = [parameter.envvar] if isinstance(parameter.envvar, str) else list(parameter.envvar or ())
+    return next((name for name in names if os.environ.get(name)), parameter.opts[0])
 
 
 def build_settings(given: Given) -> Settings:

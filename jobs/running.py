@@ -13,7 +13,7 @@ from jobs.invocation import Invocation
 from worker.admission import OpenedSource
 from worker.api.client import Endpoint, open_api
 from worker.context import Context
-from worker.errors import CloseoutError, HaltError
+from worker.errors import CloseoutError, HaltError, ours_first
 from worker.ledger.protocol import Counts
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Run
@@ -45,7 +45,7 @@ async def run_to_end(
             beside = await watchers(invocation, ledger, current)
             return await work(context, source, beside, settle_only=settle_only)
         except* CloseoutError as errors:
-            first = errors.exceptions[0]
+            first = ours_first(errors)
             raise HaltError(f"{first}; run {run.name} can be resumed") from first
 
 

@@ -10,6 +10,7 @@ from worker.models import Millis
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)  # whole numbers throughout: a float of seconds may fall one millisecond short
 
+_LAST_INSTANT: Millis = 253_402_300_799_999  # the end of the year 9999
 _READING: Millis = 2  # by how much an instant that was cut and a duration that was rounded may fall short together
 
 
@@ -32,8 +33,8 @@ def parse_instant(text: object) -> Millis | None:
 
 
 def format_instant(at: Millis) -> str:
-    """ISO 8601 in UTC, to the millisecond."""
-    moment = _EPOCH + at * _MILLISECOND
+    """ISO 8601 in UTC, to the millisecond; what lies beyond the calendar becomes its last millisecond."""
+    moment = _EPOCH + min(at, _LAST_INSTANT) * _MILLISECOND
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at % 1000:03d}Z"
 
 

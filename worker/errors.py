@@ -33,3 +33,11 @@ class HaltError(CloseoutError):
     """The run must stop at once; what was not attempted stays pending and can be resumed."""
 
     exit_code = 3
+
+
+def ours_first(error: BaseException) -> BaseException:
+    """Of an error, or a group of them, the one to tell: one of ours if there is any, else the first."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    found = [ours_first(inner) for inner in error.exceptions]
+    return next((one for one in found if isinstance(one, CloseoutError)), found[0])

@@ -36,6 +36,8 @@ def reason_problem(reason: str, dialect: str, *, allow_unknown: bool) -> str | N
     """
     if len(reason) > MAX_LENGTH:
         return f"the reason {reason[:20]!r}… has {len(reason)} characters; the API takes {MAX_LENGTH} at most"
+    if not reason.isprintable():
+        return "the reason holds characters that are not text"
     known = KNOWN_REASONS[dialect]
     if allow_unknown or reason in known:
         return None

@@ -20,9 +20,9 @@ class EndlessError(AssertionError):
 class SimulatedApi:
     """Sessions by id, and faults.
 
-    ``paging``: ``proper`` gives each page once, ``same`` repeats the first page under new cursors, ``loop`` leads back to
-    the first cursor, ``cut`` ends after a page although there are more, ``empty`` gives no sessions but cursors for
-    ever, ``strangers`` mixes in other organisations' sessions, ``twice`` names each session twice.
+    ``paging``: ``proper`` gives each page once, ``same`` repeats the first page under new cursors, ``loop`` leads back
+    to the first cursor, ``cut`` ends after a page although there are more, ``empty`` gives no sessions but cursors
+    for ever, ``strangers`` mixes in other organisations' sessions, ``twice`` names each session twice.
     """
 
     sessions: dict[str, SessionState]

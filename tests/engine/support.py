@@ -1,4 +1,4 @@
-"""Builders for the engine's tests: a claim, an answer, a session and a judge, with what a test does not name filled in."""
+"""Builders for the engine's tests: a claim, an answer, a session and a judge, the rest filled in."""
 
 import random
 from dataclasses import replace
@@ -47,7 +47,7 @@ def an_answer(
     )
 
 
-def a_session(status: str = "closed", *, session_id: str = SESSION, **values: object) -> SessionState:
+def a_session(status: str = "closed", /, *, session_id: str = SESSION, **values: object) -> SessionState:
     """A session of this status, closed a moment ago if it is terminal."""
     base = SessionState(session_id, status, EvalSummary("success", total=1, succeeded=1), started_at=NOW - 3_600_000)
     if base.terminal:

@@ -15,7 +15,8 @@ from worker.settings import Settings
 
 RUN = Run(
     id=1, name="k3m9x2pq", job="", source="rows.csv", location="/rows.csv", options="{}", state="interrupted", why=None,
-    rows_read=0, duplicates=0, source_done=False, source_stat=None, digest=None, created_at=NOW, ended_at=None, seconds=0,
+    rows_read=0, duplicates=0, source_done=False, source_stat=None, digest=None, created_at=NOW, ended_at=None,
+    seconds=0,
 )  # fmt: skip
 
 

@@ -145,7 +145,7 @@ async def test_a_ledger_that_fails_ends_the_run_without_hanging() -> None:
         while True:
             await recorder.put(a_record(1))
 
-    with anyio.fail_after(10), pytest.raises(BaseExceptionGroup) as caught:
+    async def work() -> None:
         async with anyio.create_task_group() as tasks:
             with recorder:
                 tasks.start_soon(recorder.run)
@@ -153,6 +153,9 @@ async def test_a_ledger_that_fails_ends_the_run_without_hanging() -> None:
                     tasks.start_soon(sender)
                 await recorder.put(a_record(0))
                 await recorder.flush()
+
+    with anyio.fail_after(10), pytest.raises(BaseExceptionGroup) as caught:
+        await work()
     found, _ = caught.value.split(LedgerError)
     assert found is not None
     assert not ledger.written

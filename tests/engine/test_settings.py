@@ -90,7 +90,7 @@ def test_the_refusal_of_a_host_does_not_repeat_a_password(url: str) -> None:
 )  # fmt: skip
 def test_values_as_people_write_them(name: str, value: str, expected: object) -> None:
     """Text from a flag, the environment or the file."""
-    assert getattr(Settings(**{name: value}), name) == expected  # type: ignore[arg-type]  # the name varies
+    assert getattr(Settings(**{name: value}), name) == expected
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_two_negatives_do_not_make_a_rate() -> None:
 
 def test_settings_survive_being_stored_with_the_run() -> None:
     """A resumed run has the settings it was made with."""
-    settings = Settings(rate="40/s", timeout="5s", reason="resolved", api="1.90")  # type: ignore[arg-type]  # as typed
+    settings = Settings(rate="40/s", timeout="5s", reason="resolved", api="1.90")
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
 
 

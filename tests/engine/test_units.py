@@ -49,7 +49,16 @@ def test_what_is_no_share_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90s", 90), ("15m", 900), ("15min", 900), ("1h30m", 5400), ("500ms", 0.5), ("2d", 172_800), ("1.5h", 5400), ("0s", 0)],
+    [
+        ("90s", 90),
+        ("15m", 900),
+        ("15min", 900),
+        ("1h30m", 5400),
+        ("500ms", 0.5),
+        ("2d", 172_800),
+        ("1.5h", 5400),
+        ("0s", 0),
+    ],
 )
 def test_durations(text: str, seconds: float) -> None:
     """One part or several."""
@@ -83,7 +92,9 @@ def test_durations_for_people(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 
-@pytest.mark.parametrize(("rate", "text"), [(50, "50/s"), (0.5, "0.5/s"), (1500, "1,500/s"), (99.96, "100/s"), (100, "100/s")])
+@pytest.mark.parametrize(
+    ("rate", "text"), [(50, "50/s"), (0.5, "0.5/s"), (1500, "1,500/s"), (99.96, "100/s"), (100, "100/s")]
+)
 def test_rates_for_people(rate: float, text: str) -> None:
     """Three digits are enough."""
     assert format_rate(rate) == text

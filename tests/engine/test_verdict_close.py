@@ -44,7 +44,7 @@ def expected_outcome(status: int) -> Outcome | None:
     return Outcome.NOT_FOUND if status == 404 else Outcome.REJECTED
 
 
-@pytest.mark.parametrize("status", [status for status in range(100, 500)])
+@pytest.mark.parametrize("status", range(100, 500))
 def test_every_status_below_500_has_one_outcome(status: int) -> None:
     """Once the host has answered properly, each status speaks of the item, and only 401 of the key."""
     verdict = a_judge().close_answer(a_claim(), an_answer(status), NOW, proven=True)
@@ -145,7 +145,8 @@ def test_a_401_always_halts(proven: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "from_api"), [(403, True), (403, False), (301, False), (302, True), (308, False), (404, False), (405, False)]
+    ("status", "from_api"),
+    [(403, True), (403, False), (301, False), (302, True), (308, False), (404, False), (405, False)],
 )
 def test_what_speaks_of_the_key_or_the_host_halts_until_it_is_proven(status: int, from_api: bool) -> None:
     """Before any proper answer these mean a wrong key or address; after one they mean this session."""

@@ -1,5 +1,7 @@
 """What a look at a doubtful item means for it."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ from worker.models import LIVE_STATUSES, NEVER, TERMINAL_STATUSES, Change, EvalS
 from worker.verdict import Halt
 
 
-def found(status: str, *, http_status: int | None = None, attempts: int = 1, **session: object) -> Change:
+def found(status: str, *, http_status: int | None = None, attempts: int = 1, **session: Any) -> Change:
     """The verdict on a doubtful item whose session has this status."""
     claim = a_claim(attempts=attempts, http_status=http_status, first_attempt_at=NOW - 5_000)
     return a_judge().doubt_found(claim, a_session(status, **session), NOW)

@@ -8,7 +8,9 @@ from tests.engine.support import GRACE, NOW, a_judge, a_session
 from worker.models import LIVE_STATUSES, EvalSummary, Millis
 
 
-def final(evals: EvalSummary, status: str = "closed", *, closed_at: Millis | None = NOW - 1, recorded_at: Millis = NOW) -> bool:
+def final(
+    evals: EvalSummary, status: str = "closed", *, closed_at: Millis | None = NOW - 1, recorded_at: Millis = NOW
+) -> bool:
     """Whether the verdict is final now."""
     session = a_session(status, evals=evals, closed_at=closed_at)
     return a_judge().verdict_final(session, recorded_at=recorded_at, now=NOW)

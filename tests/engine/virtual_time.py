@@ -11,7 +11,7 @@ Lateness = Callable[[], float]
 _TURN = 1e-6  # what a turn of the loop takes: a clock that stood still would let a timer fall due for ever
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]  # chosen by the platform
+class _Selector(selectors.DefaultSelector):
     """Instead of waiting, moves the clock to the end of the wait, and past it by as much as timers are late."""
 
     def __init__(self, lateness: Lateness) -> None:
@@ -23,7 +23,7 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]  # 
         if timeout is None:
             raise RuntimeError("everything waits, and nothing is left that could end it")
         self.now += max(timeout, 0) + (self._lateness() if timeout > 0 else 0.0) + _TURN
-        return super().select(0)  # type: ignore[no-any-return]  # of the platform's class
+        return super().select(0)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import worker
 from worker.sandbox import Sandbox, SandboxConfig, running_sandbox
@@ -32,6 +32,7 @@ OUTCOMES = {
     "closed", "already_closed", "skipped", "not_found", "invalid", "rejected", "failed", "in_doubt", "pending",
 }  # fmt: skip
 
+T = TypeVar("T")
 Row = dict[str, Any]  # a row of `results`; what a column holds is the ledger's affair
 
 
@@ -91,8 +92,7 @@ class Desk:
 
     def run_all(self, *commands: tuple[str, ...]) -> list[Done]:
         """Several commands at once, to save time; what they said is in their order."""
-        with ThreadPoolExecutor(3) as pool:
-            return list(pool.map(lambda words: self.run(*words), commands))
+        return side_by_side(self.run, *commands)
 
     def rows(self) -> list[Row]:
         """The view ``results``."""
@@ -152,6 +152,12 @@ def desk_of(home: Path, config: SandboxConfig) -> Iterator[tuple[Desk, Sandbox]]
     sandbox.add_key(KEY)
     with running_sandbox(sandbox) as url:
         yield Desk(home, url), sandbox
+
+
+def side_by_side(work: Callable[..., T], *calls: tuple[Any, ...]) -> list[T]:
+    """Do several things at once, to save time; results are in their order."""
+    with ThreadPoolExecutor(3) as pool:
+        return list(pool.map(lambda arguments: work(*arguments), calls))
 
 
 def quick(**changes: Any) -> SandboxConfig:

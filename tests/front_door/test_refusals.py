@@ -51,8 +51,7 @@ def test_a_key_revoked_in_the_middle_halts(tmp_path: Path) -> None:
         assert_ledger_is_true(desk, sandbox, ids)
 
 
-@pytest.mark.parametrize("status", [301, 307])
-def test_a_redirect_is_never_followed(tmp_path: Path, status: int) -> None:
+def test_a_redirect_is_never_followed(tmp_path: Path) -> None:
     """The key stays where it was sent: the run halts, and the other host hears nothing."""
     heard: list[str] = []
 
@@ -60,7 +59,7 @@ def test_a_redirect_is_never_followed(tmp_path: Path, status: int) -> None:
         heard.append(request.path)
         return web.json_response({})
 
-    with serving(hear) as elsewhere, serving(redirecting(elsewhere, status)) as url:
+    with serving(hear) as elsewhere, serving(redirecting(elsewhere, 307)) as url:
         desk = Desk(tmp_path, url)
         done = desk.run("close", desk.write_ids(SOME), *FAST, "--json")
     assert heard == []

@@ -1,5 +1,6 @@
 """The HTTP client: the only place that knows HTTP. Whatever goes wrong becomes an Answer, never an exception."""
 
+import json
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
@@ -53,6 +54,7 @@ class Api:
             "host": httpx.URL(endpoint.base_url).netloc.decode(),
             "x-api-key": endpoint.key,
             "accept": "application/json",
+            "content-type": "application/json",
             "accept-encoding": "gzip, deflate",
             "user-agent": "closeout",
         }
@@ -61,8 +63,8 @@ class Api:
 
     async def close(self, session_id: str, reason: str | None) -> Answer:
         """Ask for one close. What it means is for ``verdict`` to say."""
-        body = {"reason": reason} if reason else {}
-        return await self._exchange("close", "POST", f"/{session_id}/close", json=body)
+        body = json.dumps({"reason": reason} if reason else {}).encode()
+        return await self._exchange("close", "POST", f"/{session_id}/close", content=body)
 
     async def read(self, session_id: str) -> Answer:
         """One session's state."""
@@ -80,9 +82,9 @@ class Api:
         return await self._exchange("list", "GET", "", params=params)
 
     async def _exchange(self, kind: Kind, method: str, path: str, **content: Any) -> Answer:
-        request = httpx.Request(method, self._collection + path, headers=self._headers, **content)
         at, began = self._now(), time.perf_counter()
         try:
+            request = httpx.Request(method, self._collection + path, headers=self._headers, **content)
             with anyio.fail_after(self._endpoint.timeout):
                 response = await self._transport.handle_async_request(request)
                 try:
@@ -131,6 +133,8 @@ def _failure(error: BaseException) -> tuple[str, bool]:
     Only a connection that was never made proves that nothing was sent. The transport gives the same exception for that
     and for a connection that broke later; what it was raised from tells them apart.
     """
+    if isinstance(error, UnicodeError | httpx.InvalidURL):
+        return "request_unsendable", False
     cause = error.__cause__
     if isinstance(cause, aiohttp.ClientConnectorError):
         return "connection_failed", False

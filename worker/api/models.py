@@ -64,7 +64,7 @@ def parse_page(body: bytes) -> tuple[tuple[SessionState, ...], str | None] | Non
         good = _Page.model_validate_json(body)
     except ValidationError:
         return _parse_drifted_page(parse_json(body))
-    return tuple(map(_state_of, good.items)), good.next_cursor if good.has_more else None
+    return tuple(map(_state_of, good.items)), (good.next_cursor or None) if good.has_more else None
 
 
 def _parse_drifted_page(page: Any) -> tuple[tuple[SessionState, ...], str | None] | None:  # see parse_json
@@ -73,8 +73,17 @@ def _parse_drifted_page(page: Any) -> tuple[tuple[SessionState, ...], str | None
         return None
     sessions = [state for item in page["items"] if (state := _parse_drifted(item)) is not None]
     cursor = page.get("next_cursor")
-    more = page.get("has_more") is not False and isinstance(cursor, str) and cursor
+    more = page.get("has_more") is not False and isinstance(cursor, str) and cursor and _whole(cursor)
     return tuple(sessions), cursor if more else None
+
+
+def _whole(text: str) -> bool:
+    """JSON may hold half a character, which nothing can be sent with."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parse_json(body: bytes) -> Any:  # JSON is of any type until it has been looked at

@@ -46,5 +46,8 @@ def _seconds(value: Any) -> float | None:
         return None
     if isinstance(value, str) and not re.fullmatch(r"-?\d{1,12}(\.\d+)?", value):
         return None
-    seconds = float(value)
+    try:
+        seconds = float(value)
+    except OverflowError:
+        return None
     return seconds if abs(seconds) < 1e12 else None

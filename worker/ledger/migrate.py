@@ -12,6 +12,8 @@ APPLICATION_ID = 0x434C4F53  # "CLOS": tells a ledger from any other SQLite file
 
 @dataclass(frozen=True, slots=True)
 class Migration:
+    """One step of the schema; ``version`` is the one that it leads to."""
+
     version: int
     sql: str
 

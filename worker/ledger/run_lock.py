@@ -9,22 +9,48 @@ from pathlib import Path
 from worker.errors import LedgerError, RunBusyError
 from worker.models import Run
 
+# POSIX drops all of a process's locks on a file as soon as it closes any handle on that file. So there is one handle
+# for each lock file, which stays open, and what this process holds is known here.
+_handles: dict[Path, int] = {}
+_held: set[tuple[Path, int]] = set()
+
 
 @contextmanager
 def run_lock(ledger: Path, run: Run) -> Iterator[None]:
-    """Hold the run among all processes on this ledger. Raises RunBusyError if another one holds it.
+    """Hold the run among all processes on this ledger. Raises RunBusyError if it is held, also by this process.
 
     The lock is one byte, at the run's number, of the file ``LEDGER.lock`` beside the ledger; the file itself stays.
     """
-    path = ledger.with_name(ledger.name + ".lock")
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-    except OSError as error:
-        raise LedgerError(f"cannot create the lock file {path}: {error.strerror}") from error
+    path = ledger.resolve()
+    path = path.with_name(path.name + ".lock")
+    busy = RunBusyError(f"another process works on run {run.name}: wait for it, or stop it first")
+    if (path, run.id) in _held:
+        raise busy
+    handle = _handle(path)
     try:
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, run.id)
+    except (BlockingIOError, PermissionError):
+        raise busy from None
+    _held.add((path, run.id))
+    try:
         yield
-    except BlockingIOError:
-        raise RunBusyError(f"another process works on run {run.name}: wait for it, or stop it first") from None
     finally:
-        os.close(handle)
+        _held.discard((path, run.id))
+        fcntl.lockf(handle, fcntl.LOCK_UN, 1, run.id)
+
+
+def _handle(path: Path) -> int:
+    if path not in _handles or not _is_open_on(_handles[path], path):
+        try:
+            _handles[path] = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            raise LedgerError(f"cannot create the lock file {path}: {error.strerror}") from error
+    return _handles[path]
+
+
+def _is_open_on(handle: int, path: Path) -> bool:
+    """Whether the handle is on the file that is there now, and not on one that was removed."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except OSError:
+        return False

@@ -1,0 +1,98 @@
+"""The list of commands, the help, and completion: quick, whole, and true."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from jobs.cli import COMMANDS, cli
+
+HEAVY = ("httpx", "httpx_aiohttp", "aiohttp", "anyio", "pydantic", "apsw", "rich", "structlog", "zstandard", "asyncio")
+
+
+def run_python(code: str) -> str:
+    """What another interpreter prints."""
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], []])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    """A person who asks for help is answered at once."""
+    code = (
+        f"import sys; sys.argv = ['closeout', *{arguments!r}]\n"
+        "from jobs.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code in (None, 0, 2)\n"
+        f"print('LOADED', *[name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    assert run_python(code).splitlines()[-1].split() == ["LOADED"]
+
+
+def test_the_help_lists_every_command_with_its_line() -> None:
+    """In the order of the list."""
+    result = CliRunner().invoke(cli, ["--help"], terminal_width=200, max_content_width=200)
+    assert result.exit_code == 0
+    shown = [line.split(None, 1) for line in result.output.split("Commands:")[1].strip().splitlines()]
+    assert [tuple(parts) for parts in shown] == [(name, line) for name, (_, line) in COMMANDS.items()]
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_is_what_the_list_says(name: str) -> None:
+    """It can be loaded, bears its name, and has a help of its own."""
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert command.name == name
+    assert command.help
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0
+    assert f"cli {name} [OPTIONS]" in result.output
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_a_commands_line_is_one_short_sentence(name: str) -> None:
+    """With its full stop, in 80 columns beside the longest name."""
+    _, line = COMMANDS[name]
+    assert line.endswith(".")
+    assert line[0].isupper()
+    assert "\n" not in line
+    assert len(line) <= 80
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_option_says_what_it_does(name: str) -> None:
+    """In its help."""
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_no_option_takes_the_key(name: str) -> None:
+    """A process list would show it."""
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    flags = {flag for parameter in command.params for flag in parameter.opts}
+    assert not flags & {"--key", "--api-key", "--token"}
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    """Exit code 2."""
+    assert CliRunner().invoke(cli, ["explode"]).exit_code == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_produced_for_the_usual_shells(shell: str) -> None:
+    """A script for the shell, that names the command."""
+    result = CliRunner().invoke(cli, prog_name="closeout", env={"_CLOSEOUT_COMPLETE": f"{shell}_source"})
+    assert result.exit_code == 0
+    assert "_CLOSEOUT_COMPLETE" in result.output
+    assert "closeout" in result.output
+
+
+def test_completion_knows_the_commands() -> None:
+    """By their beginnings."""
+    env = {"_CLOSEOUT_COMPLETE": "bash_complete", "COMP_WORDS": "closeout re", "COMP_CWORD": "1"}
+    result = CliRunner().invoke(cli, prog_name="closeout", env=env)
+    assert sorted(line.split(",")[1] for line in result.output.split()) == ["resume", "retry"]

@@ -1,0 +1,54 @@
+"""Working on a run from its lock to its end: what goes wrong ends in one line that says what to do."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from jobs.cli import report
+from jobs.configuration import Given
+from jobs.invocation import Invocation
+from jobs.running import run_to_end
+from worker.admission import OpenedSource
+from worker.errors import LedgerError
+from worker.ledger.protocol import NewRun
+from worker.ledger.sqlite import SqliteLedger
+from worker.models import Millis, Record, Run
+from worker.sandbox import Sandbox, running_sandbox
+from worker.settings import Settings
+from worker.sources import open_source
+
+pytestmark = pytest.mark.anyio
+FULL = "the ledger closeout.db failed: database or disk is full"
+
+
+class FullLedger(SqliteLedger):
+    """The disk is full when answers are to be recorded."""
+
+    async def record(self, run: Run, records: Sequence[Record], now: Millis) -> None:  # noqa: ARG002  # as the protocol
+        raise LedgerError(FULL)
+
+
+@pytest.fixture
+async def full_ledger(tmp_path: Path) -> AsyncIterator[FullLedger]:
+    """A ledger that takes rows, and no answers."""
+    async with FullLedger.open(tmp_path / "closeout.db", create=True) as ledger:
+        yield ledger
+
+
+async def test_a_ledger_that_fails_ends_the_run_in_one_line(
+    full_ledger: FullLedger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says what failed and how to go on, with exit code 3; what the failure caused elsewhere is not shown."""
+    sandbox = Sandbox()
+    rows = tmp_path / "rows.csv"
+    rows.write_text("session_id\n" + "\n".join(sandbox.add_sessions(50)) + "\n", encoding="utf-8")
+    run = await full_ledger.create_run(NewRun("rows.csv", "{}"), 1_772_445_600_000)
+    with running_sandbox(sandbox) as url:
+        settings = Settings(base_url=url, rate=500.0)
+        invocation = Invocation(settings, Given(), sandbox.config.api_key, full_ledger.path, progress=False)
+        source = OpenedSource(open_source(str(rows)))
+        with pytest.raises(BaseException) as caught:  # noqa: PT011  # alone or in a group: report() takes both
+            await run_to_end(full_ledger, run, invocation, source)
+    assert report(caught.value, show_trace=False) == 3
+    assert capsys.readouterr().err == f"closeout: {FULL}; run {run.name} can be resumed\n"

@@ -1,0 +1,86 @@
+"""Contract: the results are what the interface promises, also to those who open the file with another tool."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.ledger.support import NOW, Opener, a_run, bad_row, changed, claim_all, results_of, session_id
+from worker.ledger.protocol import COLUMNS, Ledger
+from worker.ledger.sqlite import SqliteLedger
+from worker.models import Outcome
+
+pytestmark = pytest.mark.anyio
+PROMISED = [
+    "run", "session_id", "outcome", "detail", "final_status", "eval_status", "eval_settled", "reason", "attempts",
+    "http_status", "error", "closed_at", "first_attempt_at", "recorded_at", "settled_at", "eval_total",
+    "eval_succeeded", "eval_failed", "eval_pending", "critical_total", "critical_succeeded", "critical_failed",
+    "critical_pending", "line", "job",
+]  # fmt: skip
+
+
+def test_the_columns_are_those_that_are_promised() -> None:
+    """In this order; scripts and dashboards depend on them."""
+    assert list(COLUMNS) == PROMISED
+
+
+async def test_results_come_in_the_order_of_the_source(ledger: Ledger) -> None:
+    """Whatever was recorded first, and in batches that join without a gap."""
+    run = await a_run(ledger, range(2_500))
+    claims = await claim_all(ledger, run)
+    await ledger.record(run, [changed(claim, Outcome.CLOSED) for claim in reversed(claims[:900])], NOW)
+    found = await results_of(ledger, run)
+    assert [row["session_id"] for row in found] == [session_id(n) for n in range(2_500)]
+
+
+async def test_results_can_be_read_while_others_use_the_ledger(ledger: Ledger) -> None:
+    """A long export does not hold up the work, nor fall over it."""
+    run, seen = await a_run(ledger, range(2_500)), 0
+    async for batch in ledger.results(run):
+        seen += len(batch)
+        await ledger.next_due(run)
+        await ledger.claim(run, 10, NOW)
+    assert seen == 2_500
+
+
+async def test_one_session_is_found_by_its_id(ledger: Ledger) -> None:
+    """In its run alone."""
+    run, other = await a_run(ledger, [1, 2]), await a_run(ledger, [3])
+    row = await ledger.result_of(run, session_id(2))
+    assert row is not None
+    assert dict(zip(COLUMNS, row, strict=True)) == (await results_of(ledger, run))[1]
+    assert await ledger.result_of(other, session_id(2)) is None
+
+
+async def test_a_run_without_rows_has_no_results(ledger: Ledger) -> None:
+    """And says so without an error."""
+    run = await a_run(ledger)
+    await a_run(ledger, [1])
+    assert await results_of(ledger, run) == []
+
+
+async def test_the_view_in_the_file_has_exactly_these_columns(tmp_path: Path) -> None:
+    """Python's own sqlite3 reads it, while the ledger is open and once it is closed."""
+    path = tmp_path / "ledger.db"
+    async with SqliteLedger.open(path, create=True) as ledger:
+        run = await a_run(ledger, [1])
+        await ledger.admit(run, [bad_row(3)], "d", NOW)
+        open_rows = _view(path)
+        expected = [tuple(row.values()) for row in await results_of(ledger, run)]
+    assert open_rows == expected
+    assert _view(path) == expected
+
+
+def _view(path: Path) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        cursor = connection.execute("SELECT * FROM results")
+        assert [column[0] for column in cursor.description] == PROMISED
+        return cursor.fetchall()
+
+
+async def test_a_ledger_holds_no_more_than_its_results_need(opener: Opener, tmp_path: Path) -> None:
+    """Opening it twice at a time, as a report beside a run does, shows both the same."""
+    async with opener(tmp_path) as one, opener(tmp_path) as two:
+        run = await a_run(one, [1])
+        assert await results_of(two, run) == await results_of(one, run)

@@ -1,0 +1,110 @@
+"""Contract: runs are made, found, begun and ended."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.ledger.support import NOW, Opener, a_run, claim_all, outcomes_of
+from worker.errors import RunNotFoundError
+from worker.ledger.protocol import Ledger, NewRun
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_new_run_is_what_was_asked(ledger: Ledger) -> None:
+    """With a short name of letters and digits, nothing read yet."""
+    new = NewRun("rows.csv", '{"rate": 5}', job="nightly", location="/rows.csv", source_stat="12:34")
+    run = await ledger.create_run(new, NOW)
+    assert (run.source, run.options, run.job) == ("rows.csv", '{"rate": 5}', "nightly")
+    assert (run.location, run.source_stat, run.created_at) == ("/rows.csv", "12:34", NOW)
+    assert (run.rows_read, run.duplicates, run.source_done, run.digest) == (0, 0, False, None)
+    assert (run.state, run.why, run.ended_at, run.seconds) == ("running", None, None, 0)
+    assert run.name.isalnum()
+    assert await ledger.find_run(run.name) == run
+
+
+async def test_a_run_is_found_by_any_unique_prefix(ledger: Ledger) -> None:
+    """Down to what tells it from all others."""
+    made = [await a_run(ledger) for _ in range(6)]
+    names = [run.name for run in made]
+    for run in made:
+        for length in range(1, len(run.name) + 1):
+            prefix = run.name[:length]
+            if sum(name.startswith(prefix) for name in names) == 1:
+                assert (await ledger.find_run(prefix)).id == run.id
+
+
+async def test_an_ambiguous_prefix_is_refused_and_names_the_runs(ledger: Ledger) -> None:
+    """The empty one is the prefix of them all."""
+    made = [await a_run(ledger) for _ in range(2)]
+    with pytest.raises(RunNotFoundError, match="several runs") as caught:
+        await ledger.find_run("")
+    assert all(run.name in str(caught.value) for run in made)
+
+
+@pytest.mark.parametrize("name", ["nosuchrun", "%", "_", "*", "last'; --"])
+async def test_an_unknown_run_is_refused(ledger: Ledger, name: str) -> None:
+    """Patterns are no names."""
+    await a_run(ledger)
+    with pytest.raises(RunNotFoundError, match="closeout runs"):
+        await ledger.find_run(name)
+
+
+async def test_last_is_the_newest_run(ledger: Ledger) -> None:
+    """And nothing in an empty ledger."""
+    with pytest.raises(RunNotFoundError):
+        await ledger.find_run("last")
+    made = [await a_run(ledger) for _ in range(3)]
+    assert (await ledger.find_run("last")).id == made[-1].id
+    assert [run.id for run in await ledger.runs()] == [run.id for run in reversed(made)]
+
+
+async def test_the_end_of_a_run_is_kept_and_its_time_adds_up(ledger: Ledger) -> None:
+    """Over all processes that worked on it; going on clears how it ended."""
+    run = await a_run(ledger)
+    await ledger.end_run(run, "halted", "a brake", now=NOW + 9, seconds=2.5)
+    halted = await ledger.find_run(run.name)
+    assert (halted.state, halted.why, halted.ended_at, halted.seconds) == ("halted", "a brake", NOW + 9, 2.5)
+    await ledger.start_run(run, '{"rate": 7}')
+    again = await ledger.find_run(run.name)
+    assert (again.state, again.why, again.ended_at, again.options) == ("running", None, None, '{"rate": 7}')
+    await ledger.end_run(run, "finished", None, now=NOW + 99, seconds=1.5)
+    assert (await ledger.find_run(run.name)).seconds == 4.0
+
+
+async def test_the_unfinished_run_of_a_source_is_the_newest_one(ledger: Ledger) -> None:
+    """Finished and planned ones do not count, nor those of other sources."""
+    assert await ledger.unfinished_of("/a.csv") is None
+    first = await a_run(ledger, location="/a.csv")
+    second = await a_run(ledger, location="/a.csv")
+    await a_run(ledger, location="/b.csv")
+    third = await a_run(ledger, location="/a.csv")
+    await ledger.end_run(third, "planned", None, now=NOW, seconds=0)
+    found = await ledger.unfinished_of("/a.csv")
+    assert found is not None
+    assert found.id == second.id
+    await ledger.end_run(second, "finished", None, now=NOW, seconds=0)
+    await ledger.end_run(first, "interrupted", "Ctrl-C", now=NOW, seconds=0)
+    found = await ledger.unfinished_of("/a.csv")
+    assert found is not None
+    assert found.id == first.id
+
+
+async def test_runs_do_not_touch_each_other(ledger: Ledger) -> None:
+    """The same sessions may stand in several runs of one ledger."""
+    one, two = await a_run(ledger, range(5)), await a_run(ledger, range(3))
+    assert len(await claim_all(ledger, one)) == 5
+    assert await outcomes_of(ledger, one) == {"in_doubt": 5}
+    assert await outcomes_of(ledger, two) == {"pending": 3}
+    await ledger.start_run(two, "{}")
+    assert await ledger.due_doubts(one, 10, NOW) == []
+    assert len(await claim_all(ledger, two)) == 3
+
+
+async def test_what_was_written_is_there_for_the_next_process(opener: Opener, tmp_path: Path) -> None:
+    """Closed and opened again."""
+    async with opener(tmp_path) as ledger:
+        run = await a_run(ledger, range(4))
+    async with opener(tmp_path) as ledger:
+        assert (await ledger.find_run("last")).name == run.name
+        assert await outcomes_of(ledger, run) == {"pending": 4}

@@ -1,0 +1,167 @@
+"""The SQLite ledger's file: who may read it, and what is refused."""
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import pytest
+
+from tests.ledger.support import NOW, a_run, changed, claim_all, outcomes_of, rows
+from worker.errors import LedgerError
+from worker.ledger.migrate import APPLICATION_ID
+from worker.ledger.sqlite import SqliteLedger
+from worker.ledger.sqlite_store import SqliteStore, connect
+from worker.models import Outcome
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def no_umask() -> Iterator[None]:
+    """A process that keeps nothing from anybody."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    """Its permissions."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def modes_within(folder: Path) -> dict[str, int]:
+    """The permissions of each file."""
+    return {path.name: mode(path) for path in folder.iterdir()}
+
+
+def one_line(error: pytest.ExceptionInfo[LedgerError], path: Path) -> str:
+    """The error's text, which is one line and names the file."""
+    text = str(error.value)
+    assert "\n" not in text
+    assert str(path) in text
+    return text
+
+
+@pytest.mark.usefixtures("no_umask")
+async def test_only_its_owner_may_read_a_ledger(tmp_path: Path) -> None:
+    """Nor the files that stand beside it while it is open."""
+    async with SqliteLedger.open(tmp_path / "ledger.db", create=True) as ledger:
+        run = await a_run(ledger, [1])
+        async with ledger.locked(run):
+            modes = modes_within(tmp_path)
+    assert set(modes) == {"ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.lock"}
+    assert set(modes.values()) == {0o600}
+
+
+async def test_a_ledger_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
+    """It holds who was closed, and when."""
+    path = tmp_path / "ledger.db"
+    connect(path, create=True).close()
+    path.chmod(0o644)
+    connect(path, create=False).close()
+    assert mode(path) == 0o600
+
+
+def test_a_ledger_that_is_not_there_is_made_only_on_request(tmp_path: Path) -> None:
+    """Reading a mistyped name must not leave an empty file."""
+    path = tmp_path / "ledger.db"
+    with pytest.raises(LedgerError, match="there is no ledger") as caught:
+        connect(path, create=False)
+    one_line(caught, path)
+    assert not path.exists()
+
+
+def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    """Neither its content nor its permissions change."""
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+        connection.commit()
+    path.chmod(0o644)
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match="no ledger of closeout") as caught:
+        connect(path, create=True)
+    one_line(caught, path)
+    assert (path.read_bytes(), mode(path)) == (before, 0o644)
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    """A CSV given as the ledger by mistake."""
+    path = tmp_path / "sessions.csv"
+    path.write_text("session_id\n" * 500)
+    with pytest.raises(LedgerError, match="not a SQLite database") as caught:
+        connect(path, create=True)
+    one_line(caught, path)
+    assert path.read_text() == "session_id\n" * 500
+
+
+def test_an_empty_file_becomes_a_ledger(tmp_path: Path) -> None:
+    """As ``mktemp`` makes it."""
+    path = tmp_path / "ledger.db"
+    path.touch()
+    with closing(connect(path, create=False)) as connection:
+        assert connection.pragma("application_id") == APPLICATION_ID
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    """With what to do instead."""
+    with pytest.raises(LedgerError, match="is a folder") as caught:
+        connect(tmp_path, create=True)
+    one_line(caught, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["missing/ledger.db", "file/ledger.db"])
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path, place: str) -> None:
+    """A folder that is not there, or is a file."""
+    (tmp_path / "file").touch()
+    with pytest.raises(LedgerError, match="cannot create the ledger") as caught:
+        connect(tmp_path / place, create=True)
+    one_line(caught, tmp_path / place)
+
+
+def test_what_is_recorded_is_safe_from_a_power_cut(tmp_path: Path) -> None:
+    """A commit waits for the disk."""
+    with closing(connect(tmp_path / "ledger.db", create=True)) as connection:
+        assert (connection.pragma("synchronous"), connection.pragma("journal_mode")) == (2, "wal")
+
+
+async def test_a_full_disk_is_one_line_and_nothing_is_written_by_halves(tmp_path: Path) -> None:
+    """The batch that did not fit is not there at all, the ones before it are."""
+    path = tmp_path / "ledger.db"
+    writing, reading = connect(path, create=True), connect(path, create=False)
+    with closing(writing), closing(reading):
+        ledger = SqliteLedger(path, SqliteStore(writing), SqliteStore(reading))
+        run = await a_run(ledger, range(2_000))
+        claims = await claim_all(ledger, run)
+        await ledger.record(run, [changed(claim, Outcome.CLOSED) for claim in claims[:10]], NOW)
+        _no_more_pages(writing)
+        with pytest.raises(LedgerError, match="full") as caught:
+            await ledger.record(run, [changed(claim, Outcome.CLOSED, detail="x" * 500) for claim in claims[10:]], NOW)
+        one_line(caught, path)
+        assert await outcomes_of(ledger, run) == {"closed": 10, "in_doubt": 1_990}
+        assert (await ledger.counts(run)).requests == {"close": 10}
+        with pytest.raises(LedgerError):
+            await ledger.admit(run, rows(range(5_000, 9_000)), "d", NOW)
+        assert (await ledger.find_run(run.name)).rows_read == 2_000
+
+
+def _no_more_pages(connection: apsw.Connection) -> None:
+    connection.pragma("max_page_count", connection.pragma("page_count"))
+
+
+async def test_a_ledger_that_was_damaged_is_one_line(tmp_path: Path) -> None:
+    """Not a trace of the library beneath."""
+    path = tmp_path / "ledger.db"
+    async with SqliteLedger.open(path, create=True) as ledger:
+        await a_run(ledger, range(3_000))
+    content = bytearray(path.read_bytes())
+    content[4096 : len(content) - 4096] = b"\xff" * (len(content) - 8192)
+    path.write_bytes(content)
+    with pytest.raises(LedgerError) as caught:
+        async with SqliteLedger.open(path) as ledger:
+            await claim_all(ledger, await ledger.find_run("last"))
+    one_line(caught, path)

@@ -1,0 +1,106 @@
+"""The SQLite ledger's schema: brought up to date in whole steps, never from a newer version."""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import pytest
+
+from worker.errors import LedgerError
+from worker.ledger.migrate import APPLICATION_ID, Migration, load_migrations, migrate
+from worker.ledger.queries import load_queries
+from worker.ledger.sqlite_store import QUERIES, connect
+
+FIRST = Migration(1, "CREATE TABLE one (x); INSERT INTO one VALUES (1);")
+SECOND = Migration(2, "ALTER TABLE one ADD COLUMN y; UPDATE one SET y = x + 1;")
+BROKEN = Migration(3, "CREATE TABLE three (x); INSERT INTO nowhere VALUES (1);")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[apsw.Connection]:
+    """An empty database."""
+    with closing(apsw.Connection(str(tmp_path / "some.db"))) as connection:
+        yield connection
+
+
+def version(connection: apsw.Connection) -> int:
+    """The schema's version as the file says it."""
+    found = connection.pragma("user_version")
+    assert isinstance(found, int)
+    return found
+
+
+def tables(connection: apsw.Connection) -> set[str]:
+    """The names of all tables."""
+    rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+    return {str(name) for (name,) in rows}
+
+
+def test_a_new_file_gets_every_migration(database: apsw.Connection) -> None:
+    """And is marked as a ledger."""
+    migrate(database, "some.db", [FIRST, SECOND])
+    assert database.execute("SELECT * FROM one").fetchall() == [(1, 2)]
+    assert (version(database), database.pragma("application_id")) == (2, APPLICATION_ID)
+
+
+def test_an_older_file_gets_only_what_is_missing(database: apsw.Connection) -> None:
+    """What it holds is kept."""
+    migrate(database, "some.db", [FIRST])
+    database.execute("UPDATE one SET x = 7")
+    migrate(database, "some.db", [FIRST, SECOND])
+    migrate(database, "some.db", [FIRST, SECOND])
+    assert database.execute("SELECT * FROM one").fetchall() == [(7, 8)]
+    assert version(database) == 2
+
+
+def test_a_migration_that_fails_half_way_leaves_the_version_before_it(database: apsw.Connection) -> None:
+    """The steps before it stay, nothing of it does; mended, it is applied."""
+    with pytest.raises(apsw.Error):
+        migrate(database, "some.db", [FIRST, SECOND, BROKEN])
+    assert (version(database), tables(database)) == (2, {"one"})
+    migrate(database, "some.db", [FIRST, SECOND, Migration(3, "CREATE TABLE three (x);")])
+    assert (version(database), tables(database)) == (3, {"one", "three"})
+
+
+def test_a_newer_file_is_refused(database: apsw.Connection) -> None:
+    """This version does not know what must hold in it."""
+    migrate(database, "some.db", [FIRST, SECOND])
+    with pytest.raises(LedgerError, match=r"some\.db was written by a newer closeout.*upgrade"):
+        migrate(database, "some.db", [FIRST])
+
+
+def test_a_newer_ledger_is_left_as_it_is(tmp_path: Path) -> None:
+    """Opening it changes no byte."""
+    path = tmp_path / "ledger.db"
+    with closing(connect(path, create=True)) as connection:
+        connection.pragma("journal_mode", "delete")
+        connection.pragma("user_version", 10_000)
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match="newer"):
+        connect(path, create=False)
+    assert path.read_bytes() == before
+
+
+def test_a_broken_migration_of_ours_is_an_error_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As any other trouble with the file is."""
+    broken = [*load_migrations(), Migration(10_000, BROKEN.sql)]
+    monkeypatch.setattr("worker.ledger.sqlite_store.load_migrations", lambda: broken)
+    with pytest.raises(LedgerError, match="cannot open the ledger"):
+        connect(tmp_path / "ledger.db", create=True)
+
+
+def test_migrations_are_numbered_without_gaps() -> None:
+    """Each leads from one version to the next."""
+    found = load_migrations()
+    assert [migration.version for migration in found] == list(range(1, len(found) + 1))
+
+
+def test_every_statement_is_named_and_used() -> None:
+    """By the one module that runs them."""
+    store = Path(__file__).parents[2] / "worker" / "ledger" / "sqlite_store.py"
+    used = set(re.findall(r'"([a-z_]+)"', store.read_text(encoding="utf-8")))
+    assert load_queries() == QUERIES
+    assert set(QUERIES) <= used
+    assert all(QUERIES.values())

@@ -1,0 +1,69 @@
+"""How SQLite finds work: through small indexes, however many items are done."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import pytest
+
+from worker.ledger.sqlite_store import QUERIES, connect
+
+OPEN, UNSETTLED = "items_open", "items_unsettled"
+FINDS_WORK = {
+    "pending_retries": OPEN, "pending_fresh": OPEN, "due_doubts": OPEN, "due_settles": UNSETTLED,
+    "due_settle_count": UNSETTLED, "rescue": OPEN, "rearm_doubts": OPEN, "rearm_settles": UNSETTLED, "next_due": OPEN,
+}  # fmt: skip
+VALUES = {"run": 1, "now": 1, "limit": 1, "never": 1, "seqs": "[1]", "changes": "[]", "item": 1, "first": 1, "last": 2}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[apsw.Connection]:
+    """An empty ledger."""
+    with closing(connect(tmp_path / "ledger.db", create=True)) as connection:
+        yield connection
+
+
+def plan(database: apsw.Connection, query: str) -> list[str]:
+    """The steps in which SQLite carries the statement out."""
+    rows = database.execute("EXPLAIN QUERY PLAN " + QUERIES[query], VALUES).fetchall()
+    return [str(row[3]) for row in rows]
+
+
+@pytest.mark.parametrize(("query", "index"), sorted(FINDS_WORK.items()))
+def test_finding_work_searches_a_partial_index(database: apsw.Connection, query: str, index: str) -> None:
+    """No step reads all items, and only the index's own order is used, so the limit ends the search."""
+    steps = plan(database, query)
+    assert any(f"INDEX {index} (" in step for step in steps)
+    assert not any(step.startswith("SCAN items") for step in steps)
+    assert not any("TEMP B-TREE" in step for step in steps)
+
+
+def test_next_due_uses_both_indexes(database: apsw.Connection) -> None:
+    """One search for each kind of work."""
+    steps = plan(database, "next_due")
+    assert sum(OPEN in step for step in steps) == 2
+    assert sum(UNSETTLED in step for step in steps) == 1
+
+
+@pytest.mark.parametrize("query", ["claim", "change", "outcome_counts", "eval_counts", "retry", "resettle"])
+def test_items_are_changed_and_counted_by_their_number(database: apsw.Connection, query: str) -> None:
+    """Those of other runs are not touched."""
+    steps = [step for step in plan(database, query) if "items" in step]
+    assert steps
+    assert all("SEARCH items USING INTEGER PRIMARY KEY" in step for step in steps)
+
+
+def test_the_history_of_one_session_is_searched(database: apsw.Connection) -> None:
+    """Among millions of exchanges."""
+    steps = plan(database, "attempts_of")
+    assert not any(step.startswith(("SCAN a", "SCAN s")) for step in steps)
+
+
+def test_the_partial_indexes_hold_only_what_is_to_be_done(database: apsw.Connection) -> None:
+    """They stay small, so finding work stays cheap."""
+    rows = database.execute("SELECT name, sql FROM sqlite_schema WHERE name IN (?, ?)", (OPEN, UNSETTLED)).fetchall()
+    assert {name: str(sql).rsplit("WHERE", 1)[1].strip() for name, sql in rows} == {
+        OPEN: "due_at IS NOT NULL",
+        UNSETTLED: "settle_at IS NOT NULL",
+    }

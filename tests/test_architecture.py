@@ -1,0 +1,212 @@
+"""The rules that keep the code readable: who may import whom, and how long a file or a function may be."""
+
+import ast
+import graphlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 60
+# Imported by all, so they import nothing of ours but each other.
+FOUNDATION = {
+    "worker.clock", "worker.errors", "worker.logs", "worker.models", "worker.reasons", "worker.retry",
+    "worker.settings", "worker.units",
+}  # fmt: skip
+# What a part may import of ours besides itself and the foundation.
+PARTS = {
+    "worker.sandbox": set[str](),
+    "worker.sources": set[str](),
+    "worker.api": set[str](),
+    "worker.ledger": set[str](),
+}
+# Where a foreign package may be known; everywhere else it would leak.
+KNOWN_BY = {
+    "httpx": {"worker.api"},
+    "httpx_aiohttp": {"worker.api"},
+    "aiohttp": {"worker.api", "worker.sandbox"},
+    "apsw": {"worker.ledger"},
+    "sqlite3": set[str](),
+    "aiolimiter": {"worker.pacing"},
+    "pydantic": {"worker.api", "worker.settings", "jobs"},
+    "zstandard": {"worker.sources"},
+    "fcntl": {"worker.ledger"},
+    "click": {"jobs"},
+    "rich": {"worker.report", "worker.logs", "jobs"},
+}
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file of the product."""
+
+    name: str
+    path: Path
+
+    @property
+    def tree(self) -> ast.Module:
+        return _parsed(self.path)
+
+    def imports(self) -> set[str]:
+        """All that it imports, also within functions, by the dotted name of the module."""
+        return {name for node in ast.walk(self.tree) for name in _imported(node)}
+
+
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert not node.level, "imports are absolute here"
+        module = node.module or ""
+        yield module
+        yield from (f"{module}.{alias.name}" for alias in node.names if f"{module}.{alias.name}" in NAMES)
+
+
+def _name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+PRODUCT = [Module(_name_of(path), path) for top in ("worker", "jobs") for path in sorted((ROOT / top).rglob("*.py"))]
+NAMES = {module.name for module in PRODUCT}
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+
+def within(name: str, package: str) -> bool:
+    """Whether a module is this package or lies in it."""
+    return name == package or name.startswith(package + ".")
+
+
+def ours(module: Module) -> set[str]:
+    """What it imports of the product."""
+    return {name for name in module.imports() if within(name, "worker") or within(name, "jobs")}
+
+
+def named(modules: list[Module]) -> pytest.MarkDecorator:
+    """One test for each module."""
+    return pytest.mark.parametrize("module", modules, ids=lambda module: module.name)
+
+
+@named([module for module in PRODUCT if within(module.name, "worker")])
+def test_the_engine_does_not_know_what_it_is_used_for(module: Module) -> None:
+    """``worker`` never imports ``jobs``; ``python -m worker`` runs it by name."""
+    assert not [name for name in module.imports() if within(name, "jobs")]
+
+
+@named([module for module in PRODUCT if module.name in FOUNDATION])
+def test_the_foundation_rests_on_itself(module: Module) -> None:
+    """What all import imports nothing else of ours."""
+    assert ours(module) <= FOUNDATION
+
+
+def test_the_foundation_is_there() -> None:
+    """A renamed file would otherwise escape its rule."""
+    assert FOUNDATION <= NAMES
+    assert set(PARTS) <= NAMES
+
+
+@named([module for module in PRODUCT if any(within(module.name, part) for part in PARTS)])
+def test_a_part_knows_only_itself_and_the_foundation(module: Module) -> None:
+    """The API client knows nothing of the ledger, sources nothing of either; the sandbox shares no code at all."""
+    part = next(part for part in PARTS if within(module.name, part))
+    allowed = PARTS[part] | (set() if part == "worker.sandbox" else FOUNDATION)
+    strange = {name for name in ours(module) if not within(name, part) and name not in allowed}
+    assert not strange
+
+
+@named(PRODUCT)
+def test_foreign_packages_are_known_where_they_belong(module: Module) -> None:
+    """HTTP in the API client alone, SQL in the ledger alone."""
+    for name in module.imports():
+        homes = KNOWN_BY.get(name.split(".")[0])
+        if homes is not None:
+            assert any(within(module.name, home) for home in homes), f"{module.name} imports {name}"
+
+
+def test_imports_make_no_circle() -> None:
+    """They point downwards, so there is an order in which each module comes after those it imports."""
+    graph = {module.name: {name for name in ours(module) if name in NAMES} - {module.name} for module in PRODUCT}
+    graph = {name: {one for one in found if not within(name, one)} for name, found in graph.items()}
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert set(order) == NAMES
+    assert order.index("worker.models") < order.index("worker.verdict") < order.index("worker.pipeline")
+
+
+def test_commands_are_composed_of_the_engine_and_not_of_each_other_in_circles() -> None:
+    """The list of commands loads them by name; no command imports it."""
+    for module in PRODUCT:
+        if within(module.name, "jobs") and module.name not in ("jobs.__main__", "jobs.cli"):
+            assert "jobs.cli" not in module.imports()
+
+
+@pytest.mark.parametrize(
+    "path", [*(module.path for module in PRODUCT), *TESTS], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_files_are_short(path: Path) -> None:
+    """A reader takes one in at a time."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+
+
+@named(PRODUCT)
+def test_functions_are_short(module: Module) -> None:
+    """From the first line of the signature to the last of the body."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= LONGEST_FUNCTION, f"{module.name}.{node.name} has {length} lines"
+
+
+@named(PRODUCT)
+def test_what_is_public_says_what_it_is(module: Module) -> None:
+    """Modules, classes and functions have a docstring; see ``_exempt`` for those that need none."""
+    assert _is_empty(module) or ast.get_docstring(module.tree), f"{module.name} has no docstring"
+    undocumented = [name for name, node in _public(module.tree) if not ast.get_docstring(node)]
+    assert undocumented == []
+
+
+def _is_empty(module: Module) -> bool:
+    return not module.tree.body
+
+
+Documented = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _public(tree: ast.Module) -> Iterator[tuple[str, Documented]]:
+    """Public classes and functions of a module, and of classes the methods that are not exempt."""
+    for node in tree.body:
+        if not isinstance(node, Documented) or node.name.startswith("_") or _says_it_all(node):
+            continue
+        yield node.name, node
+        if isinstance(node, ast.ClassDef) and ast.get_docstring(node):
+            methods = [one for one in node.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+            yield from ((f"{node.name}.{one.name}", one) for one in methods if not _exempt(node, one))
+
+
+def _says_it_all(node: Documented) -> bool:
+    """A function of three lines or less, such as the sandbox's ``email``: it is read sooner than a docstring."""
+    return not isinstance(node, ast.ClassDef) and (node.end_lineno or node.lineno) - node.lineno < 3
+
+
+def _exempt(_: ast.ClassDef, method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Methods that say nothing new: short ones, whose name and the class's docstring tell all, and those of Python.
+
+    A method of more than 12 lines has something to explain.
+    """
+    length = (method.end_lineno or method.lineno) - method.lineno + 1
+    return method.name.startswith("_") or length <= 12
+
+
+def test_the_module_command_reaches_the_commands_by_name() -> None:
+    """``python -m worker`` is the only way from the engine to ``jobs``, and it imports nothing."""
+    source = (ROOT / "worker" / "__main__.py").read_text(encoding="utf-8")
+    assert 'runpy.run_module("jobs"' in source
+    mentioning = [m.name for m in PRODUCT if within(m.name, "worker") and '"jobs' in m.path.read_text(encoding="utf-8")]
+    assert mentioning == ["worker.__main__"]
