@@ -31,7 +31,8 @@ def test_a_flag_wins_over_the_environment_over_the_file_over_the_default() -> No
     [
         ("--rate", "40/s", "rate", 40.0), ("--share", "10%", "share", 0.1), ("--concurrency", "9", "concurrency", 9),
         ("--timeout", "5s", "timeout", 5.0), ("--api", "1.90", "api", "1.90"),
-        ("--base-url", "http://127.0.0.1:1", "base_url", "http://127.0.0.1:1"), ("--org-limit", "60/s", "org_limit", 60.0),
+        ("--base-url", "http://127.0.0.1:1", "base_url", "http://127.0.0.1:1"),
+        ("--org-limit", "60/s", "org_limit", 60.0),
         ("--reason", "error", "reason", "error"),
         ("--give-up-after", "1m", "give_up_after", 60.0), ("--settle-for", "0s", "settle_for", 0.0),
         ("--id-column", "uuid", "id_column", "uuid"), ("--ledger", "other.db", "ledger", "other.db"),
