@@ -158,6 +158,17 @@ def test_untold_waits_grow_once_per_hold() -> None:
         clock.now += pace.held_for
 
 
+def test_told_waits_during_a_hold_do_not_grow_the_streak() -> None:
+    """All these answers are one throttling; the next wait that is not told is the second in a row."""
+    clock = Clock()
+    pace = Pace(50, random.Random(1), clock)
+    for _ in range(WAITING):
+        pace.throttled(5)
+    clock.now += pace.held_for
+    pace.throttled(None)
+    assert 1.0 <= pace.held_for <= 2.0
+
+
 def test_a_proper_answer_ends_the_streak_but_not_the_hold() -> None:
     """An answer to an earlier request that arrives during the hold says nothing about it."""
     clock = Clock()

@@ -2,11 +2,22 @@
 
 from collections.abc import Mapping
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 
 from tests.front_door.storm import MODES, Storm
-from tests.front_door.support import COLUMNS, OUTCOMES, Desk, Row, assert_all_counted, assert_ledger_is_true
+from tests.front_door.support import (
+    COLUMNS,
+    FAST,
+    OUTCOMES,
+    Desk,
+    Row,
+    assert_all_counted,
+    assert_ledger_is_true,
+    desk_of,
+    quick,
+)
 
 
 @pytest.fixture(params=MODES)
@@ -73,3 +84,14 @@ def test_the_view_has_exactly_its_columns(storm: Storm) -> None:
     """``results`` has the columns of the contract, in their order."""
     row: Row = storm.desk.rows()[0]
     assert list(row) == COLUMNS
+
+
+@pytest.mark.parametrize("kind", ["close", "read"])
+def test_an_answer_that_came_late_does_not_make_a_premature_none_final(tmp_path: Path, kind: str) -> None:
+    """How old a ``none`` is counts from when it was asked for: what took long to arrive is no news of today."""
+    slow = {f"{kind}_faults": {"slow": 1.0}, "close_faults": {"slow" if kind == "close" else "reset_after": 1.0}}
+    config = quick(**slow, max_faults_per_session=1, slow_seconds=3.5, premature_none=1.8, no_critical_share=0.0)
+    with desk_of(tmp_path, config) as (desk, sandbox):
+        ids = sandbox.add_sessions(20)
+        assert desk.run("close", desk.write_ids(ids), *FAST, "--none-grace", "2s").code == 0
+    assert_ledger_is_true(desk, sandbox, ids)
