@@ -105,5 +105,6 @@ class Settling:
         if sighting.unseen is not None:
             changes: tuple[Change, ...] = (unseen_change(sighting.unseen, sighting, context.judge, now),)
         else:
-            changes = tuple(settled_change(claim, session, context.judge, now) for claim, session in sighting.seen)
+            asked = sighting.answer.exchange.at  # a late answer tells of then, not of now
+            changes = tuple(settled_change(claim, session, context.judge, asked) for claim, session in sighting.seen)
         await context.recorder.put(Record(sighting.answer.exchange, changes))

@@ -49,7 +49,7 @@ class Judge:
         if status is None:
             return self._doubt(claim, answer, now) if answer.sent else self._again(claim, answer, now, sent=False)
         if status == 200 and answer.session is not None and answer.session.session_id == claim.session_id:
-            return self._acknowledged(claim, answer.session, now)
+            return self._acknowledged(claim, answer.session, now, asked=answer.exchange.at)
         if status in _RETRYABLE_UNDONE:
             return self._again(claim, answer, now, sent=status != 429)
         if 200 <= status < 300 or status >= 500 or status == 408 or status in REFUSALS:
@@ -61,9 +61,9 @@ class Judge:
         detail = None if status == 404 else f"the API refused the close with status {status}"
         return _final(claim, outcome, answer, detail)
 
-    def _acknowledged(self, claim: Claim, session: SessionState, now: Millis) -> Change:
+    def _acknowledged(self, claim: Claim, session: SessionState, now: Millis, *, asked: Millis) -> Change:
         before = self._closed_before(claim, session)
-        change = self._closed(claim, Outcome.ALREADY_CLOSED if before else Outcome.CLOSED, session, now)
+        change = self._closed(claim, Outcome.ALREADY_CLOSED if before else Outcome.CLOSED, session, now, asked)
         return replace(change, http_status=200, attempts=claim.attempts + 1)
 
     def _closed_before(self, claim: Claim, session: SessionState) -> bool:
@@ -71,8 +71,11 @@ class Judge:
             return False
         return session.closed_at < self.clock.earliest(claim.first_attempt_at)
 
-    def _closed(self, claim: Claim, outcome: Outcome, session: SessionState, now: Millis) -> Change:
-        settled = self.verdict_final(session, recorded_at=now, now=now)
+    def _closed(
+        self, claim: Claim, outcome: Outcome, session: SessionState, now: Millis, asked: Millis | None = None
+    ) -> Change:
+        """An answer that took long to arrive tells of when it was ``asked`` for, not of now."""
+        settled = self.verdict_final(session, recorded_at=now, now=now if asked is None else asked)
         look = not settled and self.settle_after is not None
         settle_at = now + (self.settle_after or 0) if look else None
         return replace(_kept(claim, outcome), error=None, session=session, settled=settled, settle_at=settle_at)

@@ -38,5 +38,6 @@ class Verifying:
             verdict = context.judge.doubt_unanswered(sighting.unseen, sighting.answer, now)
             await context.conclude(sighting.unseen, sighting.answer.exchange, verdict)
             return
-        changes = tuple(context.judge.doubt_found(claim, session, now) for claim, session in sighting.seen)
+        asked = sighting.answer.exchange.at  # a late answer tells of then, not of now
+        changes = tuple(context.judge.doubt_found(claim, session, asked) for claim, session in sighting.seen)
         await context.recorder.put(Record(sighting.answer.exchange, changes))
