@@ -9,7 +9,7 @@ from worker.retry import Limits
 
 _LOST_PAUSE: Millis = 1_000  # a close whose answer was lost may still be under way: reading at once would miss it
 
-# Refused before any work was done: sending again repeats nothing.
+# Refused before any work was done: sending again repeats nothing. See ``_undone`` for 503.
 _RETRYABLE_UNDONE = frozenset({425, 429, 503})
 # The close may have happened behind these: the session is read before it is sent again.
 _RETRYABLE_UNKNOWN = frozenset({408, 500, 502, 504})
@@ -50,7 +50,7 @@ class Judge:
             return self._doubt(claim, answer, now) if answer.sent else self._again(claim, answer, now, sent=False)
         if status == 200 and answer.session is not None and answer.session.session_id == claim.session_id:
             return self._acknowledged(claim, answer.session, now, asked=answer.exchange.at)
-        if status in _RETRYABLE_UNDONE:
+        if _undone(answer):
             return self._again(claim, answer, now, sent=status != 429)
         if 200 <= status < 300 or status >= 500 or status == 408 or status in REFUSALS:
             return self._doubt(claim, answer, now)
@@ -210,6 +210,11 @@ def _final(claim: Claim, outcome: Outcome, answer: Answer, detail: str | None) -
         attempts=claim.attempts + (answer.exchange.kind == "close"),
         detail=detail,
     )
+
+
+def _undone(answer: Answer) -> bool:
+    """A 503 counts only in the API's own shape: a proxy's may stand for a request that got through."""
+    return answer.http_status in _RETRYABLE_UNDONE and (answer.http_status != 503 or answer.from_api)
 
 
 def _no_second_try(status: int | None) -> bool:

@@ -97,6 +97,7 @@ def test_the_apis_errors_have_its_shape() -> None:
     """A proxy's page or another service's JSON has not."""
     assert from_api({"error": "x", "message": "y"})
     assert from_api({"detail": [{"loc": []}]})
+    assert not from_api({"detail": "Not Found"})  # a framework's own 404, for a path that it does not have
     assert not from_api({"message": "y"})
     assert not from_api(None)
     assert not from_api(["error"])

@@ -235,3 +235,9 @@ def test_time_in_which_nobody_tried_is_not_held_against_an_item() -> None:
 def test_a_503_waits_as_long_as_it_was_told(told: float, due: int) -> None:
     """Retry-After concerns the item, within its time; nonsense is as good as not told."""
     assert judged(an_answer(503, retry_after=told)).due_at == NOW + due
+
+
+def test_a_503_that_is_not_the_apis_may_hide_a_close() -> None:
+    """A proxy answers 503 also when it gave up on a request that got through: the session is read first."""
+    change = judged(an_answer(503, from_api=False), a_claim(attempts=1))
+    assert (change.outcome, change.attempts) == (Outcome.IN_DOUBT, 2)

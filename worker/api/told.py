@@ -21,8 +21,8 @@ def error_code(body: Any, status: int, *, secret: str) -> str:
 
 
 def from_api(body: Any) -> bool:
-    """Whether an error has the shape of this API: ``{error, message}``, or ``{detail}`` for a 422."""
-    return isinstance(body, dict) and ("error" in body or "detail" in body)
+    """Whether an error has the shape of this API: ``{error, message}``, or ``{detail: [...]}`` for a 422."""
+    return isinstance(body, dict) and ("error" in body or isinstance(body.get("detail"), list))
 
 
 def told_wait(header: str | None, body: Any, server_now: Millis) -> float | None:
