@@ -27,11 +27,9 @@ class Gate:
         stop: Stop,
         progress: Progress,
         now: Callable[[], Millis],
-        *,
-        proven: bool,
     ) -> None:
         self.pace = pace
-        self.proven = proven
+        self.proven = False
         self._slots = anyio.Semaphore(concurrency, fast_acquire=True)
         self._give_up_after = give_up_after
         self._stop = stop
@@ -59,6 +57,8 @@ class Gate:
         status = answer.http_status
         if status == 429:
             self.pace.throttled(answer.retry_after)
+        elif not answer.sent:
+            self.pace.unreachable()
         elif status is not None:
             self.pace.answered()
         if status is None or status in RETRYABLE:
@@ -74,7 +74,7 @@ class Gate:
             self._trouble_since = now
         limit = format_duration(self._give_up_after / 1000)
         held = self.pace.held_for
-        if held * 1000 > self._give_up_after:
+        if held * 1000 > self._give_up_after and not self.pace.is_unreachable:
             self._stop.halt(
                 f"the API asks to wait {format_duration(held)}, longer than --give-up-after {limit}{GOES_ON}"
             )

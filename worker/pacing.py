@@ -26,8 +26,8 @@ def bucket(rate: float) -> tuple[float, float]:
 class Pace:
     """Hands out permits, one a request. ``rate`` is in requests per second.
 
-    A budget shared by several processes would take the place of this class: its users know ``permit``, ``throttled``
-    and ``answered`` alone.
+    A budget shared by several processes would take the place of this class: its users know ``permit`` and what they
+    tell it of answers alone. ``is_unreachable`` is true from a connection that could not be made to the next answer.
     """
 
     def __init__(self, rate: float, rng: random.Random, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,6 +39,7 @@ class Pace:
         self._streak = 0
         self.throttled_count = 0
         self.waited = 0.0
+        self.is_unreachable = False
 
     @property
     def held_for(self) -> float:
@@ -55,8 +56,18 @@ class Pace:
             await anyio.sleep(held)
 
     def throttled(self, told: float | None) -> None:
-        """Take in a 429: everything waits. Answers to requests sent before a wait began do not lengthen it untold."""
+        """Take in a 429: everything waits."""
         self.throttled_count += 1
+        self.is_unreachable = False
+        self._hold(told)
+
+    def unreachable(self) -> None:
+        """Take in a connection that could not be made: everything waits, longer each time."""
+        self.is_unreachable = True
+        self._hold(None)
+
+    def _hold(self, told: float | None) -> None:
+        """What was sent before a wait began does not lengthen it, unless it is told to."""
         if self.held_for > 0 and told is None:
             return
         if self.held_for <= 0:
@@ -67,6 +78,7 @@ class Pace:
             self._held_until = until
 
     def answered(self) -> None:
-        """Take in any other answer: the API is not throttling now."""
+        """Take in any other answer: the API is there and not throttling now."""
+        self.is_unreachable = False
         if self.held_for <= 0:
             self._streak = 0

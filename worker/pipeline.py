@@ -52,7 +52,7 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
     """Wire one run together."""
     give_up_after = int(settings.give_up_after * 1000)
     pace = Pace(settings.allowed_rate, rng)
-    gate = Gate(pace, settings.concurrency, give_up_after, stop, progress, now, proven=False)
+    gate = Gate(pace, settings.concurrency, give_up_after, stop, progress, now)
     judge = Judge(
         limits=Limits(settings.max_attempts, give_up_after, since=now()),
         clock=api.server_clock,

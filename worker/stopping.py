@@ -27,15 +27,22 @@ class Stop:
         return self.state is not None
 
     def request(self, state: RunState, why: str, exit_code: int) -> None:
-        if self.requested:
-            return
-        self.state, self.why, self.exit_code = state, why, exit_code
-        for scope in self._scopes:
-            scope.cancel()
+        if not self.requested:
+            self._set(state, why, exit_code)
 
     def halt(self, why: str) -> None:
         """Stop because going on would be wrong; exit code 3, resumable."""
         self.request("halted", why, 3)
+
+    def interrupt(self, number: int) -> None:
+        """Stop because of a signal; a person's word goes before any other reason."""
+        name = "Ctrl-C" if number == signal.SIGINT else "TERM"
+        self._set("interrupted", f"interrupted by {name}", 128 + number)
+
+    def _set(self, state: RunState, why: str, exit_code: int) -> None:
+        self.state, self.why, self.exit_code = state, why, exit_code
+        for scope in self._scopes:
+            scope.cancel()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -56,6 +63,4 @@ async def watch_signals(stop: Stop, give_up: anyio.CancelScope) -> None:
             if stop.state == "interrupted":
                 give_up.cancel()
                 return
-            name = "Ctrl-C" if number == signal.SIGINT else "TERM"
-            stop.request("interrupted", f"interrupted by {name}", 128 + number)
-            stop.state, stop.why, stop.exit_code = "interrupted", f"interrupted by {name}", 128 + number
+            stop.interrupt(number)

@@ -23,9 +23,7 @@ class Bench:
         self.stop = Stop()
         self.progress = Progress()
         self.pace = Pace(1e6, random.Random(1), lambda: self.now / 1000)
-        self.gate = Gate(
-            self.pace, concurrency, GIVE_UP_AFTER, self.stop, self.progress, lambda: self.now, proven=False
-        )
+        self.gate = Gate(self.pace, concurrency, GIVE_UP_AFTER, self.stop, self.progress, lambda: self.now)
 
 
 async def test_no_more_than_the_concurrency_is_in_flight() -> None:
@@ -134,3 +132,26 @@ async def test_every_exchange_is_counted() -> None:
     bench.gate.told(an_answer(200, kind="read"))
     assert bench.progress.requests == {"close": 3, "read": 1}
     assert bench.progress.throttled == 1
+
+
+async def test_a_connection_that_was_never_made_holds_everyone() -> None:
+    """A host that is not there is not hammered; a connection that broke says nothing of the next one."""
+    bench = Bench()
+    bench.gate.told(an_answer(None, sent=True))
+    assert bench.pace.held_for == 0
+    bench.gate.told(an_answer(None, sent=False))
+    assert bench.pace.held_for > 0
+
+
+async def test_a_long_wait_for_a_host_is_not_told_as_the_apis_wish() -> None:
+    """Only the time without an answer ends the run then, and the reason names it."""
+    bench = Bench()
+    bench.gate = Gate(bench.pace, 4, 5_000, bench.stop, bench.progress, lambda: bench.now)
+    for _ in range(12):
+        bench.gate.told(an_answer(None, sent=False, error="connection_failed"))
+        if bench.stop.requested:
+            break
+        bench.now += int(bench.pace.held_for * 1000) + 1
+    assert bench.stop.why is not None
+    assert "gave no usable answer" in bench.stop.why
+    assert "connection_failed" in bench.stop.why

@@ -56,7 +56,7 @@ def look_up(api: SimulatedApi, claims: list[Claim], times: int = 1) -> tuple[Tol
 
     async def run() -> tuple[Told, Lookup]:
         pace = Pace(10_000, random.Random(1), anyio.current_time)
-        gate = Gate(pace, 8, 10**9, Stop(), Progress(), lambda: NOW, proven=True)
+        gate = Gate(pace, 8, 10**9, Stop(), Progress(), lambda: NOW)
         lookup, told = Lookup(cast("Api", api), gate), Told()
         for _ in range(times):
             await lookup.states(claims, told)

@@ -202,3 +202,22 @@ def test_a_permit_that_is_cancelled_is_nobodys() -> None:
         return True
 
     assert run_virtually(run)
+
+
+def test_an_unreachable_host_is_tried_less_and_less() -> None:
+    """Each failed connection after a wait doubles it; those that failed together count once; an answer ends it."""
+    clock = Clock()
+    pace = Pace(50, random.Random(1), clock)
+    waits = []
+    for _ in range(5):
+        for _ in range(WAITING):
+            pace.unreachable()
+        waits.append(pace.held_for)
+        clock.now += pace.held_for
+    assert all(2.0**n / 2 <= wait <= 2.0**n for n, wait in enumerate(waits))
+    assert pace.is_unreachable
+    assert pace.throttled_count == 0
+    pace.answered()
+    assert not pace.is_unreachable
+    pace.unreachable()
+    assert pace.held_for <= 1.0

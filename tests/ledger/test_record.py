@@ -168,3 +168,15 @@ async def test_nothing_to_record_changes_nothing(ledger: Ledger) -> None:
     run = await a_run(ledger, [1])
     await ledger.record(run, [], NOW)
     assert await outcomes_of(ledger, run) == {"pending": 1}
+
+
+async def test_what_found_no_connection_is_not_sent_again(ledger: Ledger) -> None:
+    """Nothing left for it; the request is counted, the repetition is not."""
+    run = await a_run(ledger, [1])
+    (claim,) = await claim_all(ledger, run)
+    unsent = exchange("close", None, error="connection_failed")
+    await ledger.record(run, [Record(unsent, (Change(claim.seq, Outcome.PENDING, due_at=NOW + 1),))], NOW)
+    await claim_all(ledger, run, NOW + 1)
+    await ledger.record(run, [changed(claim, Outcome.CLOSED, attempts=1, session=closed())], NOW)
+    counts = await ledger.counts(run)
+    assert (counts.requests["close"], counts.retried) == (2, 0)

@@ -87,7 +87,7 @@ class Standing:
         api = cast("Api", None)
         judge = Judge(Limits(8, 600_000, 0), cast("Any", None), wait=lambda _: 0, none_grace=0, settle_after=None)
         now: Callable[[], int] = lambda: int(self.clock() * 1000)  # noqa: E731
-        gate = Gate(self.pace, 64, 600_000, self.stop, self.progress, now, proven=True)
+        gate = Gate(self.pace, 64, 600_000, self.stop, self.progress, now)
         recorder = cast("Recorder", None)
         self.context = Context(
             self.run, self.settings, ledger, api, gate, judge, recorder, self.progress, self.stop, now

@@ -169,9 +169,10 @@ WHERE seq BETWEEN :first AND :last AND outcome IN ('closed', 'already_closed') G
 SELECT kind, count(*), sum(http_status = 429) FROM attempts WHERE run = :run GROUP BY 1;
 
 -- name: retried_count
--- Closes sent beyond each session's first.
+-- Closes sent beyond each session's first. What found no connection was not sent.
 SELECT coalesce(sum(n - 1), 0) FROM
-    (SELECT count(*) AS n FROM attempts WHERE run = :run AND kind = 'close' GROUP BY item HAVING count(*) > 1);
+    (SELECT count(*) AS n FROM attempts WHERE run = :run AND kind = 'close' AND error IS NOT 'connection_failed'
+     GROUP BY item HAVING count(*) > 1);
 
 -- name: retry
 -- Items to be attempted again, with a clean slate; what they were is in `attempts`.

@@ -78,7 +78,8 @@ def _pace(shot: Snapshot) -> str:
 
 
 def _waiting(shot: Snapshot) -> str:
-    return f"waiting {format_duration(shot.held_for)} because the API asked to"
+    why = "because the host cannot be reached" if shot.unreachable else "because the API asked to"
+    return f"waiting {format_duration(shot.held_for)} {why}"
 
 
 def _left(shot: Snapshot) -> str:

@@ -57,6 +57,7 @@ class Snapshot:
     left: float | None
     settled: int
     to_settle: int | None
+    unreachable: bool = False
 
     @property
     def sessions(self) -> int:
@@ -105,6 +106,7 @@ class Meter:
             held_for=context.gate.pace.held_for,
             left=time_left(total, done, closing) if foreseeable else None,
             settled=self._settled(),
+            unreachable=context.gate.pace.is_unreachable,
             to_settle=self._to_settle() if context.settings.settle else None,
         )
 
