@@ -41,7 +41,7 @@ def command(context: click.Context, /, folder: str, **_: Any) -> int:  # the res
     source = home / "sessions.csv"
     _write_sessions(sandbox, source)
     with running_sandbox(sandbox) as url:
-        say(f"1,000 sessions in {source}; a stand-in for the API on {url}; closing at 150 requests a second")
+        say(f"1,000 sessions in {source}; a stand-in for the API on {url}")
         invocation = Invocation(
             settings=Settings(base_url=url, rate=150, reason="abandoned", first_look=2, none_grace=2),
             flags=Given(),

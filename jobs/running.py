@@ -24,6 +24,7 @@ from worker.report.display import show_display, show_lines
 from worker.report.export import export_run
 from worker.report.summary import print_summary, summary
 from worker.stopping import Stop
+from worker.units import format_rate
 
 
 def say(text: str) -> None:
@@ -41,6 +42,8 @@ async def run_to_end(
         current = await ledger.find_run(run.name)
         progress = Progress(rows_read=current.rows_read, duplicates=current.duplicates)
         context = build_context(current, settings, ledger, api, Stop(), progress, random.SystemRandom())
+        doing = "settling" if settle_only else "closing"
+        say(f"run {run.name}: {doing} on {settings.base_url}, at {format_rate(settings.allowed_rate)} at most")
         try:
             beside = await watchers(invocation, ledger, current)
             return await work(context, source, beside, settle_only=settle_only)

@@ -1,7 +1,6 @@
 """``closeout runs``: the runs of the ledger."""
 
 import json
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import click
 from jobs.invocation import read_ledger_path
 from jobs.options import JSON, LEDGER
 from worker.ledger.sqlite import SqliteLedger
-from worker.models import Run
+from worker.models import Run, as_found
 from worker.report.console import stdout_console
 from worker.report.tables import runs_json, runs_table
 
@@ -40,6 +39,4 @@ async def list_runs(path: Path, *, as_json: bool) -> int:
 
 async def as_it_is(ledger: SqliteLedger, run: Run) -> Run:
     """A run that its process left as running, and that nobody holds, was interrupted."""
-    if run.state == "running" and not await ledger.busy(run):
-        return replace(run, state="interrupted", why="its process ended without a word")
-    return run
+    return run if run.state == "running" and await ledger.busy(run) else as_found(run)

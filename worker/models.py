@@ -3,7 +3,7 @@
 Instants are integers, milliseconds since the epoch in UTC, unless a name says otherwise.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -203,3 +203,10 @@ class Run:
     created_at: Millis
     ended_at: Millis | None
     seconds: float
+
+
+def as_found(run: Run) -> Run:
+    """A run that says it is at work, and that nobody holds, was left by a process that died."""
+    if run.state != "running":
+        return run
+    return replace(run, state="interrupted", why="its process ended without a word")

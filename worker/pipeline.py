@@ -15,7 +15,7 @@ from worker.context import Context
 from worker.errors import HaltError
 from worker.gate import Gate
 from worker.ledger.protocol import Counts, Ledger
-from worker.models import Millis, Outcome, Run, RunState
+from worker.models import Millis, Outcome, Run, RunState, as_found
 from worker.pacing import Pace
 from worker.progress import Progress
 from worker.recorder import Recorder
@@ -83,7 +83,7 @@ async def work(
             for watcher in watchers:
                 beside.start_soon(watcher, context)
             await _stages(context, source, settle_only=settle_only)
-        ended = await _end(context)
+        ended = await _end(context, settle_only=settle_only)
         beside.cancel_scope.cancel()
     context.log.info("ended", state=ended.state, why=ended.why, exit_code=ended.exit_code)
     return ended
@@ -104,10 +104,14 @@ async def _stages(context: Context, source: OpenedSource | None, *, settle_only:
                 stages.start_soon(Verifying(context).run)
 
 
-async def _end(context: Context) -> Ended:
+async def _end(context: Context, *, settle_only: bool) -> Ended:
+    """Settling alone finds out how the run stands, and leaves it in the state in which it was."""
     counts = await context.ledger.counts(context.run)
     source_done = (await context.ledger.find_run(context.run.name)).source_done
     state, why, exit_code = judge_end(counts, context.stop, source_done=source_done)
+    if settle_only:
+        was = as_found(context.run)
+        state, why = was.state, was.why
     seconds = context.progress.seconds
     await context.ledger.end_run(context.run, state, why, now=context.now(), seconds=seconds)
     run = await context.ledger.find_run(context.run.name)

@@ -51,4 +51,6 @@ async def test_a_ledger_that_fails_ends_the_run_in_one_line(
         with pytest.raises(BaseException) as caught:  # noqa: PT011  # alone or in a group: report() takes both
             await run_to_end(full_ledger, run, invocation, source)
     assert report(caught.value, show_trace=False) == 3
-    assert capsys.readouterr().err == f"closeout: {FULL}; run {run.name} can be resumed\n"
+    begun, said = capsys.readouterr().err.splitlines()
+    assert begun.startswith(f"closeout: run {run.name}: closing on http://127.0.0.1")
+    assert said == f"closeout: {FULL}; run {run.name} can be resumed"

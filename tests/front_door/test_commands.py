@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.front_door.support import COLUMNS, FAST, OUTCOMES, Desk, Done, Witness, assert_all_counted, desk_of, quick
+from tests.front_door.support import (
+    COLUMNS,
+    FAST,
+    OUTCOMES,
+    Desk,
+    Done,
+    Witness,
+    assert_all_counted,
+    desk_of,
+    quick,
+    waited,
+)
 from worker.sandbox import Sandbox, SandboxConfig
 
 SUMMARY = [
@@ -200,3 +211,29 @@ def test_what_is_no_command_is_a_usage_error(bare: Desk) -> None:
     for done in bare.run_all(("clsoe",), ("close",), ("close", "x.csv", "--no-such-flag"), ("runs", "extra")):
         assert (done.code, done.out) == (2, "")
         assert "Traceback" not in done.err
+
+
+def test_settle_leaves_an_unfinished_run_as_it_was(tmp_path: Path) -> None:
+    """It looks at evaluations alone: the run stays interrupted, for its own reason, and says that work is left."""
+    with desk_of(tmp_path, quick(latency=0.02)) as (desk, sandbox):
+        witness = Witness(sandbox)
+        desk.write_ids(sandbox.add_sessions(200))
+        with desk.started("close", "sessions.csv", *FAST, "--rate", "40/s", "--no-settle") as child:
+            waited(witness.event_at(20, "close"))
+            child.terminate()
+            child.ended()
+        before = desk.query("SELECT state, why FROM runs")
+        closes = sandbox.counts.requests["close"]
+        done = desk.run("settle", "last", *FAST, "--json")
+        assert before == [("interrupted", "interrupted by TERM")] == desk.query("SELECT state, why FROM runs")
+        assert (done.code, done.summary["state"], done.summary["unsettled"]) == (3, "interrupted", 0)
+        assert sandbox.counts.requests["close"] == closes
+
+
+def test_the_host_is_named_before_anything_is_sent_and_at_the_end(tmp_path: Path) -> None:
+    """Whoever forgot to give it sees where the sessions are being closed."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        done = desk.run("close", desk.write_ids(sandbox.add_sessions(2)), *FAST)
+    assert desk.url is not None
+    assert f"closing on {desk.url}" in done.err.splitlines()[0]
+    assert desk.url in done.out

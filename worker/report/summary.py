@@ -81,6 +81,7 @@ def run_facts(run: Run, counts: Counts, settings: Settings) -> list[Fact]:
     """What was asked, what came of it and what it took."""
     return [
         fact("asked", _asked(run)),
+        fact("host", f"{settings.base_url}, API {settings.api}"),
         *_outcomes(counts),
         *_evaluations(counts),
         fact("requests", _sent(counts)),

@@ -66,7 +66,6 @@ def run_details(run: Run, counts: Counts, settings: Settings) -> Text:
         fact("started", to_the_second(run.created_at)),
         fact("ended", to_the_second(run.ended_at)),
         *run_facts(run, counts, settings),
-        fact("host", f"{settings.base_url}, API {settings.api}"),
         fact("limits", _limits(settings)),
         fact("settling", f"for {format_duration(settings.settle_for)} at most" if settings.settle else "off"),
     ]
