@@ -1,7 +1,7 @@
 """The state of many sessions, for few requests: listing pages of up to 200 where that is cheaper than single reads."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVarTuple
 
 import anyio
@@ -35,7 +35,7 @@ class Lookup:
     gate: Gate
     requests: int = 0
     seen: int = 0
-    list_allowed: bool = field(default=True)
+    list_allowed: bool = True
 
     async def states(self, claims: Sequence[Claim], sink: Sink) -> None:
         """Look each of the claims up, once."""

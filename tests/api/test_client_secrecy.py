@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from tests.api.support import GOOD, KEY, SESSION, client, closed_by, json_reply, serving
+from tests.services import missing
 from worker.models import Answer
 
 pytestmark = pytest.mark.anyio
@@ -92,7 +93,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 that nobody has signed, and its key."""
     openssl = shutil.which("openssl")
     if openssl is None:
-        pytest.skip("the openssl command, which makes the certificate, is not installed")
+        missing("the openssl command, which makes the certificate")
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     command = [
         openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
