@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.front_door.support import FAST, Child, Desk, Done, Witness, desk_of, quick
+from tests.front_door.support import FAST, Child, Desk, Done, Witness, desk_of, quick, says_the_host_alone
 from worker.sandbox import Sandbox, SandboxConfig
 
 SEEDS = {"200": 11, "409": 12, "400": 13}
@@ -104,5 +104,5 @@ def undergo(home: Path, second_close: Any) -> Ordeal:
         ordeal.suffer(kills=4)
         assert ordeal.killed == 4
         done = ordeal.finish()
-        assert (done.code, done.err) == (0, "")
+        assert (done.code, says_the_host_alone(done, desk)) == (0, True), done.err
     return ordeal

@@ -17,6 +17,7 @@ from tests.front_door.support import (
     assert_ledger_is_true,
     desk_of,
     quick,
+    says_the_host_alone,
 )
 
 
@@ -43,7 +44,7 @@ def test_nothing_is_lost(storm: Storm) -> None:
     assert set(storm.desk.by_id()) == set(storm.expected)
     assert_all_counted(storm.desk)
     assert storm.done is not None
-    assert (storm.done.code, storm.done.err) == (1, "")
+    assert (storm.done.code, says_the_host_alone(storm.done, storm.desk)) == (1, True), storm.done.err
 
 
 def test_the_summary_counts_what_the_ledger_holds(storm: Storm) -> None:
