@@ -4,6 +4,7 @@ from collections import deque
 
 import anyio
 from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from worker.context import Context
 from worker.models import NEVER, Claim
@@ -23,17 +24,23 @@ class Closing:
         self._batch = claim_batch(context.settings.allowed_rate)
 
     async def run(self) -> None:
+        """Dispatch what is claimed to as many senders as there are slots."""
         context = self._context
+        concurrency = context.settings.concurrency
+        permitted, waiting = anyio.create_memory_object_stream[Claim](concurrency)
         try:
             async with anyio.create_task_group() as tasks:
-                with context.stop.interruptible():
-                    await self._dispatch(tasks)
+                for _ in range(concurrency):
+                    tasks.start_soon(self._sender, waiting.clone())
+                waiting.close()
+                with permitted, context.stop.interruptible():
+                    await self._dispatch(tasks, permitted)
         finally:
             # Also when a second signal has cancelled all this: what was not sent is not in doubt.
             await context.ledger.release(self._held)
             context.closing_done.set()
 
-    async def _dispatch(self, tasks: TaskGroup) -> None:
+    async def _dispatch(self, tasks: TaskGroup, permitted: MemoryObjectSendStream[Claim]) -> None:
         """Claims are fetched ahead, so that sending does not wait for the ledger."""
         while self._busy or not await self._finished():
             if len(self._held) <= self._batch // 2 and not self._claiming:
@@ -41,7 +48,7 @@ class Closing:
                 self._claimed = anyio.Event()
                 tasks.start_soon(self._claim)
             if self._held:
-                await self._send_next(tasks)
+                await self._permit_next(permitted)
                 continue
             await self._claimed.wait()
             if not self._held:
@@ -53,10 +60,17 @@ class Closing:
         self._claiming = False
         self._claimed.set()
 
-    async def _send_next(self, tasks: TaskGroup) -> None:
+    async def _permit_next(self, permitted: MemoryObjectSendStream[Claim]) -> None:
+        """There are as many senders as slots, so what has a slot never waits here."""
         await self._context.gate.enter()
-        tasks.start_soon(self._close, self._held.popleft())
+        permitted.send_nowait(self._held.popleft())
         self._sent += 1
+
+    async def _sender(self, waiting: MemoryObjectReceiveStream[Claim]) -> None:
+        """Senders live as long as the stage: a task for each close would cost more than its verdict."""
+        with waiting:
+            async for claim in waiting:
+                await self._close(claim)
 
     async def _close(self, claim: Claim) -> None:
         """One item: request, verdict, record."""

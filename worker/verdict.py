@@ -63,8 +63,8 @@ class Judge:
 
     def _acknowledged(self, claim: Claim, session: SessionState, now: Millis, *, asked: Millis) -> Change:
         before = self._closed_before(claim, session)
-        change = self._closed(claim, Outcome.ALREADY_CLOSED if before else Outcome.CLOSED, session, now, asked)
-        return replace(change, http_status=200, attempts=claim.attempts + 1)
+        outcome = Outcome.ALREADY_CLOSED if before else Outcome.CLOSED
+        return self._closed(claim, outcome, session, now, asked, http_status=200, attempts=claim.attempts + 1)
 
     def _closed_before(self, claim: Claim, session: SessionState) -> bool:
         if session.closed_at is None or claim.first_attempt_at is None:
@@ -72,13 +72,28 @@ class Judge:
         return session.closed_at < self.clock.earliest(claim.first_attempt_at)
 
     def _closed(
-        self, claim: Claim, outcome: Outcome, session: SessionState, now: Millis, asked: Millis | None = None
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        session: SessionState,
+        now: Millis,
+        asked: Millis,
+        *,
+        http_status: int | None,
+        attempts: int,
     ) -> Change:
         """An answer that took long to arrive tells of when it was ``asked`` for, not of now."""
-        settled = self.verdict_final(session, recorded_at=now, now=now if asked is None else asked)
+        settled = self.verdict_final(session, recorded_at=now, now=asked)
         look = not settled and self.settle_after is not None
-        settle_at = now + (self.settle_after or 0) if look else None
-        return replace(_kept(claim, outcome), error=None, session=session, settled=settled, settle_at=settle_at)
+        return Change(
+            claim.seq,
+            outcome,
+            http_status=http_status,
+            attempts=attempts,
+            session=session,
+            settled=settled,
+            settle_at=now + (self.settle_after or 0) if look else None,
+        )
 
     def _doubt(self, claim: Claim, answer: Answer, now: Millis) -> Change:
         """A refusal is read at once; after a lost answer the API is given a moment to finish."""
@@ -122,7 +137,7 @@ class Judge:
         if self._was_closed(session):
             outcome = Outcome.CLOSED if self._closed_by_us(claim, session) else Outcome.ALREADY_CLOSED
             attempts = max(claim.attempts, 1) if outcome is Outcome.CLOSED else claim.attempts
-            return replace(self._closed(claim, outcome, session, now), attempts=attempts)
+            return self._closed(claim, outcome, session, now, now, http_status=claim.http_status, attempts=attempts)
         if _no_second_try(claim.http_status):
             detail = f"the API refused the close with status {claim.http_status}; the session is {session.status}"
             return replace(_kept(claim, Outcome.REJECTED), session=session, detail=detail)
