@@ -10,7 +10,7 @@ from benchmarks.figures import Figure, Target
 from benchmarks.processes import CLOSEOUT, Child, running
 from benchmarks.server import Server, running_server
 from worker.clock import now_ms
-from worker.ledger.protocol import NewRun
+from worker.ledger.protocol import NewRun, RunEnd
 from worker.ledger.sqlite_store import SqliteStore, connect
 from worker.models import Run, SourceRow
 from worker.settings import Settings
@@ -62,7 +62,7 @@ def build_ledger(path: Path, url: str) -> None:
 
 
 def _stop(store: SqliteStore, run: Run) -> None:
-    store.end_run(run, "interrupted", "interrupted by Ctrl-C", now_ms(), 600.0)
+    store.end_run(run, RunEnd("interrupted", "interrupted by Ctrl-C", 600.0), now_ms())
     store.close()
 
 

@@ -14,6 +14,9 @@ COMMANDS = {
     "resume": ("jobs.resume", "Go on with an unfinished run."),
     "retry": ("jobs.retry", "Attempt the failed, rejected and not-found sessions of a run again."),
     "settle": ("jobs.settle", "Look again at evaluations that were not final."),
+    "rate": ("jobs.steering", "Change the rate of a run while it runs."),
+    "pause": ("jobs.steering", "Let a run send nothing for a while."),
+    "go": ("jobs.steering", "Take back what was said by pause and rate."),
     "runs": ("jobs.runs", "List the runs of the ledger."),
     "show": ("jobs.show", "Show one run, or what happened to one session of it."),
     "export": ("jobs.export", "Write the rows of a run as CSV or JSONL."),
@@ -30,7 +33,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command = getattr(module, cmd_name, None) or module.command
         if not isinstance(command, click.Command):
             raise TypeError(f"{cmd_name} is no command")
         return command

@@ -9,8 +9,9 @@ import anyio
 import anyio.to_thread
 import click
 
+from jobs.forecasting import forecast_of
 from jobs.invocation import Invocation, read_invocation
-from jobs.options import CLOSE, HOST, PACE, SETTLE, working_options
+from jobs.options import BRAKE, CLOSE, HOST, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, leave, run_to_end, say
 from worker.admission import OpenedSource
 from worker.clock import now_ms
@@ -26,7 +27,7 @@ from worker.sources import open_source
 @click.command("close")
 @click.argument("source")
 @click.option("--new-run", is_flag=True, help="Start anew, even if a run of this source is unfinished.")
-@working_options(CLOSE, HOST, PACE, SETTLE)
+@working_options(CLOSE, HOST, PORTION, BRAKE, PACE, SETTLE)
 @click.pass_context
 def command(context: click.Context, /, source: str, new_run: bool, **_: Any) -> int:  # the rest is read by name
     """Close the sessions that SOURCE lists.
@@ -46,8 +47,9 @@ async def close_source(invocation: Invocation, source: str, *, new_run: bool) ->
         if opened.location is not None and not new_run:
             unfinished = await ledger.unfinished_of(opened.location)
         if unfinished is None:
+            told = await anyio.to_thread.run_sync(forecast_of, opened, invocation.settings)
             run = await ledger.create_run(_new_run(opened, invocation.settings), now_ms())
-            ended = await run_to_end(ledger, run, invocation, opened)
+            ended = await run_to_end(ledger, run, invocation, opened, foretold=told)
         else:
             ended = await _go_on(ledger, unfinished, invocation, opened)
         return await conclude(ledger, ended, invocation)

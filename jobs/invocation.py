@@ -29,6 +29,7 @@ class Invocation:
     as_json: bool = False
     export: str | None = None
     progress: bool | None = None
+    yes: bool = False
     console: Console = field(default_factory=stderr_console)
 
     def for_run(self, run: Run) -> "Invocation":
@@ -36,6 +37,10 @@ class Invocation:
         stored = Settings.model_validate_json(run.options).model_dump()
         merged = build_settings(Given({**stored, **self.flags.values}, self.flags.origins))
         return replace(self, settings=merged)
+
+    def for_all(self) -> "Invocation":
+        """The same without canary and cap: for work on sessions that are known."""
+        return replace(self, settings=self.settings.model_copy(update={"canary": None, "limit": None}))
 
 
 def read_invocation(context: click.Context) -> Invocation:
@@ -58,6 +63,7 @@ def read_invocation(context: click.Context) -> Invocation:
         as_json=parameters["as_json"],
         export=export,
         progress=parameters.get("progress"),
+        yes=bool(parameters.get("yes")),
         console=console,
     )
 

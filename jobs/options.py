@@ -48,12 +48,35 @@ PACE: list[_Decorator] = [
     _option("--max-attempts", "Closes sent for one session, at most.  [default: 8]", metavar="N"),
     _option("--give-up-after", "Time for one session, and for an API in trouble.  [default: 10m]", metavar="TIME"),
     _option("--timeout", "One request's time limit.  [default: 30s]", metavar="TIME"),
+    _option("--quiet-hours", "When to send less, such as 08:00-20:00@30%, mon-fri 22:00-06:00@0%.", metavar="HOURS"),
+    _option("--timezone", "The zone of the quiet hours, such as Europe/Berlin.  [default: this machine's]"),
+    _option(
+        "--organisation",
+        "Which organisation's budget this is, where one ledger serves several.",
+        metavar="NAME",
+    ),
 ]
-SETTLE: list[_Decorator] = [
-    _option("--settle/--no-settle", "Look again until each evaluation is final.  [default: settle]"),
+BRAKE: list[_Decorator] = [
+    _option(
+        "--max-failures",
+        "Stop when more of the last 1,000 sessions end badly: a share or a count.  [default: 5%]",
+        metavar="PERCENT|N",
+    ),
+    _option("--deadline", "Stop closing in time to settle before TIME has passed.", metavar="TIME"),
+]
+PORTION: list[_Decorator] = [
+    _option("--canary", "Close N sessions first, and go on only if they end well; 0 for none.", metavar="N"),
+    _option("--limit", "Close N sessions at most; the rest is skipped.", metavar="N"),
+    click.option("--yes", "-y", "yes", is_flag=True, help="Do not ask after the canary."),
+]
+LOOKS: list[_Decorator] = [
     _option("--settle-for", "How long to go on looking after the last close.  [default: 15m]", metavar="TIME"),
     _option("--first-look", "When to look first after a close.  [default: 10s]", metavar="TIME"),
     _option("--none-grace", "How old a close must be for its 'none' to be believed.  [default: 15s]", metavar="TIME"),
+]
+SETTLE: list[_Decorator] = [
+    _option("--settle/--no-settle", "Look again until each evaluation is final.  [default: settle]"),
+    *LOOKS,
 ]
 _OUTPUT: list[_Decorator] = [
     JSON,

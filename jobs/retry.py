@@ -7,14 +7,14 @@ import anyio
 import click
 
 from jobs.invocation import Invocation, read_invocation
-from jobs.options import PACE, SETTLE, working_options
+from jobs.options import BRAKE, PACE, SETTLE, working_options
 from jobs.running import conclude, run_to_end, say
 from worker.ledger.sqlite import SqliteLedger
 
 
 @click.command("retry")
 @click.argument("run")
-@working_options(PACE, SETTLE)
+@working_options(BRAKE, PACE, SETTLE)
 @click.pass_context
 def command(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is read by name
     """Attempt the failed, rejected and not-found sessions of RUN again, and whatever is still pending in it."""
@@ -28,5 +28,6 @@ async def retry_run(invocation: Invocation, name: str) -> int:
         async with ledger.locked(run):
             count = await ledger.retry(run)
         say(f"run {run.name}: {count:,} sessions to attempt again")
-        ended = await run_to_end(ledger, run, invocation.for_run(run), None)
-        return await conclude(ledger, ended, invocation.for_run(run))
+        invocation = invocation.for_run(run).for_all()
+        ended = await run_to_end(ledger, run, invocation, None)
+        return await conclude(ledger, ended, invocation)

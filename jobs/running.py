@@ -6,12 +6,16 @@ import random
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
+from urllib.parse import urlsplit
 
+import anyio
+import anyio.to_thread
 import click
 
 from jobs.invocation import Invocation
 from worker.admission import OpenedSource
 from worker.api.client import Endpoint, open_api
+from worker.budget import BudgetKey, BudgetStore, unruled
 from worker.context import Context
 from worker.errors import CloseoutError, HaltError, ours_first
 from worker.ledger.protocol import Counts
@@ -22,9 +26,12 @@ from worker.progress import Progress
 from worker.report.console import stdout_console
 from worker.report.display import show_display, show_lines
 from worker.report.export import export_run
-from worker.report.summary import print_summary, summary
+from worker.report.summary import INVALID_KINDS_NAMED, print_summary, summary
+from worker.settings import Settings
 from worker.stopping import Stop
 from worker.units import format_rate
+
+_DISPLAY_GONE = 0.5  # seconds in which the display has left the terminal to the question
 
 
 def say(text: str) -> None:
@@ -32,24 +39,66 @@ def say(text: str) -> None:
     click.echo(f"closeout: {text}", err=True)
 
 
+def budget_key(settings: Settings) -> BudgetKey:
+    """Whose budget a run draws from."""
+    return BudgetKey(urlsplit(settings.base_url).netloc.lower(), settings.organisation)
+
+
 async def run_to_end(
-    ledger: SqliteLedger, run: Run, invocation: Invocation, source: OpenedSource | None, *, settle_only: bool = False
+    ledger: SqliteLedger,
+    run: Run,
+    invocation: Invocation,
+    source: OpenedSource | None,
+    *,
+    settle_only: bool = False,
+    foretold: str | None = None,
 ) -> Ended:
     """Hold the run's lock and work until it ends. Raises RunBusyError, with nothing sent."""
     settings = invocation.settings
     endpoint = Endpoint(settings.base_url, settings.api, invocation.key, settings.timeout, settings.concurrency)
-    async with ledger.locked(run), open_api(endpoint) as api:
+    budget = ledger.budget(budget_key(settings))
+    async with ledger.locked(run), budget as store, open_api(endpoint) as api:
         current = await ledger.find_run(run.name)
+        await forget_the_dead(ledger, store, current)
         progress = Progress(rows_read=current.rows_read, duplicates=current.duplicates)
-        context = build_context(current, settings, ledger, api, Stop(), progress, random.SystemRandom())
+        context = build_context(current, settings, ledger, api, store, Stop(), progress, random.SystemRandom())
+        context.approve = partial(approve, context, asks=not invocation.yes)
         doing = "settling" if settle_only else "closing"
         say(f"run {run.name}: {doing} on {settings.base_url}, at {format_rate(settings.allowed_rate)} at most")
+        if foretold is not None:
+            say(f"forecast: {foretold}")
         try:
             beside = await watchers(invocation, ledger, current)
             return await work(context, source, beside, settle_only=settle_only)
         except* CloseoutError as errors:
             first = ours_first(errors)
             raise HaltError(f"{first}; run {run.name} can be resumed") from first
+
+
+async def forget_the_dead(ledger: SqliteLedger, store: BudgetStore, run: Run) -> None:
+    """What a person said to a run whose process died, or to this one before it was resumed, holds no longer."""
+    said_to = (await store.decide(lambda budget, _: (budget, budget.set_by))).value
+    if said_to is None:
+        return
+    others = [each for each in await ledger.runs() if each.name == said_to and each.id != run.id]
+    if not any([await ledger.busy(each) for each in others]):
+        await store.decide(lambda budget, _: (unruled(budget) if budget.set_by == said_to else budget, None))
+
+
+async def approve(context: Context, told: str, *, asks: bool) -> bool:
+    """Show what came of the canary; ask a person on a terminal whether to go on, else go on."""
+    say(told)
+    if not (asks and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    context.progress.asking = True
+    await anyio.sleep(_DISPLAY_GONE)
+    try:
+        confirm = partial(click.confirm, "Go on with the rest?", default=False, err=True)
+        return await anyio.to_thread.run_sync(confirm, abandon_on_cancel=True)
+    except click.Abort:
+        return False
+    finally:
+        context.progress.asking = False
 
 
 async def watchers(invocation: Invocation, ledger: SqliteLedger, run: Run) -> list[Watcher]:
@@ -74,10 +123,16 @@ async def conclude(ledger: SqliteLedger, ended: Ended, invocation: Invocation) -
     if invocation.export is not None:
         await export_run(ledger, ended.run, invocation.export, None)
     if invocation.as_json:
-        click.echo(json.dumps(summary(ended, invocation.settings), ensure_ascii=False))
+        print_json(ended, invocation)
     else:
-        print_summary(stdout_console(), ended, invocation.settings, str(invocation.ledger))
+        invalid = await ledger.invalid_kinds(ended.run, INVALID_KINDS_NAMED)
+        print_summary(stdout_console(), ended, invocation.settings, str(invocation.ledger), invalid)
     return ended.exit_code
+
+
+def print_json(ended: Ended, invocation: Invocation) -> None:
+    """Print the summary as one line of JSON."""
+    click.echo(json.dumps(summary(ended, invocation.settings), ensure_ascii=False))
 
 
 def leave(source: str | None, code: int) -> int:

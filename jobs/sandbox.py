@@ -6,11 +6,13 @@ import anyio
 import click
 
 from worker.errors import ConfigurationError
-from worker.sandbox import Sandbox, SandboxConfig, describe, serve
+from worker.sandbox import FAULT_NAMES, Sandbox, SandboxConfig, describe, serve
 from worker.units import parse_duration
 
+_FAULTS = "\b\nFaults:\n" + "\n".join(f"  {name:<16}{what}" for name, what in FAULT_NAMES.items())
 
-@click.command("sandbox")
+
+@click.command("sandbox", epilog=_FAULTS)
 @click.option("--port", default=8750, show_default=True, help="The port on 127.0.0.1; 0 for any free one.")
 @click.option(
     "--sessions", default=1000, show_default=True, metavar="N", help="How many active sessions it begins with."
@@ -22,7 +24,11 @@ from worker.units import parse_duration
 )
 @click.option("--latency", default="0s", show_default=True, metavar="TIME", help="Time that each answer takes.")
 @click.option(
-    "--fault", "faults", multiple=True, metavar="NAME=SHARE", help="A fault of closes, such as 503=0.05; repeatable."
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME=SHARE",
+    help="A fault of closes, such as 503=0.05; repeatable. The names are below.",
 )
 @click.option("--second-close", type=click.Choice(["200", "400", "409"]), default="200", show_default=True,
               help="The answer to closing a closed session.")  # fmt: skip

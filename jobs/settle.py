@@ -8,16 +8,17 @@ import anyio
 import click
 
 from jobs.invocation import Invocation, read_invocation
-from jobs.options import PACE, SETTLE, working_options
-from jobs.running import conclude, run_to_end, say
+from jobs.options import LOOKS, PACE, working_options
+from jobs.running import conclude, print_json, run_to_end, say
 from worker.clock import now_ms
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Run
+from worker.pipeline import Ended
 
 
 @click.command("settle")
 @click.argument("run", required=False)
-@working_options(PACE, SETTLE)
+@working_options(PACE, LOOKS)
 @click.pass_context
 def command(context: click.Context, /, run: str | None, **_: Any) -> int:  # the rest is read by name
     """Look again at the evaluations of RUN that were not final; without RUN, at those of all finished runs."""
@@ -25,7 +26,10 @@ def command(context: click.Context, /, run: str | None, **_: Any) -> int:  # the
 
 
 async def settle_runs(invocation: Invocation, name: str | None) -> int:
-    """Settle one run or all finished ones that need it; returns the highest exit code."""
+    """Settle one run or all finished ones that need it; returns the highest exit code.
+
+    Where none of them needs it, the summary of each is printed as JSON all the same, if that was asked for.
+    """
     async with SqliteLedger.open(invocation.ledger) as ledger:
         runs = (
             [await ledger.find_run(name)] if name else [run for run in await ledger.runs() if run.state == "finished"]
@@ -38,11 +42,19 @@ async def settle_runs(invocation: Invocation, name: str | None) -> int:
                 break  # stopped or halted: what stopped this run is true of the next one
         if not codes:
             say("every evaluation of every finished run is settled")
+            await _tell_as_they_are(ledger, runs, invocation)
         return max(codes, default=0)
 
 
 async def _unsettled(ledger: SqliteLedger, run: Run) -> bool:
     return (await ledger.counts(run)).unsettled > 0
+
+
+async def _tell_as_they_are(ledger: SqliteLedger, runs: list[Run], invocation: Invocation) -> None:
+    if invocation.as_json:
+        for run in runs:
+            ended = Ended(run, run.state, run.why, await ledger.counts(run), exit_code=0, seconds=0)
+            print_json(ended, invocation.for_run(run))
 
 
 async def _settle(ledger: SqliteLedger, run: Run, invocation: Invocation) -> int:

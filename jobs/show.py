@@ -15,6 +15,7 @@ from worker.errors import ConfigurationError
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Run
 from worker.report.console import stdout_console
+from worker.report.summary import INVALID_KINDS_NAMED
 from worker.report.tables import attempts_table, run_details, run_json, session_json
 from worker.settings import Settings
 from worker.sources import normalise_id
@@ -39,11 +40,12 @@ async def show_run(path: Path, name: str, *, as_json: bool) -> int:
     async with SqliteLedger.open(path) as ledger:
         run = await as_it_is(ledger, await ledger.find_run(name))
         counts = await ledger.counts(run)
+        invalid = await ledger.invalid_kinds(run, INVALID_KINDS_NAMED)
     settings = Settings.model_validate_json(run.options)
     if as_json:
         click.echo(json.dumps(run_json(run, counts, settings), ensure_ascii=False))
     else:
-        stdout_console().print(run_details(run, counts, settings), soft_wrap=True)
+        stdout_console().print(run_details(run, counts, settings, invalid), soft_wrap=True)
     return 0
 
 

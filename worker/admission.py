@@ -49,6 +49,7 @@ def _checked(row: SourceRow, settings: Settings) -> SourceRow:
 class OpenedSource:
     """A source that has been found readable, and how far it has been read. Blocking: for worker threads.
 
+    ``beginning`` are its first rows; ``complete`` tells that these are all, so far as one may know before reading on.
     Raises SourceError when nothing at all can be read.
     """
 
@@ -57,11 +58,14 @@ class OpenedSource:
         self.location = source.location
         self.digest = RowDigest()
         batches = source.batches(_BATCH)
-        self._batches = _chain(next(batches, []), batches)
+        self.beginning = next(batches, [])
+        self.complete = self.location is not None and len(self.beginning) < _BATCH
+        self._batches = _chain(self.beginning, batches)
 
     def take(self) -> list[SourceRow]:
         """The next batch; empty at the end."""
         rows = next(self._batches, [])
+        self.beginning = []
         self.digest.add(rows)
         return rows
 
@@ -99,9 +103,9 @@ class Admission:
     async def run(self) -> None:
         """Admit until the source ends or the run stops."""
         context = self._context
-        while not context.stop.requested:
+        while not context.stop.requested and not context.last_call.requested:
             rows: list[SourceRow] | None = None
-            with context.stop.interruptible():
+            with context.stop.interruptible(), context.last_call.interruptible():
                 # A read that a stop has to leave behind (an idle pipe) takes with it only rows that nobody has seen.
                 rows = await anyio.to_thread.run_sync(self._source.take, abandon_on_cancel=True)
             if rows is None:

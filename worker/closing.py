@@ -7,7 +7,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from worker.context import Context
-from worker.models import NEVER, Claim
+from worker.models import NEVER, Claim, Outcome
 
 _IDLE = 0.25  # seconds between looks for work when there is none
 
@@ -33,7 +33,7 @@ class Closing:
                 for _ in range(concurrency):
                     tasks.start_soon(self._sender, waiting.clone())
                 waiting.close()
-                with permitted, context.stop.interruptible():
+                with permitted, context.stop.interruptible(), context.last_call.interruptible():
                     await self._dispatch(tasks, permitted)
         finally:
             # Also when a second signal has cancelled all this: what was not sent is not in doubt.
@@ -43,6 +43,7 @@ class Closing:
     async def _dispatch(self, tasks: TaskGroup, permitted: MemoryObjectSendStream[Claim]) -> None:
         """Claims are fetched ahead, so that sending does not wait for the ledger."""
         while self._busy or not await self._finished():
+            await self._skip_over_cap()
             if len(self._held) <= self._batch // 2 and not self._claiming:
                 self._claiming = True
                 self._claimed = anyio.Event()
@@ -56,9 +57,23 @@ class Closing:
 
     async def _claim(self) -> None:
         context = self._context
-        self._held.extend(await context.ledger.claim(context.run, self._batch, context.now()))
+        now, quota = context.now(), context.quota
+        claims = await context.ledger.claim(context.run, self._batch, now, quota.room)
+        quota.taken([claim for claim in claims if claim.fresh])
+        self._held.extend(claims)
         self._claiming = False
         self._claimed.set()
+
+    async def _skip_over_cap(self) -> None:
+        """Once the cap is reached, what was never tried has its outcome: so the rest can come to its end."""
+        context = self._context
+        if not context.quota.used_up or not context.progress.source_done or self._claiming:
+            return
+        while skipped := await context.ledger.skip_fresh(
+            context.run, f"over --limit {context.settings.limit}", context.now()
+        ):
+            context.progress.outcomes[Outcome.SKIPPED] += skipped
+        context.quota.left = None
 
     async def _permit_next(self, permitted: MemoryObjectSendStream[Claim]) -> None:
         """There are as many senders as slots, so what has a slot never waits here."""
@@ -80,8 +95,8 @@ class Closing:
             answer = await context.api.close(claim.session_id, claim.reason or context.settings.reason)
         finally:
             gate.leave()
-        gate.told(answer)
-        verdict = context.judge.close_answer(claim, answer, context.now(), proven=gate.proven)
+        await gate.told(answer)
+        verdict = context.judge.close_answer(claim, answer, context.now())
         await context.conclude(claim, answer.exchange, verdict)
         self._sent -= 1
 

@@ -1,25 +1,36 @@
 """What the stages of one run share."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
 
 from worker.api.client import Api
+from worker.brake import Brake
 from worker.gate import Gate
 from worker.ledger.protocol import Ledger
 from worker.logs import get_logger
 from worker.models import Change, Claim, Exchange, Millis, Record, Run
 from worker.progress import Progress
+from worker.quota import Quota
 from worker.recorder import Recorder
 from worker.settings import Settings
 from worker.stopping import Stop
-from worker.verdict import Halt, Judge
+from worker.verdict import GOES_ON, Halt, Judge
+
+
+async def _yes(_told: str) -> bool:
+    return True
 
 
 @dataclass
 class Context:
-    """One run at work. ``closing_done`` is set when no item is left to close or to verify."""
+    """One run at work.
+
+    ``closing_done`` is set when no item is left to close or to verify. ``last_call`` stops reading and closing alone:
+    what is closed is still settled. ``brake`` counts how sessions end, ``quota`` how many may be taken up.
+    ``approve`` shows a person what came of the canary, and says whether to go on.
+    """
 
     run: Run
     settings: Settings
@@ -32,8 +43,12 @@ class Context:
     stop: Stop
     now: Callable[[], Millis]
     closing_done: anyio.Event = field(default_factory=anyio.Event)
+    last_call: Stop = field(default_factory=Stop)
+    quota: Quota = field(default_factory=Quota)
+    approve: Callable[[str], Awaitable[bool]] = _yes
 
     def __post_init__(self) -> None:
+        self.brake = Brake(self.settings.failure_limit)
         self.log = get_logger().bind(run=self.run.name)
 
     async def conclude(self, claim: Claim, exchange: Exchange, verdict: Change | Halt) -> None:
@@ -51,3 +66,27 @@ class Context:
             outcome=verdict.outcome,
         )
         await self.recorder.put(Record(exchange, (verdict,)))
+        self.ended((verdict,))
+
+    def ended(self, changes: Sequence[Change]) -> None:
+        """Take in how sessions ended; too many failures stop the run."""
+        for change in changes:
+            if change.outcome is None:
+                continue
+            self.quota.ended(change.seq, change.outcome)
+            self.brake.add(change.outcome, change.http_status, change.error)
+        why = self.brake.why()
+        if why is not None:
+            name = self.run.name
+            self.stop.halt(
+                f"{why}{GOES_ON}: look at them with `closeout export {name}`; `closeout resume {name}` goes on, "
+                "with a higher --max-failures if they are to be borne"
+            )
+
+    async def probe(self) -> bool:
+        """Ask the API for a sign of life; whether it gave one."""
+        answer = await self.api.probe()
+        await self.recorder.put(Record(answer.exchange, ()))
+        if answer.http_status == 429:
+            await self.gate.told(answer)
+        return self.gate.probed(answer)

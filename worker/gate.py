@@ -1,47 +1,56 @@
 """What every request passes on its way out, and what every answer tells on its way in."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import anyio
 
-from worker.models import Answer, Millis
+from worker.budget import Lane
+from worker.latency import Latency
+from worker.models import Answer, Kind, Millis
+from worker.outage import Streak
 from worker.pacing import Pace
 from worker.progress import Progress
 from worker.stopping import Stop
 from worker.units import format_duration
-from worker.verdict import GOES_ON, RETRYABLE
+from worker.verdict import GOES_ON, RETRYABLE, Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """``concurrency``: requests in flight, at most; ``give_up_after``: milliseconds of nothing but trouble."""
+
+    concurrency: int
+    give_up_after: Millis
 
 
 class Gate:
     """A slot (at most ``concurrency`` requests in flight), then a permit of the pace.
 
-    ``proven`` is true once the API has given a proper answer: the key and the host are right. Where nothing but
-    trouble comes back for ``give_up_after`` milliseconds, or the API asks to wait longer than that, the run halts.
+    Where nothing but trouble comes back for ``give_up_after``, or the API asks to wait longer than that, the run halts.
     """
 
-    def __init__(  # noqa: PLR0917  # the parts it ties together, each named by its type
-        self,
-        pace: Pace,
-        concurrency: int,
-        give_up_after: Millis,
-        stop: Stop,
-        progress: Progress,
-        now: Callable[[], Millis],
+    def __init__(
+        self, pace: Pace, patience: Patience, stop: Stop, progress: Progress, now: Callable[[], Millis]
     ) -> None:
         self.pace = pace
-        self.proven = False
-        self._slots = anyio.Semaphore(concurrency, fast_acquire=True)
-        self._give_up_after = give_up_after
+        self.standing = Standing()
+        self._slots = anyio.Semaphore(patience.concurrency, fast_acquire=True)
+        self._give_up_after = patience.give_up_after
         self._stop = stop
         self._progress = progress
         self._now = now
         self._trouble_since: Millis | None = None
+        self._began = now()
+        self._streak = Streak()
+        self._latency: dict[Kind, Latency] = {"close": Latency(), "read": Latency()}
+        pace.on_wait = self._check_patience
 
-    async def enter(self) -> None:
+    async def enter(self, lane: Lane = "close") -> None:
         """Return when one request may leave; ``leave`` must follow."""
         await self._slots.acquire()
         try:
-            await self.pace.permit()
+            await self.pace.permit(lane, self._slots.value + 1)
         except BaseException:
             self._slots.release()
             raise
@@ -51,33 +60,74 @@ class Gate:
         self._progress.in_flight -= 1
         self._slots.release()
 
-    def told(self, answer: Answer) -> None:
+    async def told(self, answer: Answer) -> None:
         """Learn from an answer, or from its absence."""
         self._progress.exchanged(answer)
         status = answer.http_status
         if status == 429:
-            self.pace.throttled(answer.retry_after)
-        elif not answer.sent:
-            self.pace.unreachable()
-        elif status is not None:
-            self.pace.answered()
+            self._streak.broken()
+            await self.pace.throttled(answer.retry_after, answer.exchange.ms)
+        elif status is None or status >= 500:
+            await self._failed(answer)
+        else:
+            await self._answered(answer)
         if status is None or status in RETRYABLE:
             self._trouble(answer)
             return
         self._trouble_since = None
         if answer.from_api and status not in (401, 403):
-            self.proven = True
+            self.standing.proven = True
+
+    async def _failed(self, answer: Answer) -> None:
+        """When nothing but failures comes back, everyone holds fire until a probe is answered."""
+        if self._streak.failed(answer.exchange.at, sent=answer.sent):
+            await self.pace.suspect()
+
+    async def _answered(self, answer: Answer) -> None:
+        self._over()
+        await self.pace.answered(answer.exchange.ms)
+        latency = self._latency.get(answer.exchange.kind)
+        if latency is not None and latency.add(answer.exchange.ms):
+            await self.pace.slowed(answer.exchange.ms)
+
+    def probed(self, answer: Answer) -> bool:
+        """Whether a probe was answered: anything but a failure is a sign of life."""
+        self._progress.exchanged(answer)
+        status = answer.http_status
+        alive = status is not None and status < 500
+        if alive:
+            self._over()
+            self._trouble_since = None
+        else:
+            self._streak.confirmed = True
+        return alive
+
+    def _over(self) -> None:
+        """What failed in an outage that is over is not held against the sessions that it hit."""
+        if self._streak.confirmed and self._streak.since is not None:
+            self.standing.outage = (self._streak.since, self._now())
+        self._streak.broken()
 
     def _trouble(self, answer: Answer) -> None:
         now = self._now()
         if self._trouble_since is None:
             self._trouble_since = now
-        limit = format_duration(self._give_up_after / 1000)
-        held = self.pace.held_for
-        if held * 1000 > self._give_up_after and not self.pace.is_unreachable:
-            self._stop.halt(
-                f"the API asks to wait {format_duration(held)}, longer than --give-up-after {limit}{GOES_ON}"
-            )
-        elif now - self._trouble_since >= self._give_up_after:
-            what = answer.exchange.error or f"status {answer.http_status}"
-            self._stop.halt(f"the API gave no usable answer for {limit} (last: {what}){GOES_ON}")
+        self._check_patience()
+        if now - self._trouble_since >= self._give_up_after:
+            self._give_up(answer.exchange.error or f"status {answer.http_status}")
+
+    def _check_patience(self) -> None:
+        """Also while everyone waits: an API in trouble is given up on time, not at the next answer."""
+        held, now = self.pace.held_for, self._now()
+        if held * 1000 > self._give_up_after:
+            self._stop.halt(f"the API asks to wait {format_duration(held)}, longer than --give-up-after {self._limit}")
+        down_since = self.pace.budget.down_since
+        if down_since is not None and now - max(down_since * 1000, self._began) >= self._give_up_after:
+            self._give_up("nothing but failures, nor did a probe get through")
+
+    def _give_up(self, last: str) -> None:
+        self._stop.halt(f"the API gave no usable answer for {self._limit} (last: {last}){GOES_ON}")
+
+    @property
+    def _limit(self) -> str:
+        return format_duration(self._give_up_after / 1000)

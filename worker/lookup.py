@@ -7,6 +7,7 @@ from typing import TypeVarTuple
 import anyio
 
 from worker.api.client import PAGE_SIZE, Api
+from worker.budget import Lane
 from worker.gate import Gate
 from worker.models import Answer, Claim, Millis, SessionState
 
@@ -29,10 +30,14 @@ Sink = Callable[[Sighting], Awaitable[None]]
 
 @dataclass
 class Lookup:
-    """Looks up claims and hands each exchange to a sink. ``requests`` and ``seen`` count over its life."""
+    """Looks up claims and hands each exchange to a sink. ``lane`` is its place in the budget.
+
+    ``requests`` and ``seen`` count over its life.
+    """
 
     api: Api
     gate: Gate
+    lane: Lane = "close"
     requests: int = 0
     seen: int = 0
     list_allowed: bool = True
@@ -90,13 +95,13 @@ class Lookup:
                 await sink(Sighting(answer, unseen=claim))
 
     async def _send(self, request: Callable[[*_Args], Awaitable[Answer]], *args: *_Args) -> Answer:
-        await self.gate.enter()
+        await self.gate.enter(self.lane)
         try:
             answer = await request(*args)
         finally:
             self.gate.leave()
         self.requests += 1
-        self.gate.told(answer)
+        await self.gate.told(answer)
         return answer
 
 

@@ -3,6 +3,7 @@
 Instants are integers, milliseconds since the epoch in UTC, unless a name says otherwise.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
@@ -86,7 +87,7 @@ class SessionState:
         return self.status in TERMINAL_STATUSES
 
 
-Kind = Literal["close", "read", "list"]
+Kind = Literal["close", "read", "list", "probe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class Claim:
     """One item taken from the ledger, to be closed or (in doubt, settling) to be looked at.
 
     ``attempts`` counts the closes sent so far; ``first_attempt_at`` is on our clock; ``http_status`` is that of
-    the last close answer; ``looks`` counts the look-ups since the item's state last changed.
+    the last close answer; ``looks`` counts the look-ups since the item's state last changed. ``fresh``: never tried.
     """
 
     seq: int
@@ -146,6 +147,7 @@ class Claim:
     started_at: Millis | None = None
     closed_at: Millis | None = None
     recorded_at: Millis | None = None
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,10 @@ RunState = Literal["running", "finished", "halted", "interrupted", "planned"]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run as the ledger holds it. ``options`` are its settings as JSON, without any secret."""
+    """One run as the ledger holds it. ``options`` are its settings as JSON, without any secret.
+
+    ``seconds`` is the time spent working, over all processes, and ``waited`` what of it was spent waiting, by cause.
+    """
 
     id: int
     name: str
@@ -203,6 +208,7 @@ class Run:
     created_at: Millis
     ended_at: Millis | None
     seconds: float
+    waited: Mapping[str, float] = field(default_factory=dict)
 
 
 def as_found(run: Run) -> Run:

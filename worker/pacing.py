@@ -1,15 +1,41 @@
-"""The pace of all requests of this process: spaced evenly, and held while the API asks to wait."""
+"""The pace of all requests of this process: permits leased from the shared budget, spaced evenly, one a request."""
 
 import random
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import anyio
 from aiolimiter import AsyncLimiter
 
-from worker.retry import throttle_wait
+from worker.budget import (
+    GRACE,
+    LEASE,
+    Ask,
+    Budget,
+    BudgetStore,
+    Decision,
+    Grant,
+    Lane,
+    Probe,
+    Wait,
+    allowed,
+    answered,
+    given_back,
+    recovered,
+    reserve,
+    slowed,
+    suspected,
+    throttled,
+    unruled,
+)
 
+_T = TypeVar("_T")
+Cause = str
 _TIMER_SLACK = 0.003  # seconds by which a timer of the event loop may be late
+_INSIDE = 1.05  # how much faster than its rate a lease is used: the lease keeps the rate, its spacing must not delay it
+_QUIET_LOOK = 0.4  # seconds between looks at a ceiling of zero
 
 
 def bucket(rate: float) -> tuple[float, float]:
@@ -23,62 +49,186 @@ def bucket(rate: float) -> tuple[float, float]:
     return capacity, capacity / drain
 
 
-class Pace:
-    """Hands out permits, one a request. ``rate`` is in requests per second.
+class _Leased:
+    """The permits that one lane of this process holds. Instants are on the process's own clock."""
 
-    A budget shared by several processes would take the place of this class: its users know ``permit`` and what they
-    tell it of answers alone. ``is_unreachable`` is true from a connection that could not be made to the next answer.
+    def __init__(self) -> None:
+        self.turn = anyio.Lock(fast_acquire=True)
+        self.left = 0
+        self.until = 0.0
+        self.grant: Grant | None = None
+        self._taken_at = 0.0
+        self._rate = 0.0
+        self.limiter = AsyncLimiter(1)
+
+    def take(self, grant: Grant, starts: float, now: float) -> None:
+        """Begin with a new lease; the one before it is used up or over."""
+        self.grant, self.left, self._taken_at = grant, grant.permits, now
+        self.until = max(starts, now) + (grant.end - grant.start) + GRACE
+        if grant.rate != self._rate:
+            self._rate = grant.rate
+            self.limiter = AsyncLimiter(*bucket(grant.rate * _INSIDE))
+
+    def wanted(self, free: int, now: float) -> int:
+        """What can be used soon: by the slots that are free, and by those that the last lease's time saw used."""
+        used = (self.grant.permits - self.left) if self.grant else 0
+        recent = used / max(now - self._taken_at, LEASE / 8)
+        return max(free, 1 + int(recent * LEASE))
+
+
+class Pace:
+    """Hands out permits, one a request, and takes in what answers say of the rate.
+
+    ``ceiling`` gives the rate, in requests per second, that the settings allow now; 0: nothing may leave. ``probe``
+    sends one harmless request and says whether the API answered. ``on_wait`` is called again and again while requests
+    are held up. ``waited`` are the seconds for which they were, by cause.
     """
 
-    def __init__(self, rate: float, rng: random.Random, clock: Callable[[], float] = time.monotonic) -> None:
-        self.rate = rate
-        self._limiter = AsyncLimiter(*bucket(rate))
+    def __init__(
+        self,
+        store: BudgetStore,
+        ceiling: Callable[[], float],
+        rng: random.Random,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.ceiling = ceiling
+        self.probe: Callable[[], Awaitable[bool]] | None = None
+        self.on_wait: Callable[[], None] = lambda: None
+        self.waited: defaultdict[Cause, float] = defaultdict(float)
+        self._store = store
         self._rng = rng
         self._clock = clock
-        self._held_until = 0.0
-        self._streak = 0
-        self.throttled_count = 0
-        self.waited = 0.0
-        self.is_unreachable = False
+        self._leased: dict[Lane, _Leased] = {"close": _Leased(), "settle": _Leased()}
+        self._budget = Budget()
+        self._offset = 0.0
+        self._accounted = 0.0
+        self.cause: Cause | None = None
+
+    # what is known
+
+    def now(self) -> float:
+        """The ledger's clock, as far as it is known here."""
+        return self._clock() + self._offset
+
+    @property
+    def budget(self) -> Budget:
+        """As it was when this process looked last, a moment ago while there is work."""
+        return self._budget
+
+    @property
+    def rate(self) -> float:
+        """Requests per second that are allowed now."""
+        return allowed(self._budget, self.ceiling(), self.now())
 
     @property
     def held_for(self) -> float:
-        """Seconds until requests may leave again; 0 when they may now."""
-        return max(0.0, self._held_until - self._clock())
+        """Seconds for which the API has asked everyone to wait; 0 when it has not."""
+        return max(0.0, self._budget.held_until - self.now())
 
-    async def permit(self) -> None:
-        """Return when one request may leave."""
-        while True:
-            await self._limiter.acquire()
-            held = self.held_for
-            if held <= 0:
-                return
-            await anyio.sleep(held)
+    @property
+    def is_down(self) -> bool:
+        return self._budget.down_since is not None
 
-    def throttled(self, told: float | None) -> None:
-        """Take in a 429: everything waits."""
-        self.throttled_count += 1
-        self.is_unreachable = False
-        self._hold(told)
+    # permits
 
-    def unreachable(self) -> None:
-        """Take in a connection that could not be made: everything waits, longer each time."""
-        self.is_unreachable = True
-        self._hold(None)
+    async def permit(self, lane: Lane, free: int) -> None:
+        """Return when one request may leave; ``free`` is how many could leave at once."""
+        leased = self._leased[lane]
+        async with leased.turn:
+            while True:
+                if leased.left <= 0 or self._clock() > leased.until:
+                    await self._lease(leased, lane, free)
+                    continue
+                await leased.limiter.acquire()
+                # A 429 that came meanwhile has taken the lease away.
+                if leased.left > 0:
+                    leased.left -= 1
+                    return
 
-    def _hold(self, told: float | None) -> None:
-        """What was sent before a wait began does not lengthen it, unless it is told to."""
-        if self.held_for > 0 and told is None:
+    async def _lease(self, leased: _Leased, lane: Lane, free: int) -> None:
+        """Get a new lease, or wait and leave it to the caller to ask again."""
+        ceiling = self.ceiling()
+        if ceiling <= 0:
+            await self._wait(_QUIET_LOOK, "quiet hours")
             return
-        if self.held_for <= 0:
-            self._streak += 1
-        until = self._clock() + throttle_wait(told, max(self._streak, 1), self._rng)
-        if until > self._held_until:
-            self.waited += until - max(self._held_until, self._clock())
-            self._held_until = until
+        ask = Ask(ceiling, leased.wanted(free, self._clock()), lane)
+        answer = await self._decide(lambda budget, now: reserve(budget, now, ask))
+        if isinstance(answer, Grant):
+            self.cause = None
+            starts = answer.start - self._offset
+            leased.take(answer, starts, self._clock())
+            await anyio.sleep(max(0.0, starts - self._clock()))
+        elif isinstance(answer, Wait):
+            await self._wait(answer.seconds, answer.cause)
+        elif isinstance(answer, Probe):
+            await self._send_probe()
 
-    def answered(self) -> None:
-        """Take in any other answer: the API is there and not throttling now."""
-        self.is_unreachable = False
-        if self.held_for <= 0:
-            self._streak = 0
+    async def _wait(self, seconds: float, cause: Cause) -> None:
+        if cause == "pace":
+            await anyio.sleep(seconds)
+            return
+        self.cause = cause
+        self.on_wait()
+        began = self._clock()
+        try:
+            await anyio.sleep(seconds)
+        finally:
+            # Two lanes that wait at the same time wait once.
+            now = self._clock()
+            self.waited[cause] += max(0.0, now - max(began, self._accounted))
+            self._accounted = max(self._accounted, now)
+
+    async def give_back(self) -> None:
+        """Return what was leased and not used: to be called when this process stops sending."""
+        for leased in self._leased.values():
+            grant, unused, leased.left = leased.grant, leased.left, 0
+            if grant is not None and unused > 0:
+                await self._apply(lambda budget, _, g=grant, n=unused: given_back(budget, g, n))  # type: ignore[misc]
+
+    async def leave(self, run: str) -> None:
+        """A run ends: permits that were not used go back, and what a person said to it holds no longer."""
+        await self.give_back()
+        await self._apply(lambda budget, _: unruled(budget) if budget.set_by == run else budget)
+
+    # what answers say
+
+    async def throttled(self, told: float | None, ms: int) -> None:
+        """Take in a 429, ``ms`` after its request left: everyone waits, and what was leased is void."""
+        sent, ceiling, draw = self.now() - ms / 1000, self.ceiling(), self._rng.random()
+        for leased in self._leased.values():
+            leased.left = 0
+        await self._apply(lambda budget, now: throttled(budget, now, sent, told, ceiling, draw))
+
+    async def slowed(self, ms: int) -> None:
+        """Take in that the API has become slow."""
+        sent, ceiling = self.now() - ms / 1000, self.ceiling()
+        await self._apply(lambda budget, now: slowed(budget, now, sent, ceiling))
+
+    async def suspect(self) -> None:
+        """Take in that nothing but failures comes back: fire is held until a probe is answered."""
+        for leased in self._leased.values():
+            leased.left = 0
+        await self._apply(suspected)
+
+    async def answered(self, ms: int) -> None:
+        """Take in a proper answer. Told to the ledger only where it changes something."""
+        if self._budget.holds or self._budget.down_since is not None:
+            sent = self.now() - ms / 1000
+            await self._apply(lambda budget, _: answered(budget, sent))
+
+    async def _send_probe(self) -> None:
+        self.cause = "outage"
+        self.on_wait()
+        began = self._clock()
+        if self.probe is not None and await self.probe():
+            await self._apply(recovered)
+        self.waited["outage"] += self._clock() - began
+
+    async def _apply(self, change: Callable[[Budget, float], Budget]) -> None:
+        await self._decide(lambda budget, now: (change(budget, now), None))
+
+    async def _decide(self, decision: Decision[_T]) -> _T:
+        decided = await self._store.decide(decision)
+        self._budget = decided.budget
+        self._offset = decided.now - self._clock()
+        return decided.value

@@ -9,15 +9,20 @@ import anyio
 
 from worker.admission import Admission, OpenedSource
 from worker.api.client import Api
+from worker.budget import BudgetStore
+from worker.canary import Canary
+from worker.ceiling import Ceiling
 from worker.clock import now_ms
 from worker.closing import Closing
 from worker.context import Context
 from worker.errors import HaltError
-from worker.gate import Gate
-from worker.ledger.protocol import Counts, Ledger
+from worker.gate import Gate, Patience
+from worker.last_call import LastCall
+from worker.ledger.protocol import Counts, Ledger, RunEnd
 from worker.models import Millis, Outcome, Run, RunState, as_found
 from worker.pacing import Pace
 from worker.progress import Progress
+from worker.quota import Quota
 from worker.recorder import Recorder
 from worker.retry import Limits, backoff
 from worker.settings import Settings
@@ -44,6 +49,7 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
     settings: Settings,
     ledger: Ledger,
     api: Api,
+    budget: BudgetStore,
     stop: Stop,
     progress: Progress,
     rng: random.Random,
@@ -51,17 +57,20 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
 ) -> Context:
     """Wire one run together."""
     give_up_after = int(settings.give_up_after * 1000)
-    pace = Pace(settings.allowed_rate, rng)
-    gate = Gate(pace, settings.concurrency, give_up_after, stop, progress, now)
+    pace = Pace(budget, Ceiling(settings, now), rng)
+    gate = Gate(pace, Patience(settings.concurrency, give_up_after), stop, progress, now)
     judge = Judge(
         limits=Limits(settings.max_attempts, give_up_after, since=now()),
         clock=api.server_clock,
         wait=lambda failures: int(backoff(failures, rng) * 1000),
         none_grace=int(settings.none_grace * 1000),
         settle_after=int(settings.first_look * 1000) if settings.settle else None,
+        standing=gate.standing,
     )
     recorder = Recorder(ledger, run, progress, now)
-    return Context(run, settings, ledger, api, gate, judge, recorder, progress, stop, now)
+    context = Context(run, settings, ledger, api, gate, judge, recorder, progress, stop, now)
+    pace.probe = context.probe
+    return context
 
 
 Watcher = Callable[[Context], Coroutine[Any, Any, None]]
@@ -75,6 +84,7 @@ async def work(
     ``source`` is what is left to read, or None. ``watchers`` run beside it (a display) and are cancelled at the end.
     """
     context.progress.source_done = source is None
+    context.quota = await _quota(context)
     await context.ledger.start_run(context.run, context.settings.model_dump_json())
     context.log.info("working", source=context.run.source, rate=context.settings.allowed_rate)
     async with anyio.create_task_group() as beside:
@@ -89,6 +99,14 @@ async def work(
     return ended
 
 
+async def _quota(context: Context) -> Quota:
+    """The cap is that of the run: what earlier processes took up counts."""
+    settings = context.settings
+    if settings.limit is None:
+        return Quota(canary=settings.canary)
+    return Quota(settings.limit - await context.ledger.taken_count(context.run), settings.canary)
+
+
 async def _stages(context: Context, source: OpenedSource | None, *, settle_only: bool) -> None:
     async with anyio.create_task_group() as recording:
         with context.recorder:
@@ -100,25 +118,26 @@ async def _stages(context: Context, source: OpenedSource | None, *, settle_only:
                     return
                 if source is not None:
                     stages.start_soon(Admission(context, source).run)
-                stages.start_soon(Closing(context).run)
-                stages.start_soon(Verifying(context).run)
+                for stage in (Closing, Verifying, Canary, LastCall):
+                    stages.start_soon(stage(context).run)
 
 
 async def _end(context: Context, *, settle_only: bool) -> Ended:
     """Settling alone finds out how the run stands, and leaves it in the state in which it was."""
     counts = await context.ledger.counts(context.run)
     source_done = (await context.ledger.find_run(context.run.name)).source_done
-    state, why, exit_code = judge_end(counts, context.stop, source_done=source_done)
+    state, why, exit_code = judge_end(counts, context.stop, context.last_call, source_done=source_done)
     if settle_only:
         was = as_found(context.run)
         state, why = was.state, was.why
-    seconds = context.progress.seconds
-    await context.ledger.end_run(context.run, state, why, now=context.now(), seconds=seconds)
+    pace, seconds = context.gate.pace, context.progress.seconds
+    await pace.leave(context.run.name)
+    await context.ledger.end_run(context.run, RunEnd(state, why, seconds, pace.waited), context.now())
     run = await context.ledger.find_run(context.run.name)
     return Ended(run, state, why, counts, exit_code, seconds)
 
 
-def judge_end(counts: Counts, stop: Stop, *, source_done: bool) -> tuple[RunState, str | None, int]:
+def judge_end(counts: Counts, stop: Stop, last_call: Stop, *, source_done: bool) -> tuple[RunState, str | None, int]:
     """State, reason and exit code of a run that has come to its end."""
     if stop.state is not None:
         return stop.state, stop.why, stop.exit_code
@@ -129,7 +148,7 @@ def judge_end(counts: Counts, stop: Stop, *, source_done: bool) -> tuple[RunStat
     ]
     for count, what in left:
         if count:
-            return "halted", what.format(count), HaltError.exit_code
+            return "halted", last_call.why or what.format(count), HaltError.exit_code
     return "finished", None, finished_exit_code(counts)
 
 

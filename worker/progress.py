@@ -15,6 +15,7 @@ class Progress:
 
     ``doubts`` is by how much the sessions in doubt have grown or shrunk. ``before`` is what the ledger held of a
     resumed run when this process began, once that has been counted.
+    ``asking``: a person is being asked, and nothing else may write to the terminal.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -30,6 +31,7 @@ class Progress:
     doubts: int = 0
     phase: str = "closing"
     before: Counts | None = None
+    asking: bool = False
 
     def __post_init__(self) -> None:
         self.began = self.clock()

@@ -7,6 +7,7 @@ from worker.models import Claim, Millis
 
 BACKOFF_BASE = 0.5
 BACKOFF_CAP = 60.0
+_LONGEST_UNTOLD_WAIT = 16.0  # a window of a minute is up again soon after it has opened
 _LONGEST_TOLD_WAIT = 24 * 3600.0
 
 
@@ -20,16 +21,17 @@ def backoff(failures: int, rng: random.Random) -> float:
     return rng.uniform(0, ceiling)
 
 
-def throttle_wait(told: float | None, streak: int, rng: random.Random) -> float:
+def throttle_wait(told: float | None, streak: int, draw: float) -> float:
     """Seconds for which all requests wait after a 429.
 
     ``told`` is what the API asked for, already relative to now; a negative, zero or absurd value is as good as none.
-    ``streak`` counts the waits in a row, this one included; untold waits double from one second to a minute.
+    ``streak`` counts the waits in a row, this one included; untold waits double from one second to 16, and
+    ``draw``, from [0, 1), says where between the half and the whole of that.
     """
     if told is not None and 0 < told <= _LONGEST_TOLD_WAIT:
         return told
-    ceiling = min(60.0, 2.0 ** min(streak - 1, 6))
-    return rng.uniform(ceiling / 2, ceiling)
+    ceiling = min(_LONGEST_UNTOLD_WAIT, 2.0 ** min(streak - 1, 6))
+    return ceiling * (1 + draw) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Limits:
     give_up_after: Millis
     since: Millis
 
-    def exhausted(self, claim: Claim, attempts: int, now: Millis) -> bool:
-        first = max(claim.first_attempt_at or now, self.since)
+    def exhausted(self, claim: Claim, attempts: int, now: Millis, clear: Millis = 0) -> bool:
+        """Whether to give the item up; ``clear`` is when the API's last outage ended, 0 if there was none."""
+        first = max(claim.first_attempt_at or now, self.since, clear)
         return attempts >= self.max_attempts or now - first >= self.give_up_after

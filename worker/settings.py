@@ -1,10 +1,13 @@
 """The settings of a run: checked once, at the edge, and stored with the run. No secret is among them."""
 
+from datetime import tzinfo
 from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from worker.brake import MaxFailures, parse_max_failures
+from worker.quiet_hours import QuietWindow, parse_quiet_hours, parse_zone
 from worker.units import parse_duration, parse_rate, parse_share
 
 DEFAULT_BASE_URL = "https://api-sandbox.featherhq.com"
@@ -12,7 +15,11 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class Settings(BaseModel):
-    """Durations in seconds, rates in requests per second, ``share`` as a fraction of ``org_limit``."""
+    """Durations in seconds, rates in requests per second, ``share`` as a fraction of ``org_limit``.
+
+    ``max_failures``, ``quiet_hours`` and ``timezone`` are text as it is typed and stored; ``failure_limit``,
+    ``quiet_windows`` and ``zone`` are what it means. ``canary`` and ``limit`` are in sessions.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -32,6 +39,13 @@ class Settings(BaseModel):
     settle_for: float = Field(900.0, ge=0)
     first_look: float = Field(10.0, ge=0)
     none_grace: float = Field(15.0, ge=0)
+    max_failures: str = "5%"
+    canary: int | None = Field(None, ge=1)
+    limit: int | None = Field(None, ge=1)
+    deadline: float | None = Field(None, gt=0)
+    quiet_hours: str | None = None
+    timezone: str | None = None
+    organisation: str = ""
 
     @field_validator("org_limit", "rate", mode="before")
     @classmethod
@@ -43,7 +57,7 @@ class Settings(BaseModel):
     def _share(cls, value: object) -> object:
         return parse_share(value) if isinstance(value, str) else value
 
-    @field_validator("give_up_after", "timeout", "settle_for", "first_look", "none_grace", mode="before")
+    @field_validator("give_up_after", "timeout", "settle_for", "first_look", "none_grace", "deadline", mode="before")
     @classmethod
     def _duration(cls, value: object) -> object:
         return parse_duration(value) if isinstance(value, str) else value
@@ -57,15 +71,59 @@ class Settings(BaseModel):
             raise ValueError(problem)
         return value.rstrip("/")
 
-    @field_validator("reason")
+    @field_validator("reason", "quiet_hours", "timezone")
     @classmethod
-    def _no_blank_reason(cls, value: str | None) -> str | None:
+    def _no_blank(cls, value: str | None) -> str | None:
         return value.strip() or None if value is not None else None
+
+    @field_validator("max_failures", mode="before")
+    @classmethod
+    def _max_failures(cls, value: object) -> str:
+        """A file may give a count as a number; what else it may give has no text that could be read as a limit."""
+        return str(parse_max_failures(str(value)))
+
+    @field_validator("canary", mode="before")
+    @classmethod
+    def _canary(cls, value: object) -> object:
+        """0 takes back what a file says."""
+        return None if value in ("0", 0) else value
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _quiet_hours(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_quiet_hours(value)
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone(cls, value: str | None) -> str | None:
+        return parse_zone(value).key if value is not None else None
+
+    @field_validator("organisation")
+    @classmethod
+    def _organisation(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError(f"{value!r} is no name of an organisation: it must be printable")
+        return value.strip()
 
     @property
     def allowed_rate(self) -> float:
         """Requests per second that this run may send."""
         return self.rate if self.rate is not None else self.org_limit * self.share
+
+    @property
+    def failure_limit(self) -> MaxFailures:
+        return parse_max_failures(self.max_failures)
+
+    @property
+    def quiet_windows(self) -> tuple[QuietWindow, ...]:
+        return parse_quiet_hours(self.quiet_hours) if self.quiet_hours is not None else ()
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """The zone of the quiet hours; None for this machine's."""
+        return parse_zone(self.timezone) if self.timezone is not None else None
 
 
 def host_problem(address: str) -> str | None:

@@ -52,7 +52,7 @@ class Settling:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._lookup = Lookup(context.api, context.gate)
+        self._lookup = Lookup(context.api, context.gate, "settle")
 
     async def run(self) -> None:
         context = self._context
@@ -61,15 +61,22 @@ class Settling:
         with context.stop.interruptible():
             await self._beside_closing()
             context.progress.phase = "settling"
-            with anyio.move_on_after(context.settings.settle_for):
+            with anyio.move_on_after(self._time_left):
                 await self._after_closing()
+
+    @property
+    def _time_left(self) -> float:
+        settings = self._context.settings
+        if settings.deadline is None:
+            return settings.settle_for
+        return min(settings.settle_for, max(0.0, settings.deadline - self._context.progress.seconds))
 
     async def _beside_closing(self) -> None:
         context = self._context
         while not context.closing_done.is_set():
             now = context.now()
             due = await context.ledger.due_settle_count(context.run, _WORTH_A_PASS, now)
-            if due >= _WORTH_A_PASS and not self._dear:
+            if (due >= _WORTH_A_PASS and not self._dear) or (due and context.quota.settling):
                 await self._pass(now)
             else:
                 await anyio.sleep(_IDLE)

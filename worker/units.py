@@ -61,3 +61,9 @@ def format_duration(seconds: float) -> str:
 def format_rate(rate: float) -> str:
     """A rate for people: ``50/s``, ``0.5/s``, ``1,500/s``."""
     return f"{rate:,.0f}/s" if rate >= 100 else f"{rate:.3g}/s"
+
+
+def format_share(share: float) -> str:
+    """A fraction for people: ``50%``, ``6.1%``, ``150%``."""
+    percent = share * 100
+    return f"{percent:,.0f}%" if percent >= 100 else f"{percent:.3g}%"

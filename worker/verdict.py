@@ -1,7 +1,7 @@
 """What an answer means for an item. Decided by HTTP status first, by the body second; pure functions throughout."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from worker.clock import ServerClock
 from worker.models import LIVE_STATUSES, NEVER, Answer, Change, Claim, Millis, Outcome, SessionState
@@ -27,12 +27,28 @@ class Halt:
     change: Change
 
 
+@dataclass(slots=True)
+class Standing:
+    """How the API has stood to this run so far.
+
+    ``proven`` is true once it has given a proper answer: before, an answer that says "not you" or "not here" speaks of
+    the key or the host and not of one session. ``outage`` is when its last outage began and ended: a failure in that
+    time speaks of the API, too.
+    """
+
+    proven: bool = False
+    outage: tuple[Millis, Millis] | None = None
+
+    def swallowed(self, at: Millis | None) -> bool:
+        """Whether something recorded at that time fell into the outage."""
+        return self.outage is not None and at is not None and self.outage[0] <= at <= self.outage[1]
+
+
 @dataclass(frozen=True, slots=True)
 class Judge:
     """All that a verdict depends on besides the item and its answer.
 
-    ``proven`` is true once the API has given a proper answer to this run: before, an answer that says "not you" or
-    "not here" speaks of the key or the host and not of one session. ``wait`` gives the back-off in milliseconds
+    ``standing`` is what is known of the API as a whole. ``wait`` gives the back-off in milliseconds
     after so many failures. ``settle_after`` is when a fresh verdict is looked at first, None to not look.
     ``none_grace`` is the age of a close before which a verdict of ``none`` without runs is not believed.
     """
@@ -42,8 +58,9 @@ class Judge:
     wait: Callable[[int], Millis]
     none_grace: Millis
     settle_after: Millis | None
+    standing: Standing = field(default_factory=Standing)
 
-    def close_answer(self, claim: Claim, answer: Answer, now: Millis, *, proven: bool) -> Change | Halt:
+    def close_answer(self, claim: Claim, answer: Answer, now: Millis) -> Change | Halt:
         """What becomes of a claimed item after its close was sent."""
         status = answer.http_status
         if status is None:
@@ -54,7 +71,7 @@ class Judge:
             return self._again(claim, answer, now, sent=status != 429)
         if 200 <= status < 300 or status >= 500 or status == 408 or status in REFUSALS:
             return self._doubt(claim, answer, now)
-        why = halt_reason(answer, proven=proven)
+        why = halt_reason(answer, proven=self.standing.proven)
         if why is not None:
             return Halt(why, replace(_kept(claim, Outcome.PENDING), due_at=now))
         outcome = Outcome.NOT_FOUND if status == 404 else Outcome.REJECTED
@@ -113,8 +130,9 @@ class Judge:
     def _again(self, claim: Claim, answer: Answer, now: Millis, *, sent: bool) -> Change:
         """Pending once more. Throttled and unconnected attempts are the API's trouble, not counted for the item."""
         attempts = claim.attempts + 1 if sent else claim.attempts
-        if sent and self.limits.exhausted(claim, attempts, now):
-            return _final(claim, Outcome.FAILED, answer, "attempts or time used up")
+        if sent and self._exhausted(claim, attempts, now):
+            # Whether it was the API as a whole that failed, and how the session stands, a read tells.
+            return self._doubt(claim, answer, now)
         due = now + max(self._told(answer), self.wait(max(attempts, 1)), 1)
         return Change(
             claim.seq,
@@ -141,7 +159,10 @@ class Judge:
         if _no_second_try(claim.http_status):
             detail = f"the API refused the close with status {claim.http_status}; the session is {session.status}"
             return replace(_kept(claim, Outcome.REJECTED), session=session, detail=detail)
-        if self.limits.exhausted(claim, claim.attempts, now):
+        if self.standing.swallowed(claim.recorded_at):
+            forgiven = max(claim.attempts - 1, 0)
+            return replace(_kept(claim, Outcome.PENDING), due_at=now, session=session, attempts=forgiven)
+        if self._exhausted(claim, claim.attempts, now):
             detail = f"attempts or time used up; the session is {session.status}"
             return replace(_kept(claim, Outcome.FAILED), session=session, detail=detail)
         return replace(_kept(claim, Outcome.PENDING), due_at=now, session=session)
@@ -155,6 +176,10 @@ class Judge:
         if session.closed_at is None:
             return session.status == "closed" and claim.http_status not in REFUSALS
         return not self._closed_before(claim, session)
+
+    def _exhausted(self, claim: Claim, attempts: int, now: Millis) -> bool:
+        """The time of an outage is not held against an item."""
+        return self.limits.exhausted(claim, attempts, now, clear=self.standing.outage[1] if self.standing.outage else 0)
 
     def _was_closed(self, session: SessionState) -> bool:
         """Terminal, or a status we do not know of a session that says when it was closed."""
@@ -177,7 +202,7 @@ class Judge:
         if answer.http_status in (401, 403):
             return Halt(_refused_key(answer.http_status, "read sessions"), change)
         final = answer.http_status is not None and answer.http_status not in RETRYABLE and answer.http_status != 200
-        if final or self.limits.exhausted(claim, looks, now):
+        if final or self._exhausted(claim, looks, now):
             return replace(change, due_at=NEVER)
         return change
 

@@ -41,3 +41,4 @@ class Verifying:
         asked = sighting.answer.exchange.at  # a late answer tells of then, not of now
         changes = tuple(context.judge.doubt_found(claim, session, asked) for claim, session in sighting.seen)
         await context.recorder.put(Record(sighting.answer.exchange, changes))
+        context.ended(changes)

@@ -8,13 +8,13 @@ import click
 from click.testing import CliRunner, Result
 
 from jobs.invocation import Invocation, read_invocation
-from jobs.options import CLOSE, HOST, PACE, SETTLE, working_options
+from jobs.options import BRAKE, CLOSE, HOST, PACE, PORTION, SETTLE, working_options
 
 KEY = "key-0f9e8d7c6b5a"
 
 
 @click.command("probe")
-@working_options(CLOSE, HOST, PACE, SETTLE)
+@working_options(CLOSE, HOST, PORTION, BRAKE, PACE, SETTLE)
 @click.pass_context
 def probe(context: click.Context, /, **_: Any) -> None:
     """Say as JSON what was asked."""

@@ -36,6 +36,11 @@ def test_a_flag_wins_over_the_environment_over_the_file_over_the_default() -> No
         ("--give-up-after", "1m", "give_up_after", 60.0), ("--settle-for", "0s", "settle_for", 0.0),
         ("--id-column", "uuid", "id_column", "uuid"), ("--ledger", "other.db", "ledger", "other.db"),
         ("--first-look", "1s", "first_look", 1.0), ("--none-grace", "1s", "none_grace", 1.0),
+        ("--max-failures", "2%", "max_failures", "2%"), ("--canary", "100", "canary", 100),
+        ("--limit", "1000", "limit", 1_000), ("--deadline", "2h", "deadline", 7_200.0),
+        ("--quiet-hours", "22:00-06:00@0%", "quiet_hours", "22:00-06:00@0%"),
+        ("--timezone", "Europe/Berlin", "timezone", "Europe/Berlin"),
+        ("--organisation", "acme", "organisation", "acme"),
     ],
 )  # fmt: skip
 def test_every_setting_has_a_flag_a_variable_and_a_line(flag: str, text: str, name: str, value: object) -> None:
@@ -134,9 +139,31 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
     assert "production, staging" in said(refusal("--profile", "prod"))
 
 
-def test_a_bad_flag_is_named() -> None:
+@pytest.mark.parametrize(
+    ("flag", "text"),
+    [
+        ("--rate", "fast"), ("--max-failures", "0.05"), ("--canary", "few"), ("--limit", "0"), ("--deadline", "noon"),
+        ("--quiet-hours", "at night"), ("--timezone", "Mars/Olympus"), ("--organisation", "a\tb"),
+    ],
+)  # fmt: skip
+def test_a_bad_flag_is_named(flag: str, text: str) -> None:
     """As it was typed."""
-    assert said(refusal("--rate", "fast")).startswith("--rate:")
+    assert said(refusal(flag, text)).startswith(f"{flag}:")
+
+
+def test_a_count_of_failures_may_be_a_number_in_the_file() -> None:
+    """And a misfit names the line."""
+    write_config("max_failures = 20")
+    assert settings()["max_failures"] == "20"
+    write_config("max_failures = 0.05")
+    assert "closeout.toml, max_failures" in said(refusal())
+
+
+def test_a_flag_takes_back_what_the_file_says() -> None:
+    """Quiet hours and a canary that are right for most runs."""
+    write_config('quiet_hours = "00:00-24:00@0%"\ntimezone = "Europe/Berlin"\ncanary = 100\nmax_failures = 3')
+    found = settings("--quiet-hours", "", "--timezone", "", "--canary", "0", "--max-failures", "5%")
+    assert [found[name] for name in ("quiet_hours", "timezone", "canary", "max_failures")] == [None, None, None, "5%"]
 
 
 def test_a_bad_variable_is_named() -> None:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from jobs.cli import COMMANDS, cli
+from worker.sandbox import FAULT_NAMES
 
 HEAVY = ("httpx", "httpx_aiohttp", "aiohttp", "anyio", "pydantic", "apsw", "rich", "structlog", "zstandard", "asyncio")
 
@@ -66,6 +67,22 @@ def test_every_option_says_what_it_does(name: str) -> None:
     assert command is not None
     options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
     assert [option.name for option in options if not option.help] == []
+
+
+@pytest.mark.parametrize(("name", "offered"), [("close", True), ("resume", True), ("retry", True), ("settle", False)])
+def test_settling_can_be_left_out_except_where_there_is_nothing_else(name: str, offered: bool) -> None:
+    """``settle --no-settle`` would mean nothing; how to look is an option of all four."""
+    shown = CliRunner().invoke(cli, [name, "--help"]).output
+    assert ("--no-settle" in shown) == offered
+    assert "--settle-for" in shown
+
+
+def test_the_help_of_the_sandbox_lists_every_fault() -> None:
+    """By its name, a line each, with what it does; whoever chooses one need not read the code."""
+    shown = CliRunner().invoke(cli, ["sandbox", "--help"]).output
+    listed = dict(line.strip().split(None, 1) for line in shown.split("Faults:\n")[1].strip().splitlines())
+    assert listed == FAULT_NAMES
+    assert all(len(line) <= 80 for line in shown.splitlines())
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from worker.clock import ServerClock
 from worker.models import Answer, Claim, EvalSummary, Exchange, Kind, Millis, SessionState
 from worker.retry import Limits
-from worker.verdict import Judge
+from worker.verdict import Judge, Standing
 
 SESSION = "0190c1f2-0000-7000-8000-000000000001"
 OTHER = "0190c1f2-0000-7000-8000-000000000002"
@@ -55,7 +55,7 @@ def a_session(status: str = "closed", /, *, session_id: str = SESSION, **values:
     return replace(base, **values)  # type: ignore[arg-type]  # each test names the fields it means
 
 
-def a_judge(*, offset: Millis | None = 0, settle_after: Millis | None = FIRST_LOOK) -> Judge:
+def a_judge(*, offset: Millis | None = 0, settle_after: Millis | None = FIRST_LOOK, proven: bool = True) -> Judge:
     """A judge whose back-off is constant; ``offset`` is the server's clock less ours, known to a millisecond."""
     clock = ServerClock()
     if offset is not None:
@@ -67,6 +67,7 @@ def a_judge(*, offset: Millis | None = 0, settle_after: Millis | None = FIRST_LO
         wait=lambda _failures: WAIT,
         none_grace=GRACE,
         settle_after=settle_after,
+        standing=Standing(proven),
     )
 
 

@@ -6,7 +6,8 @@ import anyio
 import pytest
 
 from tests.engine.support import NOW, an_answer
-from worker.gate import Gate
+from tests.pace.support import MemoryBudget
+from worker.gate import Gate, Patience
 from worker.pacing import Pace
 from worker.progress import Progress
 from worker.stopping import Stop
@@ -22,20 +23,24 @@ class Bench:
         self.now = NOW
         self.stop = Stop()
         self.progress = Progress()
-        self.pace = Pace(1e6, random.Random(1), lambda: self.now / 1000)
-        self.gate = Gate(self.pace, concurrency, GIVE_UP_AFTER, self.stop, self.progress, lambda: self.now)
+        clock = lambda: self.now / 1000  # noqa: E731
+        self.pace = Pace(MemoryBudget(clock), lambda: 1e6, random.Random(1), clock)
+        self.gate = Gate(self.pace, Patience(concurrency, GIVE_UP_AFTER), self.stop, self.progress, lambda: self.now)
 
 
 async def test_no_more_than_the_concurrency_is_in_flight() -> None:
     """The fifth waits until one leaves."""
     bench = Bench(4)
     most = 0
+    full = anyio.Event()
 
     async def one() -> None:
         nonlocal most
         await bench.gate.enter()
         most = max(most, bench.progress.in_flight)
-        await anyio.lowlevel.checkpoint()
+        if bench.progress.in_flight == 4:
+            full.set()
+        await full.wait()
         bench.gate.leave()
 
     with anyio.fail_after(5):
@@ -49,7 +54,7 @@ async def test_no_more_than_the_concurrency_is_in_flight() -> None:
 async def test_a_cancelled_wait_gives_its_slot_back() -> None:
     """Whether it waited for the slot or for the pace."""
     bench = Bench(1)
-    bench.pace.throttled(3_600)
+    await bench.pace.throttled(3_600, 0)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(bench.gate.enter)
         tasks.start_soon(bench.gate.enter)
@@ -66,12 +71,12 @@ async def test_a_cancelled_wait_gives_its_slot_back() -> None:
 async def test_nothing_but_trouble_for_too_long_halts(status: int | None) -> None:
     """After ``give_up_after``, not before; the reason names the last trouble."""
     bench = Bench()
-    bench.gate.told(an_answer(status))
+    await bench.gate.told(an_answer(status))
     bench.now += GIVE_UP_AFTER - 1
-    bench.gate.told(an_answer(status))
+    await bench.gate.told(an_answer(status))
     assert not bench.stop.requested
     bench.now += 1
-    bench.gate.told(an_answer(status))
+    await bench.gate.told(an_answer(status))
     assert bench.stop.state == "halted"
     assert ("connection_lost" if status is None else str(status)) in (bench.stop.why or "")
 
@@ -81,16 +86,16 @@ async def test_one_usable_answer_starts_the_time_anew(status: int) -> None:
     """An API that answers at all is not given up."""
     bench = Bench()
     for _ in range(10):
-        bench.gate.told(an_answer(503))
+        await bench.gate.told(an_answer(503))
         bench.now += GIVE_UP_AFTER - 1
-        bench.gate.told(an_answer(status))
+        await bench.gate.told(an_answer(status))
     assert not bench.stop.requested
 
 
 async def test_a_wait_longer_than_giving_up_halts_at_once() -> None:
     """Waiting for an hour would only end in giving up."""
     bench = Bench()
-    bench.gate.told(an_answer(429, retry_after=GIVE_UP_AFTER / 1000 + 1))
+    await bench.gate.told(an_answer(429, retry_after=GIVE_UP_AFTER / 1000 + 1))
     assert bench.stop.state == "halted"
     assert "--give-up-after" in (bench.stop.why or "")
 
@@ -98,7 +103,7 @@ async def test_a_wait_longer_than_giving_up_halts_at_once() -> None:
 async def test_a_wait_within_giving_up_is_kept() -> None:
     """All requests wait, and the run goes on."""
     bench = Bench()
-    bench.gate.told(an_answer(429, retry_after=30))
+    await bench.gate.told(an_answer(429, retry_after=30))
     assert (bench.stop.requested, bench.pace.held_for) == (False, 30)
 
 
@@ -112,46 +117,82 @@ async def test_a_wait_within_giving_up_is_kept() -> None:
 async def test_only_a_proper_answer_proves_key_and_host(status: int | None, from_api: bool, proven: bool) -> None:
     """A refusal of the key, a proxy's page or trouble proves nothing."""
     bench = Bench()
-    bench.gate.told(an_answer(status, from_api=from_api))
-    assert bench.gate.proven is proven
+    await bench.gate.told(an_answer(status, from_api=from_api))
+    assert bench.gate.standing.proven is proven
 
 
 async def test_what_was_proven_stays_proven() -> None:
     """A later 403 speaks of one session."""
     bench = Bench()
-    bench.gate.told(an_answer(200))
-    bench.gate.told(an_answer(403))
-    assert bench.gate.proven
+    await bench.gate.told(an_answer(200))
+    await bench.gate.told(an_answer(403))
+    assert bench.gate.standing.proven
 
 
 async def test_every_exchange_is_counted() -> None:
     """By kind, and the throttled ones apart."""
     bench = Bench()
     for status in (200, 429, None):
-        bench.gate.told(an_answer(status))
-    bench.gate.told(an_answer(200, kind="read"))
+        await bench.gate.told(an_answer(status))
+    await bench.gate.told(an_answer(200, kind="read"))
     assert bench.progress.requests == {"close": 3, "read": 1}
     assert bench.progress.throttled == 1
 
 
-async def test_a_connection_that_was_never_made_holds_everyone() -> None:
-    """A host that is not there is not hammered; a connection that broke says nothing of the next one."""
+async def test_hosts_that_cannot_be_reached_are_left_alone() -> None:
+    """Three connections in a row that were never made are enough; one that broke says little of the next one."""
     bench = Bench()
-    bench.gate.told(an_answer(None, sent=True))
-    assert bench.pace.held_for == 0
-    bench.gate.told(an_answer(None, sent=False))
-    assert bench.pace.held_for > 0
+    for _ in range(9):
+        await bench.gate.told(an_answer(None, sent=True))
+    assert not bench.pace.is_down
+    bench = Bench()
+    for _ in range(3):
+        assert not bench.pace.is_down
+        await bench.gate.told(an_answer(None, sent=False))
+    assert bench.pace.is_down
 
 
-async def test_a_long_wait_for_a_host_is_not_told_as_the_apis_wish() -> None:
-    """Only the time without an answer ends the run then, and the reason names it."""
+@pytest.mark.parametrize("status", [None, 500, 502, 503, 504])
+async def test_ten_failures_in_a_row_hold_fire(status: int | None) -> None:
+    """A sign of life in between starts the count anew: a few sessions that always fail are no outage."""
     bench = Bench()
-    bench.gate = Gate(bench.pace, 4, 5_000, bench.stop, bench.progress, lambda: bench.now)
+    for _ in range(5):
+        for _ in range(9):
+            await bench.gate.told(an_answer(status))
+        await bench.gate.told(an_answer(200))
+    assert not bench.pace.is_down
+    for _ in range(10):
+        await bench.gate.told(an_answer(status))
+    assert bench.pace.is_down
+
+
+async def test_what_failed_in_an_outage_is_known_afterwards() -> None:
+    """From the first failure of the streak to the sign of life that ended it."""
+    bench = Bench()
     for _ in range(12):
-        bench.gate.told(an_answer(None, sent=False, error="connection_failed"))
-        if bench.stop.requested:
-            break
-        bench.now += int(bench.pace.held_for * 1000) + 1
-    assert bench.stop.why is not None
-    assert "gave no usable answer" in bench.stop.why
-    assert "connection_failed" in bench.stop.why
+        await bench.gate.told(an_answer(503))
+    assert bench.gate.probed(an_answer(200, kind="probe"))
+    assert bench.gate.standing.outage is None, "with the API answering, sessions failed by themselves"
+    for _ in range(12):
+        await bench.gate.told(an_answer(503))
+    bench.now += 5_000
+    assert not bench.gate.probed(an_answer(503, kind="probe"))
+    assert bench.gate.standing.outage is None
+    bench.now += 5_000
+    assert bench.gate.probed(an_answer(404, kind="probe"))
+    assert bench.gate.standing.outage == (NOW - 40, NOW + 10_000)
+    assert bench.gate.standing.swallowed(NOW + 3)
+    assert not bench.gate.standing.swallowed(NOW + 10_001)
+
+
+async def test_an_outage_is_given_up_on_time() -> None:
+    """While everyone waits for the next probe, not after it; and the reason names the limit."""
+    bench = Bench()
+    for _ in range(3):
+        await bench.gate.told(an_answer(None, sent=False, error="connection_failed"))
+    bench.now += GIVE_UP_AFTER - 1
+    bench.pace.on_wait()
+    assert not bench.stop.requested
+    bench.now += 2
+    bench.pace.on_wait()
+    assert "gave no usable answer" in (bench.stop.why or "")

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from tests.engine.simulated_api import SimulatedApi
 from tests.engine.support import NOW
 from tests.engine.virtual_time import run_virtually
+from tests.pace.support import MemoryBudget
 from worker.api.client import PAGE_SIZE, Api
-from worker.gate import Gate
+from worker.gate import Gate, Patience
 from worker.lookup import Lookup, Sighting, windows
 from worker.models import Claim, SessionState
 from worker.pacing import Pace
@@ -55,8 +56,8 @@ def look_up(api: SimulatedApi, claims: list[Claim], times: int = 1) -> tuple[Tol
     """Look the claims up in virtual time, as often as asked."""
 
     async def run() -> tuple[Told, Lookup]:
-        pace = Pace(10_000, random.Random(1), anyio.current_time)
-        gate = Gate(pace, 8, 10**9, Stop(), Progress(), lambda: NOW)
+        pace = Pace(MemoryBudget(anyio.current_time), lambda: 10_000, random.Random(1), anyio.current_time)
+        gate = Gate(pace, Patience(8, 10**9), Stop(), Progress(), lambda: NOW)
         lookup, told = Lookup(cast("Api", api), gate), Told()
         for _ in range(times):
             await lookup.states(claims, told)

@@ -1,11 +1,14 @@
 """The settings of a run: what is accepted and what is refused, before anything is sent."""
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 from pydantic import ValidationError
 
+from worker.brake import MaxFailures
+from worker.quiet_hours import parse_quiet_hours
 from worker.settings import DEFAULT_BASE_URL, Settings
 
 
@@ -86,6 +89,11 @@ def test_the_refusal_of_a_host_does_not_repeat_a_password(url: str) -> None:
         ("give_up_after", "2m", 120.0), ("settle_for", "1h30m", 5400.0), ("first_look", "500ms", 0.5),
         ("none_grace", "20s", 20.0), ("concurrency", "8", 8), ("max_attempts", "3", 3), ("api", "1.90", "1.90"),
         ("settle_for", "0s", 0.0), ("reason", " resolved ", "resolved"), ("reason", "  ", None),
+        ("max_failures", "20", "20"), ("max_failures", 20, "20"), ("max_failures", " 2.50 % ", "2.5%"),
+        ("max_failures", 0, "0"), ("canary", "100", 100), ("canary", "0", None), ("canary", 0, None),
+        ("limit", "1000", 1_000), ("deadline", "2h", 7_200.0), ("deadline", 90, 90.0), ("quiet_hours", " ", None),
+        ("quiet_hours", " 22:00-06:00@0% ", "22:00-06:00@0%"), ("timezone", " Europe/Berlin ", "Europe/Berlin"),
+        ("timezone", "", None), ("organisation", " acme ", "acme"), ("organisation", "", ""),
     ],
 )  # fmt: skip
 def test_values_as_people_write_them(name: str, value: str, expected: object) -> None:
@@ -101,6 +109,11 @@ def test_values_as_people_write_them(name: str, value: str, expected: object) ->
         ("timeout", "0s"), ("timeout", -1), ("timeout", "soon"), ("give_up_after", "0s"), ("give_up_after", 0),
         ("settle_for", -1), ("first_look", -1), ("none_grace", -1), ("concurrency", 0), ("concurrency", 10_001),
         ("concurrency", "many"), ("max_attempts", 0), ("api", "2.0"), ("api", 1.21),
+        ("max_failures", "five"), ("max_failures", 0.05), ("max_failures", True), ("max_failures", -1),
+        ("max_failures", None), ("max_failures", "101%"), ("max_failures", 1_000), ("canary", -1), ("canary", "1%"),
+        ("limit", 0), ("limit", "few"), ("deadline", "0s"), ("deadline", -1), ("deadline", "14:00"),
+        ("quiet_hours", "nights"), ("quiet_hours", "22:00-06:00"), ("timezone", "Berlin"), ("timezone", "+02:00"),
+        ("organisation", "ac\nme"), ("organisation", 7),
     ],
 )  # fmt: skip
 def test_values_out_of_bounds_are_refused(name: str, value: object) -> None:
@@ -116,7 +129,8 @@ def test_a_share_given_as_a_number_is_not_above_one(share: float) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize(
-    "name", ["rate", "org_limit", "share", "timeout", "give_up_after", "settle_for", "first_look", "none_grace"]
+    "name",
+    ["rate", "org_limit", "share", "timeout", "give_up_after", "settle_for", "first_look", "none_grace", "deadline"],
 )
 def test_what_is_not_finite_is_refused(name: str, value: float) -> None:
     """A configuration file can say ``inf`` and ``nan``; neither is a pace nor a time."""
@@ -130,8 +144,27 @@ def test_two_negatives_do_not_make_a_rate() -> None:
 
 def test_settings_survive_being_stored_with_the_run() -> None:
     """A resumed run has the settings it was made with."""
-    settings = Settings(rate="40/s", timeout="5s", reason="resolved", api="1.90")
+    settings = Settings(
+        rate="40/s", timeout="5s", reason="resolved", api="1.90", max_failures=7, canary=50, limit=900, deadline="2h",
+        quiet_hours="mon-fri 08:00-20:00@30%", timezone="Asia/Kolkata", organisation="acme",
+    )  # fmt: skip
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
+    assert Settings(**settings.model_dump()) == settings
+
+
+def test_settings_stored_by_an_older_version_can_be_read() -> None:
+    """A setting that it did not know has its default."""
+    settings = Settings.model_validate_json('{"rate": 5}')
+    assert (settings.failure_limit, settings.quiet_windows, settings.zone) == (MaxFailures(share=0.05), (), None)
+    assert (settings.canary, settings.limit, settings.deadline, settings.organisation) == (None, None, None, "")
+
+
+def test_what_was_typed_is_given_out_as_what_it_means() -> None:
+    """The limit of failures, the quiet hours and their zone."""
+    settings = Settings(max_failures="20", quiet_hours="22:00-06:00@0%", timezone="Europe/Berlin")
+    assert settings.failure_limit == MaxFailures(count=20)
+    assert settings.quiet_windows == parse_quiet_hours("22:00-06:00@0%")
+    assert settings.zone == ZoneInfo("Europe/Berlin")
 
 
 def test_settings_stored_by_a_newer_version_can_be_read() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.units import format_duration, format_rate, parse_duration, parse_rate, parse_share
+from worker.units import format_duration, format_rate, format_share, parse_duration, parse_rate, parse_share
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,12 @@ def test_rates_for_people(rate: float, text: str) -> None:
 def test_a_shown_rate_can_be_typed_again(rate: float) -> None:
     """What a person sees is what the flag takes, to three digits."""
     assert parse_rate(format_rate(rate)) == pytest.approx(rate, rel=0.006)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.5, "50%"), (0.061, "6.1%"), (0, "0%"), (1, "100%"), (0.9996, "100%"), (1.5, "150%"), (20, "2,000%")],
+)
+def test_shares_for_people(share: float, text: str) -> None:
+    """Three digits are enough."""
+    assert format_share(share) == text

@@ -28,7 +28,7 @@ UNDONE = {425, 429, 503}
 
 def judged(answer: Answer, claim: Claim | None = None, *, proven: bool = True) -> Change:
     """The verdict on a close, which is expected not to be a halt."""
-    verdict = a_judge().close_answer(claim or a_claim(), answer, NOW, proven=proven)
+    verdict = a_judge(proven=proven).close_answer(claim or a_claim(), answer, NOW)
     assert isinstance(verdict, Change)
     return verdict
 
@@ -47,7 +47,7 @@ def expected_outcome(status: int) -> Outcome | None:
 @pytest.mark.parametrize("status", range(100, 500))
 def test_every_status_below_500_has_one_outcome(status: int) -> None:
     """Once the host has answered properly, each status speaks of the item, and only 401 of the key."""
-    verdict = a_judge().close_answer(a_claim(), an_answer(status), NOW, proven=True)
+    verdict = a_judge(proven=True).close_answer(a_claim(), an_answer(status), NOW)
     outcome = verdict.outcome if isinstance(verdict, Change) else None
     assert outcome == expected_outcome(status)
 
@@ -83,7 +83,7 @@ def test_without_settling_no_look_is_planned() -> None:
     """With --no-settle a verdict that is not final stays so."""
     judge = a_judge(settle_after=None)
     session = a_session(evals=EvalSummary("pending"))
-    change = judge.close_answer(a_claim(), an_answer(200, session), NOW, proven=True)
+    change = judge.close_answer(a_claim(), an_answer(200, session), NOW)
     assert isinstance(change, Change)
     assert (change.outcome, change.settled, change.settle_at) == (Outcome.CLOSED, False, None)
 
@@ -95,7 +95,7 @@ def test_closed_before_our_first_attempt_is_told_by_the_servers_clock(offset: in
     first = NOW - 30_000
     for moment, outcome in ((first - 60_000, Outcome.ALREADY_CLOSED), (first + 20_000, Outcome.CLOSED)):
         session = a_session(closed_at=moment + offset)
-        change = judge.close_answer(a_claim(first_attempt_at=first), an_answer(200, session), NOW, proven=True)
+        change = judge.close_answer(a_claim(first_attempt_at=first), an_answer(200, session), NOW)
         assert isinstance(change, Change)
         assert change.outcome is outcome
 
@@ -141,7 +141,7 @@ def test_a_refusal_is_read_at_once(status: int) -> None:
 @pytest.mark.parametrize("proven", [True, False])
 def test_a_401_always_halts(proven: bool) -> None:
     """A key may be revoked at any moment; no later request can do better."""
-    assert isinstance(a_judge().close_answer(a_claim(), an_answer(401), NOW, proven=proven), Halt)
+    assert isinstance(a_judge(proven=proven).close_answer(a_claim(), an_answer(401), NOW), Halt)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_401_always_halts(proven: bool) -> None:
 def test_what_speaks_of_the_key_or_the_host_halts_until_it_is_proven(status: int, from_api: bool) -> None:
     """Before any proper answer these mean a wrong key or address; after one they mean this session."""
     answer = an_answer(status, from_api=from_api)
-    halt = a_judge().close_answer(a_claim(), answer, NOW, proven=False)
+    halt = a_judge(proven=False).close_answer(a_claim(), answer, NOW)
     assert isinstance(halt, Halt)
     assert str(status) in halt.why
     later = judged(answer)
@@ -179,7 +179,7 @@ def test_invariants_of_every_close_answer(
     """Attempts stay within the maximum, a halt puts the item back, and what may have happened is read first."""
     claim = a_claim(attempts=attempts, first_attempt_at=NOW - age)
     answer = an_answer(status, sent=sent or status is not None, from_api=from_api, retry_after=told)
-    verdict = a_judge().close_answer(claim, answer, NOW, proven=proven)
+    verdict = a_judge(proven=proven).close_answer(claim, answer, NOW)
     if isinstance(verdict, Halt):
         assert (verdict.change.outcome, verdict.change.attempts) == (Outcome.PENDING, attempts)
         assert verdict.change.due_at is not None
@@ -214,10 +214,10 @@ def test_throttling_is_never_held_against_an_item(attempts: int, age: int, told:
     [a_claim(attempts=MAX_ATTEMPTS - 1), a_claim(first_attempt_at=NOW - GIVE_UP_AFTER)],
     ids=["attempts", "time"],
 )
-def test_the_last_retryable_refusal_fails_the_item(claim: Claim) -> None:
-    """Attempts and time are both bounded."""
+def test_after_the_last_retryable_refusal_the_session_is_read(claim: Claim) -> None:
+    """Attempts and time are both bounded; what has failed is told from an outage, and its status known, by a read."""
     change = judged(an_answer(503), claim)
-    assert (change.outcome, change.http_status, change.due_at) == (Outcome.FAILED, 503, None)
+    assert (change.outcome, change.http_status) == (Outcome.IN_DOUBT, 503)
     assert change.attempts == claim.attempts + 1
 
 
@@ -226,7 +226,7 @@ def test_time_in_which_nobody_tried_is_not_held_against_an_item() -> None:
     judge = a_judge()
     judge = replace(judge, limits=replace(judge.limits, since=NOW - 1_000))
     claim = a_claim(first_attempt_at=NOW - 100 * GIVE_UP_AFTER)
-    change = judge.close_answer(claim, an_answer(503), NOW, proven=True)
+    change = judge.close_answer(claim, an_answer(503), NOW)
     assert isinstance(change, Change)
     assert change.outcome is Outcome.PENDING
 

@@ -127,6 +127,16 @@ def test_show_prints_every_exchange_of_a_session(finished: Finished) -> None:
     assert [document[name] for name in COLUMNS] == [finished.desk.by_id()[lost][name] for name in COLUMNS]
 
 
+def test_people_are_told_why_rows_were_invalid(finished: Finished) -> None:
+    """In the summary of a run and when it is shown later."""
+    shown = finished.desk.run("show", "last")
+    assert "invalid         2 (2 not a UUID, first in line 56)" in shown.out
+    (finished.desk.home / "bad.txt").write_text("x\n\ny\n")
+    done = finished.desk.run("close", "bad.txt", *FAST, "--ledger", "other.db")
+    assert done.code == 1
+    assert "invalid    2 (2 not a UUID, first in line 1)" in done.out
+
+
 def test_runs_lists_the_runs_and_unknown_ones_are_one_line(finished: Finished) -> None:
     """``runs`` and ``show`` agree; a run or session that is not there is one line and exit code 2."""
     name = finished.done.summary["run"]
@@ -175,6 +185,15 @@ def test_settle_looks_later(tmp_path: Path) -> None:
         assert again.summary["requests"]["close"] == 30
         rows = desk.by_id()
         assert {one: rows[one]["eval_status"] for one in ids} == {one: sandbox.truth(one).eval_status for one in ids}
+
+
+def test_settle_with_nothing_to_do_says_how_the_runs_stand(finished: Finished) -> None:
+    """With ``--json`` each finished run has its summary, as ever; nothing is sent, and the exit code is 0."""
+    done = finished.desk.run("settle", "--json")
+    assert (done.code, done.err) == (0, "closeout: every evaluation of every finished run is settled\n")
+    assert list(done.summary) == SUMMARY
+    assert done.summary == finished.done.summary | {"exit_code": 0}
+    assert finished.desk.run("settle").out == ""
 
 
 def test_evaluations_that_never_end_are_exit_code_4(tmp_path: Path) -> None:

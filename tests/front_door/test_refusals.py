@@ -87,3 +87,14 @@ def test_an_outage_halts_and_nothing_fails(tmp_path: Path) -> None:
     done = desk.run("close", desk.write_ids(SOME[:20]), *FAST, "--give-up-after", "500ms", "--json")
     assert (done.code, done.summary["state"]) == (3, "halted")
     assert outcomes(desk) == {"pending": 20}
+
+
+def test_a_file_that_is_not_compressed_as_its_name_says_sends_nothing(tmp_path: Path) -> None:
+    """Exit 2, one line that says what to do, and no run."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        done = desk.run("close", desk.write_ids(sandbox.add_sessions(3), "sessions.csv.gz"), *FAST)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith("closeout: sessions.csv.gz is named .gz, but holds neither gzip nor zstd data: ")
+        assert done.err.count("\n") == 1
+        assert not desk.ledger.exists()
+        assert not sandbox.counts.requests.total()

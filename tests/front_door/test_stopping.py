@@ -20,6 +20,7 @@ from tests.front_door.support import (
     quick,
     waited,
 )
+from worker.clock import now_ms
 from worker.sandbox import Sandbox
 
 Place = tuple[Desk, Sandbox, Witness]
@@ -167,6 +168,10 @@ def test_new_run_starts_anew(place: Place) -> None:
     desk, _, _ = place
     name = interrupted(place)
     before = Counter(row["outcome"] for row in desk.rows())
+    # The API tells its time in whole seconds: what was closed less than one before a run began may pass for its own.
+    ((last_close,),) = desk.query("SELECT max(closed_at) FROM items")
+    while now_ms() < last_close + 1_100:
+        desk.run("runs")
     assert desk.run(*CLOSE, *FAST, "--new-run").code == 0
     by_run = Counter((row["run"] == name, row["outcome"]) for row in desk.rows())
     assert by_run[True, "closed"] == before["closed"] == by_run[False, "already_closed"]

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.ledger.support import NOW, a_run, bad_row, claim_all, outcomes_of, results_of, rows, session_id
-from worker.ledger.protocol import Ledger
+from worker.ledger.protocol import InvalidKind, Ledger
 from worker.models import SourceRow
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +50,22 @@ async def test_invalid_rows_stand_in_the_results(ledger: Ledger) -> None:
     assert [row["session_id"] for row in found] == ["typo", "typo", session_id(1), ""]
     assert found[0]["detail"] == "not a UUID"
     assert len(await claim_all(ledger, run)) == 1
+
+
+async def test_invalid_rows_are_told_by_kind_the_most_frequent_first(ledger: Ledger) -> None:
+    """With their number and the line of the first; of the run alone, and no more kinds than asked for."""
+    run, other = await a_run(ledger), await a_run(ledger, range(3))
+    problems = {2: "empty", 3: "not a UUID: 5 found", 5: "not JSON: odd", 6: "not a UUID: 9 found", 8: "a: b: c"}
+    admitted = [SourceRow(line, None, None, "x", problem) for line, problem in problems.items()]
+    await ledger.admit(run, [*admitted, *rows([1], first_line=9)], "d", NOW)
+    await ledger.admit(run, [SourceRow(11, None, None, "x", "not JSON: odder")], "d", NOW)
+    assert await ledger.invalid_kinds(run, 3) == [
+        InvalidKind("not a UUID", 2, 3),
+        InvalidKind("not JSON", 2, 5),
+        InvalidKind("empty", 1, 2),
+    ]
+    assert [kind.why for kind in await ledger.invalid_kinds(run, 9)] == ["not a UUID", "not JSON", "empty", "a"]
+    assert await ledger.invalid_kinds(other, 3) == []
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from tests.ledger.support import NOW, Opener, a_run, claim_all, outcomes_of
 from worker.errors import RunNotFoundError
-from worker.ledger.protocol import Ledger, NewRun
+from worker.ledger.protocol import Ledger, NewRun, RunEnd
 
 pytestmark = pytest.mark.anyio
 
@@ -62,13 +62,13 @@ async def test_last_is_the_newest_run(ledger: Ledger) -> None:
 async def test_the_end_of_a_run_is_kept_and_its_time_adds_up(ledger: Ledger) -> None:
     """Over all processes that worked on it; going on clears how it ended."""
     run = await a_run(ledger)
-    await ledger.end_run(run, "halted", "a brake", now=NOW + 9, seconds=2.5)
+    await ledger.end_run(run, RunEnd("halted", "a brake", 2.5), NOW + 9)
     halted = await ledger.find_run(run.name)
     assert (halted.state, halted.why, halted.ended_at, halted.seconds) == ("halted", "a brake", NOW + 9, 2.5)
     await ledger.start_run(run, '{"rate": 7}')
     again = await ledger.find_run(run.name)
     assert (again.state, again.why, again.ended_at, again.options) == ("running", None, None, '{"rate": 7}')
-    await ledger.end_run(run, "finished", None, now=NOW + 99, seconds=1.5)
+    await ledger.end_run(run, RunEnd("finished", None, 1.5), NOW + 99)
     assert (await ledger.find_run(run.name)).seconds == 4.0
 
 
@@ -79,12 +79,12 @@ async def test_the_unfinished_run_of_a_source_is_the_newest_one(ledger: Ledger) 
     second = await a_run(ledger, location="/a.csv")
     await a_run(ledger, location="/b.csv")
     third = await a_run(ledger, location="/a.csv")
-    await ledger.end_run(third, "planned", None, now=NOW, seconds=0)
+    await ledger.end_run(third, RunEnd("planned", None, 0), NOW)
     found = await ledger.unfinished_of("/a.csv")
     assert found is not None
     assert found.id == second.id
-    await ledger.end_run(second, "finished", None, now=NOW, seconds=0)
-    await ledger.end_run(first, "interrupted", "Ctrl-C", now=NOW, seconds=0)
+    await ledger.end_run(second, RunEnd("finished", None, 0), NOW)
+    await ledger.end_run(first, RunEnd("interrupted", "Ctrl-C", 0), NOW)
     found = await ledger.unfinished_of("/a.csv")
     assert found is not None
     assert found.id == first.id

@@ -55,6 +55,12 @@ def test_items_are_changed_and_counted_by_their_number(database: apsw.Connection
     assert all("SEARCH items USING INTEGER PRIMARY KEY" in step for step in steps)
 
 
+def test_invalid_rows_are_found_without_the_others(database: apsw.Connection) -> None:
+    """A summary of a million rows names the few bad ones at once."""
+    steps = [step for step in plan(database, "invalid_kinds") if "items" in step]
+    assert steps == ["SEARCH items USING INDEX items_session (run=? AND session_id=?)"]
+
+
 def test_the_history_of_one_session_is_searched(database: apsw.Connection) -> None:
     """Among millions of exchanges."""
     steps = plan(database, "attempts_of")

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from tests.pace.support import MemoryBudget
 from worker.api.client import Api
 from worker.context import Context
-from worker.gate import Gate
+from worker.gate import Gate, Patience
 from worker.ledger.protocol import COLUMNS, Counts, Ledger
 from worker.models import Outcome, Run
 from worker.pacing import Pace
@@ -82,12 +83,13 @@ class Standing:
         self.progress = Progress(clock=self.clock)
         self.stop = Stop()
         rng = random.Random(1)
-        self.pace = Pace(self.settings.allowed_rate, rng, self.clock)
+        self.store = MemoryBudget(self.clock)
+        self.pace = Pace(self.store, lambda: self.settings.allowed_rate, rng, self.clock)
         ledger = cast("Ledger", None)  # a display never asks the ledger nor the API, and records nothing
         api = cast("Api", None)
         judge = Judge(Limits(8, 600_000, 0), cast("Any", None), wait=lambda _: 0, none_grace=0, settle_after=None)
         now: Callable[[], int] = lambda: int(self.clock() * 1000)  # noqa: E731
-        gate = Gate(self.pace, 64, 600_000, self.stop, self.progress, now)
+        gate = Gate(self.pace, Patience(64, 600_000), self.stop, self.progress, now)
         recorder = cast("Recorder", None)
         self.context = Context(
             self.run, self.settings, ledger, api, gate, judge, recorder, self.progress, self.stop, now

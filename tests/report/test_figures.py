@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,7 +84,7 @@ def test_a_snapshot_tells_what_the_counters_hold() -> None:
 def test_a_wait_the_api_asked_for_is_counted_down() -> None:
     standing = Standing()
     meter = Meter(standing.context)
-    standing.pace.throttled(12.0)
+    anyio.run(standing.pace.throttled, 12.0, 0)
     first = meter.take().held_for
     standing.clock.now += 5
     assert first >= 12.0

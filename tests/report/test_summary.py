@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tests.report.support import COUNTS, FRESH, RUN, ended
-from worker.ledger.protocol import Counts
+from worker.ledger.protocol import Counts, InvalidKind
 from worker.models import Outcome, RunState
 from worker.report.summary import next_commands, print_summary, summary, summary_lines
 from worker.settings import Settings
@@ -75,6 +75,16 @@ def test_people_see_what_came_of_it() -> None:
         "closeout.db",
     ):
         assert part in text
+
+
+def test_people_see_why_rows_were_invalid_and_where_to_look() -> None:
+    """Behind their number; without kinds, the number alone."""
+    stopped = ended(counts=replace(COUNTS, outcomes={Outcome.INVALID: 1_012}))
+    kinds = [InvalidKind("not a UUID", 1_009, 1_007), InvalidKind("the cell is empty", 3, 9)]
+    words = " ".join(summary_lines(stopped, Settings(), invalid=kinds).plain.split())
+    told = "invalid 1,012 (1,009 not a UUID, first in line 1,007; 3 the cell is empty, first in line 9) "
+    assert told in words
+    assert "invalid 1,012 evaluations" in " ".join(summary_lines(stopped, Settings()).plain.split())
 
 
 def test_a_source_not_read_to_its_end_is_said_so() -> None:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sandbox.support import V21, Talk, talking
-from worker.sandbox import Sandbox, SandboxConfig, running_sandbox
-from worker.sandbox.faults import draw_fault, parse_fault
+from worker.sandbox import Sandbox, SandboxConfig, faults, running_sandbox
+from worker.sandbox.faults import FAULT_NAMES, draw_fault, parse_fault
 
 SHARES = {"500": 0.2, "reset_after": 0.1, "html_502": 0.1}
 
@@ -42,6 +42,12 @@ def test_shares_that_cannot_be_are_refused(shares: dict[str, float], kind: str) 
     configure: Callable[..., SandboxConfig] = SandboxConfig
     with pytest.raises(ValueError, match="fault"):
         configure(**{kind: shares})
+
+
+def test_the_names_for_people_are_all_there_are() -> None:
+    """Each is known, and each fixed name is among them."""
+    assert all(parse_fault(name) for name in FAULT_NAMES)
+    assert set(faults._NAMED) <= set(FAULT_NAMES)
 
 
 def attempt(talk: Talk, session_id: str) -> str:

@@ -17,9 +17,22 @@ PACKED = {"plain": PLAIN, "gzip": gzip.compress(PLAIN), "zstd": zstandard.compre
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.CSV.GZ", "a.csv.Zst"])
-@pytest.mark.parametrize("packing", PACKED)
-def test_compression_is_judged_by_the_content(tmp_path: Path, name: str, packing: str) -> None:
+@pytest.mark.parametrize("packing", ["gzip", "zstd"])
+def test_which_compression_is_judged_by_the_content(tmp_path: Path, name: str, packing: str) -> None:
     assert ids(read(write(tmp_path, name, PACKED[packing]))) == [(2, A), (3, B)]
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("a.csv.gz", ".gz"), ("a.CSV.GZ", ".gz"), ("a.jsonl.zst", ".zst")])
+@pytest.mark.parametrize("content", [PLAIN, b"\x1f", b"\x1f\x8c" + PLAIN])
+def test_a_name_that_promises_compressed_data_which_is_not_there_is_refused(
+    tmp_path: Path, name: str, suffix: str, content: bytes
+) -> None:
+    """A file that is not what its name says was made or fetched wrongly; what it lists must not be closed."""
+    path = write(tmp_path, name, content)
+    assert refusal_of(path) == (
+        f"{path} is named {suffix}, but holds neither gzip nor zstd data: get it again, or drop {suffix} from its name "
+        "if it is text"
+    )
 
 
 @pytest.mark.parametrize("packing", PACKED)

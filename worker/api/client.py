@@ -20,6 +20,7 @@ from worker.models import Answer, Exchange, Kind, Millis
 
 COLLECTIONS = {"1.21": "/v1/v2/conversations", "1.90": "/v1/conversations"}
 PAGE_SIZE = 200
+_WHOAMI = "/v1/identity/whoami"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Api:
     ) -> None:
         self._transport = transport
         self._endpoint = endpoint
+        self._base = endpoint.base_url.rstrip("/")
         self._collection = endpoint.collection
         self._headers = {
             "host": httpx.URL(endpoint.base_url).netloc.decode(),
@@ -70,6 +72,10 @@ class Api:
         """One session's state."""
         return await self._exchange("read", "GET", f"/{session_id}")
 
+    async def probe(self) -> Answer:
+        """A sign of life that concerns no session: who the key belongs to. Its answer is not looked into."""
+        return await self._exchange("probe", "GET", _WHOAMI)
+
     async def list_started(self, first: Millis, last: Millis, cursor: str | None) -> Answer:
         """One page of the sessions started from ``first`` to ``last``, both inclusive."""
         params = {
@@ -84,7 +90,8 @@ class Api:
     async def _exchange(self, kind: Kind, method: str, path: str, **content: Any) -> Answer:
         at, began = self._now(), time.perf_counter()
         try:
-            request = httpx.Request(method, self._collection + path, headers=self._headers, **content)
+            root = self._base if kind == "probe" else self._collection
+            request = httpx.Request(method, root + path, headers=self._headers, **content)
             with anyio.fail_after(self._endpoint.timeout):
                 response = await self._transport.handle_async_request(request)
                 try:
@@ -111,6 +118,8 @@ class Api:
 
 
 def _good(kind: Kind, at: Millis, ms: int, response: httpx.Response, date: Millis | None) -> Answer:
+    if kind == "probe":
+        return Answer(Exchange(at, kind, 200, None, ms), from_api=True, server_time=date)
     cursor = None
     if kind == "list":
         page = parse_page(response.content)

@@ -1,10 +1,11 @@
 """What a ledger offers. It is the queue between all stages, and the record of how each session ended."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from worker.budget import BudgetKey, BudgetStore
 from worker.models import Claim, Exchange, Millis, Outcome, Record, Run, RunState, SourceRow
 
 COLUMNS = (
@@ -24,6 +25,16 @@ class NewRun:
     job: str = ""
     location: str | None = None
     source_stat: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """How one process's work on a run ended; ``seconds`` and, by cause, ``waited`` add to those of earlier ones."""
+
+    state: RunState
+    why: str | None
+    seconds: float
+    waited: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +58,24 @@ class Counts:
     retried: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class InvalidKind:
+    """Invalid rows of one kind: why they name no session, how many they are, and the line of the first."""
+
+    why: str
+    count: int
+    first_line: int
+
+
 class Ledger(Protocol):
     """All methods raise LedgerError when the storage fails. What a method wrote is durable when it returns."""
 
     def locked(self, run: Run) -> AbstractAsyncContextManager[None]:
         """Hold the run against other processes; RunBusyError if one holds it. A dead holder holds nothing."""
+        ...
+
+    def budget(self, key: BudgetKey) -> AbstractAsyncContextManager[BudgetStore]:
+        """The budget that all processes on this ledger draw from for this host and organisation."""
         ...
 
     async def create_run(self, new: NewRun, now: Millis) -> Run: ...
@@ -65,13 +89,24 @@ class Ledger(Protocol):
         """Begin or go on: what a dead process had claimed becomes in doubt, and doubts are due at once."""
         ...
 
-    async def end_run(self, run: Run, state: RunState, why: str | None, *, now: Millis, seconds: float) -> None: ...
+    async def end_run(self, run: Run, end: RunEnd, now: Millis) -> None: ...
     async def admit(self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis) -> int:
         """Add the next rows of the source; returns how many of them were duplicates."""
         ...
 
     async def source_done(self, run: Run) -> None: ...
-    async def claim(self, run: Run, limit: int, now: Millis) -> list[Claim]: ...
+    async def claim(self, run: Run, limit: int, now: Millis, fresh: int | None = None) -> list[Claim]:
+        """Take up to ``limit`` items that are due, at most ``fresh`` of them never tried before (None: any number)."""
+        ...
+
+    async def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
+        """Give some of the items never tried the outcome ``skipped``; returns how many, 0 when none is left."""
+        ...
+
+    async def taken_count(self, run: Run) -> int:
+        """How many items of the run have ever been tried."""
+        ...
+
     async def release(self, claims: Sequence[Claim]) -> None: ...
     async def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]: ...
     async def due_settles(self, run: Run, limit: int, now: Millis) -> list[Claim]: ...
@@ -86,6 +121,10 @@ class Ledger(Protocol):
 
         A count of a long run takes a while, and the work must not wait for it.
         """
+        ...
+
+    async def invalid_kinds(self, run: Run, limit: int) -> list[InvalidKind]:
+        """The most frequent kinds of invalid rows. What differs from row to row (after a colon) makes no other kind."""
         ...
 
     async def busy(self, run: Run) -> bool:

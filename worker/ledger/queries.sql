@@ -23,7 +23,26 @@ SELECT * FROM runs WHERE location = :location AND state <> 'finished' AND state 
 UPDATE runs SET state = 'running', why = NULL, ended_at = NULL, options = :options WHERE id = :run;
 
 -- name: end_run
-UPDATE runs SET state = :state, why = :why, ended_at = :now, seconds = seconds + :seconds WHERE id = :run;
+-- The seconds of `waited`, a JSON object, are added up by their names.
+UPDATE runs SET state = :state, why = :why, ended_at = :now, seconds = seconds + :seconds, waited = (
+    SELECT json_group_object(key, seconds) FROM (
+        SELECT key, round(sum(value), 3) AS seconds
+        FROM (SELECT key, value FROM json_each(runs.waited) UNION ALL SELECT key, value FROM json_each(:waited)) GROUP BY key))
+WHERE id = :run;
+
+-- name: budget_made
+INSERT INTO budgets (host, organisation) VALUES (:host, :organisation) ON CONFLICT DO NOTHING;
+
+-- name: budget
+SELECT due, settle_due, closing_at, cut_rate, peak, cut_at, held_at, held_until, holds, down_since, probe_at, probes,
+       set_rate, paused, set_by, seen_at
+FROM budgets WHERE host = :host AND organisation = :organisation;
+
+-- name: budget_changed
+UPDATE budgets SET due = :due, settle_due = :settle_due, closing_at = :closing_at, cut_rate = :cut_rate, peak = :peak,
+    cut_at = :cut_at, held_at = :held_at, held_until = :held_until, holds = :holds, down_since = :down_since,
+    probe_at = :probe_at, probes = :probes, set_rate = :set_rate, paused = :paused, set_by = :set_by, seen_at = :seen_at
+WHERE host = :host AND organisation = :organisation;
 
 -- name: admit
 -- Rows of the source, as a JSON array of arrays. A session already in the run is left as it is.
@@ -59,9 +78,17 @@ SELECT json_group_array(json(claim)) FROM (
 -- Items never tried, in the order of the source.
 SELECT json_group_array(json(claim)) FROM (
     SELECT json_array(seq, hex(session_id), reason, attempts, :now, http_status, error, looks, started_at,
-                      closed_at, recorded_at) AS claim
+                      closed_at, recorded_at, json('true')) AS claim
     FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at = 0
     ORDER BY seq LIMIT :limit);
+
+-- name: skip_fresh
+-- Items never tried that a cap leaves out.
+UPDATE items SET outcome = 'skipped', due_at = NULL, detail = :detail, recorded_at = :now WHERE seq IN (
+    SELECT seq FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at = 0 LIMIT :limit);
+
+-- name: taken_count
+SELECT count(*) FROM items WHERE seq BETWEEN :first AND :last AND first_attempt_at IS NOT NULL;
 
 -- name: claim
 -- Taken, before any request leaves; and so is the time of the first attempt.
@@ -164,6 +191,11 @@ WHERE seq BETWEEN :first AND :last GROUP BY 1;
 -- Verdicts of the sessions that are closed, and how many of them are not final.
 SELECT eval_status, count(*), sum(eval_settled = 0) FROM items
 WHERE seq BETWEEN :first AND :last AND outcome IN ('closed', 'already_closed') GROUP BY 1;
+
+-- name: invalid_kinds
+-- Only invalid rows have no session, and the index has those of a run together.
+SELECT substr(detail, 1, instr(detail || ': ', ': ') - 1), count(*), min(line) FROM items INDEXED BY items_session
+WHERE run = :run AND session_id IS NULL GROUP BY 1 ORDER BY 2 DESC, 3 LIMIT :limit;
 
 -- name: request_counts
 SELECT kind, count(*), sum(http_status = 429) FROM attempts WHERE run = :run GROUP BY 1;

@@ -3,19 +3,22 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Self, TypeVar, TypeVarTuple
+from typing import Generic, Self, TypeVar, TypeVarTuple
 
 import anyio
 import anyio.to_thread
 import apsw
 
+from worker.budget import BudgetKey, BudgetStore, Decided, Decision
 from worker.errors import LedgerError, RunBusyError, RunNotFoundError
-from worker.ledger.protocol import Counts, NewRun, NextDue
+from worker.ledger.protocol import Counts, InvalidKind, NewRun, NextDue, RunEnd
 from worker.ledger.run_lock import run_lock
-from worker.ledger.sqlite_store import Row, SqliteStore, connect
-from worker.models import Claim, Exchange, Millis, Record, Run, RunState, SourceRow
+from worker.ledger.sqlite_budget import SqliteBudget
+from worker.ledger.sqlite_store import READER_CACHE_KIB, Row, SqliteStore, connect
+from worker.models import Claim, Exchange, Millis, Record, Run, SourceRow
 
 _T = TypeVar("_T")
+_Store = TypeVar("_Store")
 _Args = TypeVarTuple("_Args")
 _RESULT_BATCH = 1_000
 
@@ -25,19 +28,19 @@ def _next_batch(batches: Iterator[list[Row]]) -> list[Row]:
 
 
 def _open_snapshot(path: Path) -> SqliteStore:
-    store = SqliteStore(connect(path, create=False, reader=True))
+    store = SqliteStore(connect(path, cache_kib=READER_CACHE_KIB))
     store.begin_snapshot()
     return store
 
 
-class _Lane:
+class _Connection(Generic[_Store]):
     """One connection and the rule that one thread at a time uses it.
 
     A call is shielded: a cancelled caller must not leave a connection in the middle of a statement, nor lose what a
     transaction returned.
     """
 
-    def __init__(self, store: SqliteStore, path: Path) -> None:
+    def __init__(self, store: _Store, path: Path) -> None:
         self.store = store
         self._path = path
         self._limiter = anyio.CapacityLimiter(1)
@@ -51,20 +54,30 @@ class _Lane:
         return result
 
 
+class _Budget:
+    """The budget of one key, off the event loop."""
+
+    def __init__(self, connection: _Connection[SqliteBudget]) -> None:
+        self._connection = connection
+
+    async def decide(self, decision: Decision[_T]) -> Decided[_T]:
+        return await self._connection.run(self._connection.store.decide, decision)
+
+
 class SqliteLedger:
     """See ``protocol.Ledger`` for what each method means."""
 
     def __init__(self, path: Path, writer: SqliteStore, reader: SqliteStore) -> None:
         self.path = path
-        self._writer = _Lane(writer, path)
-        self._reader = _Lane(reader, path)
+        self._writer = _Connection(writer, path)
+        self._reader = _Connection(reader, path)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, path: Path, *, create: bool = False) -> AsyncIterator[Self]:
         """Open the ledger file, made or migrated as needed. Raises LedgerError."""
         writer = await anyio.to_thread.run_sync(lambda: SqliteStore(connect(path, create=create)))
-        reader = await anyio.to_thread.run_sync(lambda: SqliteStore(connect(path, create=False, reader=True)))
+        reader = await anyio.to_thread.run_sync(lambda: SqliteStore(connect(path, cache_kib=READER_CACHE_KIB)))
         try:
             yield cls(path, writer, reader)
         finally:
@@ -75,6 +88,14 @@ class SqliteLedger:
     async def locked(self, run: Run) -> AsyncIterator[None]:
         with run_lock(self.path, run):
             yield
+
+    @asynccontextmanager
+    async def budget(self, key: BudgetKey) -> AsyncIterator[BudgetStore]:
+        connection = await anyio.to_thread.run_sync(SqliteBudget, self.path, key)
+        try:
+            yield _Budget(_Connection(connection, self.path))
+        finally:
+            connection.close()
 
     async def create_run(self, new: NewRun, now: Millis) -> Run:
         return await self._writer.run(self._writer.store.create_run, new, now)
@@ -100,8 +121,8 @@ class SqliteLedger:
     async def start_run(self, run: Run, options: str) -> None:
         await self._writer.run(self._writer.store.start_run, run, options)
 
-    async def end_run(self, run: Run, state: RunState, why: str | None, *, now: Millis, seconds: float) -> None:
-        await self._writer.run(self._writer.store.end_run, run, state, why, now, seconds)
+    async def end_run(self, run: Run, end: RunEnd, now: Millis) -> None:
+        await self._writer.run(self._writer.store.end_run, run, end, now)
 
     async def admit(self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis) -> int:
         return await self._writer.run(self._writer.store.admit, run, rows, digest, now)
@@ -109,8 +130,14 @@ class SqliteLedger:
     async def source_done(self, run: Run) -> None:
         await self._writer.run(self._writer.store.source_done, run)
 
-    async def claim(self, run: Run, limit: int, now: Millis) -> list[Claim]:
-        return await self._writer.run(self._writer.store.claim, run, limit, now)
+    async def claim(self, run: Run, limit: int, now: Millis, fresh: int | None = None) -> list[Claim]:
+        return await self._writer.run(self._writer.store.claim, run, limit, now, fresh)
+
+    async def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
+        return await self._writer.run(self._writer.store.skip_fresh, run, detail, now)
+
+    async def taken_count(self, run: Run) -> int:
+        return await self._reader.run(self._reader.store.taken_count, run)
 
     async def release(self, claims: Sequence[Claim]) -> None:
         if claims:
@@ -151,6 +178,9 @@ class SqliteLedger:
                 store.close()
 
         return count
+
+    async def invalid_kinds(self, run: Run, limit: int) -> list[InvalidKind]:
+        return await self._reader.run(self._reader.store.invalid_kinds, run, limit)
 
     async def busy(self, run: Run) -> bool:
         try:

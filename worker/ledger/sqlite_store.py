@@ -13,18 +13,19 @@ import apsw
 
 from worker.errors import LedgerError
 from worker.ledger.migrate import check_version, load_migrations, migrate
-from worker.ledger.protocol import COLUMNS, Counts, NewRun, NextDue
+from worker.ledger.protocol import COLUMNS, Counts, InvalidKind, NewRun, NextDue, RunEnd
 from worker.ledger.queries import load_queries
-from worker.models import NEVER, Change, Claim, EvalSummary, Exchange, Millis, Outcome, Record, Run, RunState, SourceRow
+from worker.models import NEVER, Change, Claim, EvalSummary, Exchange, Millis, Outcome, Record, Run, SourceRow
 
 QUERIES = load_queries()
 Row = tuple[Any, ...]  # what a column holds is stated by the schema, not by the type checker
 _RUN_SHIFT = 40
+_SKIPPED_AT_ONCE = 20_000  # rows in one transaction: others wait for it
 _RESULTS = f"SELECT {', '.join(COLUMNS)} FROM item_results"  # noqa: S608  # constant column names
 _NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another
-_BUSY_MS = 30_000
-_WRITER_CACHE_KIB = 32 * 1024  # the index over random ids lives in it
-_READER_CACHE_KIB = 2 * 1024
+BUSY_MS = 30_000
+WRITER_CACHE_KIB = 32 * 1024  # the index over random ids lives in it
+READER_CACHE_KIB = 2 * 1024
 
 
 def text_of(digits: str) -> str:
@@ -37,21 +38,22 @@ def bytes_of(session_id: str) -> bytes:
     return bytes.fromhex(session_id.replace("-", ""))
 
 
-def connect(path: Path, *, create: bool, reader: bool = False) -> apsw.Connection:
+def connect(path: Path, *, create: bool = False, cache_kib: int = WRITER_CACHE_KIB) -> apsw.Connection:
     """Open a ledger, made or migrated as needed. Raises LedgerError in one line."""
     if not path.exists():
         if not create:
             raise LedgerError(f"there is no ledger at {path}: name it with --ledger, or run `closeout close` first")
-        _make_private_file(path)
+        make_private_file(path)
     try:
-        return _prepare(path, _READER_CACHE_KIB if reader else _WRITER_CACHE_KIB)
+        return _prepare(path, cache_kib)
     except apsw.NotADBError:
         raise LedgerError(f"{path} is not a SQLite database: name another file with --ledger") from None
     except apsw.Error as error:
         raise LedgerError(f"cannot open the ledger {path}: {error}") from error
 
 
-def _make_private_file(path: Path) -> None:
+def make_private_file(path: Path) -> None:
+    """An empty file that only its owner may read. Raises LedgerError."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
@@ -62,7 +64,7 @@ def _prepare(path: Path, cache_kib: int) -> apsw.Connection:
     if path.is_dir():
         raise LedgerError(f"{path} is a folder: name a file with --ledger")
     connection = apsw.Connection(str(path))
-    connection.set_busy_timeout(_BUSY_MS)
+    connection.set_busy_timeout(BUSY_MS)
     migrations = load_migrations()
     check_version(connection, str(path), migrations)
     if path.stat().st_mode & 0o077:
@@ -78,12 +80,13 @@ def _prepare(path: Path, cache_kib: int) -> apsw.Connection:
 def _run_of(row: Row) -> Run:
     values = dict(zip(_RUN_COLUMNS, row, strict=True))
     values["source_done"] = bool(values["source_done"])
+    values["waited"] = json.loads(values["waited"])
     return Run(**values)
 
 
 _RUN_COLUMNS = (
     "id", "name", "job", "source", "location", "source_stat", "options", "state", "why", "rows_read", "duplicates",
-    "source_done", "digest", "created_at", "ended_at", "seconds",
+    "source_done", "digest", "created_at", "ended_at", "seconds", "waited",
 )  # fmt: skip
 
 
@@ -141,8 +144,9 @@ class SqliteStore:
             self._rows("rearm_doubts", run=run.id)
             self._rows("rearm_settles", run=run.id, never=NEVER)
 
-    def end_run(self, run: Run, state: RunState, why: str | None, now: Millis, seconds: float) -> None:
-        self._write("end_run", run=run.id, state=state, why=why, now=now, seconds=seconds)
+    def end_run(self, run: Run, end: RunEnd, now: Millis) -> None:
+        values = {"state": end.state, "why": end.why, "seconds": end.seconds, "waited": json.dumps(end.waited)}
+        self._write("end_run", run=run.id, now=now, **values)
 
     # admission
 
@@ -163,11 +167,12 @@ class SqliteStore:
 
     # work
 
-    def claim(self, run: Run, limit: int, now: Millis) -> list[Claim]:
+    def claim(self, run: Run, limit: int, now: Millis, fresh: int | None) -> list[Claim]:
         with self._db:
             claims = self._claims("pending_retries", run=run.id, limit=limit, now=now)
-            if len(claims) < limit:
-                claims += self._claims("pending_fresh", run=run.id, limit=limit - len(claims), now=now)
+            room = limit - len(claims) if fresh is None else min(fresh, limit - len(claims))
+            if room > 0:
+                claims += self._claims("pending_fresh", run=run.id, limit=room, now=now)
             if claims:
                 self._rows("claim", seqs=json.dumps([claim.seq for claim in claims]), now=now)
         return claims
@@ -176,6 +181,13 @@ class SqliteStore:
         """All at once, as JSON: each row fetched alone would wait for the interpreter lock."""
         ((found,),) = self._rows(query, **values)
         return [_claim_of(values) for values in json.loads(found)]
+
+    def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
+        return self._count_changed("skip_fresh", run=run.id, detail=detail, now=now, limit=_SKIPPED_AT_ONCE)
+
+    def taken_count(self, run: Run) -> int:
+        ((count,),) = self._rows("taken_count", **_span(run))
+        return int(count)
 
     def release(self, claims: Sequence[Claim]) -> None:
         with self._db:
@@ -197,13 +209,13 @@ class SqliteStore:
 
     def record(self, run: Run, records: Sequence[Record], now: Millis) -> None:
         """A few statements for the whole batch: each gives up the interpreter lock and must get it back."""
-        singles = [record for record in records if record.exchange.kind != "list"]
+        singles = [record for record in records if record.changes and record.exchange.kind != "list"]
         changes = [_change_values(change) for record in records for change in record.changes]
         with self._db:
             self._rows("attempts", run=run.id, attempts=json.dumps([_attempt_values(record) for record in singles]))
             self._rows("change", changes=json.dumps(changes), now=now)
             for record in records:
-                if record.exchange.kind == "list":
+                if not record.changes or record.exchange.kind == "list":
                     self._page(run, record)
 
     def _page(self, run: Run, record: Record) -> None:
@@ -241,6 +253,9 @@ class SqliteStore:
             throttled=sum(throttled or 0 for _, _, throttled in requests),
             retried=int(self._rows("retried_count", run=run.id)[0][0]),
         )
+
+    def invalid_kinds(self, run: Run, limit: int) -> list[InvalidKind]:
+        return [InvalidKind(*row) for row in self._rows("invalid_kinds", run=run.id, limit=limit)]
 
     def results(self, run: Run, size: int) -> Iterator[list[Row]]:
         cursor = self._db.execute(_RESULTS + " WHERE seq BETWEEN :first AND :last ORDER BY seq", _span(run))

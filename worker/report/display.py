@@ -35,7 +35,11 @@ async def show_display(context: Context, console: Console | None = None) -> None
         # Standard output is the result's: it may well go to a file while this is on.
         with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
             while True:
-                live.update(Frame(meter.take()), refresh=True)
+                if context.progress.asking:
+                    live.stop()
+                else:
+                    live.start()
+                    live.update(Frame(meter.take()), refresh=True)
                 await anyio.sleep(_REFRESH)
     except OSError:
         return  # the terminal is gone; the run goes on
@@ -64,8 +68,7 @@ def line_of(shot: Snapshot) -> str:
     parts += [f"{shot.in_flight:,} in flight", _pace(shot), f"{shot.throttled:,} throttled"]
     if shot.to_settle is not None:
         parts.append(f"settled {shot.settled:,}")
-    if shot.held_for > 0:
-        parts.append(_waiting(shot))
+    parts.append(_waiting(shot))
     if shot.draining:
         parts.append(printable(shot.why or ""))
     elif shot.phase == "closing":
@@ -78,8 +81,15 @@ def _pace(shot: Snapshot) -> str:
 
 
 def _waiting(shot: Snapshot) -> str:
-    why = "because the host cannot be reached" if shot.unreachable else "because the API asked to"
-    return f"waiting {format_duration(shot.held_for)} {why}"
+    """Why nothing is sent, or nothing at all to say."""
+    match shot.waiting_for:
+        case "outage":
+            return "the API gives no answer: it is probed now and then, and nothing else is sent"
+        case "paused":
+            return f"paused: `closeout go {shot.run}` goes on"
+        case "quiet hours":
+            return "quiet hours: nothing is sent"
+    return f"waiting {format_duration(shot.held_for)} because the API asked to" if shot.held_for > 0 else ""
 
 
 def _left(shot: Snapshot) -> str:
@@ -131,8 +141,8 @@ class Frame:
             yield "draining", [(f"{shot.in_flight:,} in flight", "bold"), *((line, "yellow") for line in why)]
         elif shot.phase == "closing":
             yield "left", [(_left(shot), "")]
-        if shot.held_for > 0:
-            yield "", [(_waiting(shot), "yellow")]
+        if waiting := _waiting(shot):
+            yield "", [(waiting, "yellow")]
 
     def _outcomes(self) -> Iterator[Part]:
         for outcome in Outcome:

@@ -33,6 +33,7 @@ class Rate:
 class Snapshot:
     """One moment of a run. Rates are per second, ``left`` and ``held_for`` are in seconds.
 
+    ``waiting_for`` is what holds requests up (``outage``, ``paused``, ``quiet hours``, ``throttled``), or None.
     ``total`` is None until the source has been read to its end, ``left`` while it cannot be told. ``to_settle`` is None
     where evaluations are not looked at.
     """
@@ -57,7 +58,7 @@ class Snapshot:
     left: float | None
     settled: int
     to_settle: int | None
-    unreachable: bool = False
+    waiting_for: str | None = None
 
     @property
     def sessions(self) -> int:
@@ -106,7 +107,7 @@ class Meter:
             held_for=context.gate.pace.held_for,
             left=time_left(total, done, closing) if foreseeable else None,
             settled=self._settled(),
-            unreachable=context.gate.pace.is_unreachable,
+            waiting_for=context.gate.pace.cause,
             to_settle=self._to_settle() if context.settings.settle else None,
         )
 

@@ -1,9 +1,11 @@
 """What came of a run: as JSON for scripts, as a few lines for people."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.text import Text
 
-from worker.ledger.protocol import Counts
+from worker.ledger.protocol import Counts, InvalidKind
 from worker.models import Outcome, Run
 from worker.pipeline import Ended
 from worker.report.wording import (
@@ -19,7 +21,14 @@ from worker.report.wording import (
 from worker.settings import Settings
 from worker.units import format_duration, format_rate
 
+INVALID_KINDS_NAMED = 3
 _KINDS = ("close", "read", "list")
+_WAITED_FOR = {
+    "throttled": "as the API asked to",
+    "outage": "for the API to answer",
+    "paused": "while paused",
+    "quiet hours": "in quiet hours",
+}
 
 
 def summary(ended: Ended, settings: Settings) -> dict[str, object]:
@@ -48,7 +57,8 @@ def run_figures(run: Run, counts: Counts, settings: Settings) -> dict[str, objec
 
 def _requests(counts: Counts) -> dict[str, int]:
     kinds = {kind: counts.requests.get(kind, 0) for kind in _KINDS}
-    return {"total": sum(kinds.values()), **kinds, "throttled": counts.throttled, "retried": counts.retried}
+    total = sum(counts.requests.values())  # probes of an API that was down are requests, too
+    return {"total": total, **kinds, "throttled": counts.throttled, "retried": counts.retried}
 
 
 def achieved_rate(run: Run, counts: Counts) -> float:
@@ -56,7 +66,9 @@ def achieved_rate(run: Run, counts: Counts) -> float:
     return sum(counts.requests.values()) / run.seconds if run.seconds > 0 else 0.0
 
 
-def summary_lines(ended: Ended, settings: Settings, ledger: str | None = None) -> Text:
+def summary_lines(
+    ended: Ended, settings: Settings, ledger: str | None = None, invalid: Sequence[InvalidKind] = ()
+) -> Text:
     """What came of a run, and what to type next. Its lines are not to be cut: see ``print_summary``."""
     run = ended.run
     text = Text()
@@ -64,7 +76,7 @@ def summary_lines(ended: Ended, settings: Settings, ledger: str | None = None) -
     text.append(f"{ended.state}\n", style=STATE_STYLES.get(ended.state, "bold"))
     why = [fact("why", ended.why, "yellow")] if ended.why else []
     text.append("\n").append_text(
-        lines_of([*why, *run_facts(run, ended.counts, settings), fact("ledger", ledger or DEFAULT_LEDGER)])
+        lines_of([*why, *run_facts(run, ended.counts, settings, invalid), fact("ledger", ledger or DEFAULT_LEDGER)])
     )
     text.append("\n")
     for line in next_commands(ended, ledger):
@@ -72,23 +84,32 @@ def summary_lines(ended: Ended, settings: Settings, ledger: str | None = None) -
     return text
 
 
-def print_summary(console: Console, ended: Ended, settings: Settings, ledger: str | None = None) -> None:
+def print_summary(
+    console: Console, ended: Ended, settings: Settings, ledger: str | None = None, invalid: Sequence[InvalidKind] = ()
+) -> None:
     """Print the lines for people whole, however narrow the console is: commands are there to be copied."""
-    console.print(summary_lines(ended, settings, ledger), soft_wrap=True, end="")
+    console.print(summary_lines(ended, settings, ledger, invalid), soft_wrap=True, end="")
 
 
-def run_facts(run: Run, counts: Counts, settings: Settings) -> list[Fact]:
-    """What was asked, what came of it and what it took."""
+def run_facts(run: Run, counts: Counts, settings: Settings, invalid: Sequence[InvalidKind] = ()) -> list[Fact]:
+    """What was asked, what came of it and what it took; ``invalid`` are the kinds of invalid rows to name."""
     return [
         fact("asked", _asked(run)),
         fact("host", f"{settings.base_url}, API {settings.api}"),
-        *_outcomes(counts),
+        *_outcomes(counts, invalid),
         *_evaluations(counts),
         fact("requests", _sent(counts)),
         fact("throttled", f"{counts.throttled:,} answers with status 429", "yellow" if counts.throttled else ""),
         fact("rate", f"{format_rate(achieved_rate(run, counts))} of {format_rate(settings.allowed_rate)} allowed"),
+        *_waited(run),
         fact("took", format_duration(run.seconds)),
     ]
+
+
+def _waited(run: Run) -> list[Fact]:
+    """For what requests were held up, and how long."""
+    told = [f"{format_duration(seconds)} {_WAITED_FOR.get(cause, cause)}" for cause, seconds in run.waited.items()]
+    return [fact("waited", ", ".join(told), "yellow")] if told else []
 
 
 def _asked(run: Run) -> str:
@@ -98,10 +119,16 @@ def _asked(run: Run) -> str:
     return text if run.source_done else f"{text}, not read to its end"
 
 
-def _outcomes(counts: Counts) -> list[Fact]:
+def _outcomes(counts: Counts, invalid: Sequence[InvalidKind]) -> list[Fact]:
     """Those that occurred; ``closed`` always."""
+    kinds = "; ".join(f"{kind.count:,} {kind.why}, first in line {kind.first_line:,}" for kind in invalid)
+    more = {Outcome.INVALID: f" ({kinds})"} if kinds else {}
     return [
-        fact(words_of(outcome), f"{counts.outcomes.get(outcome, 0):,}", OUTCOME_STYLES.get(outcome, ""))
+        fact(
+            words_of(outcome),
+            f"{counts.outcomes.get(outcome, 0):,}{more.get(outcome, '')}",
+            OUTCOME_STYLES.get(outcome, ""),
+        )
         for outcome in Outcome
         if outcome is Outcome.CLOSED or counts.outcomes.get(outcome, 0)
     ]

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.clock import format_instant
-from worker.ledger.protocol import COLUMNS, Counts
+from worker.ledger.protocol import COLUMNS, Counts, InvalidKind
 from worker.models import Exchange, Millis, Outcome, Run
 from worker.report.summary import run_facts, run_figures
 from worker.report.wording import STATE_STYLES, WRONG, fact, lines_of, printable, to_the_second
@@ -55,7 +55,7 @@ def _table(*headers: str) -> Table:
     return table
 
 
-def run_details(run: Run, counts: Counts, settings: Settings) -> Text:
+def run_details(run: Run, counts: Counts, settings: Settings, invalid: Sequence[InvalidKind] = ()) -> Text:
     """All that a person may want to know of one run. Print it with ``soft_wrap``, so that nothing is cut."""
     facts = [
         fact("run", run.name, "bold"),
@@ -65,7 +65,7 @@ def run_details(run: Run, counts: Counts, settings: Settings) -> Text:
         *([fact("location", run.location)] if run.location else []),
         fact("started", to_the_second(run.created_at)),
         fact("ended", to_the_second(run.ended_at)),
-        *run_facts(run, counts, settings),
+        *run_facts(run, counts, settings, invalid),
         fact("limits", _limits(settings)),
         fact("settling", f"for {format_duration(settings.settle_for)} at most" if settings.settle else "off"),
     ]

@@ -5,12 +5,14 @@ It shares no code with the rest of the project, so that a mistake there shows he
 
 from worker.sandbox.config import ALL_SCOPES, SandboxConfig
 from worker.sandbox.facets import PRIVATE_MARKER
+from worker.sandbox.faults import FAULT_NAMES
 from worker.sandbox.run import describe, running_sandbox, serve
 from worker.sandbox.sandbox import Sandbox
 from worker.sandbox.truth import Truth
 
 __all__ = [
     "ALL_SCOPES",
+    "FAULT_NAMES",
     "PRIVATE_MARKER",
     "Sandbox",
     "SandboxConfig",

@@ -36,6 +36,24 @@ _NAMED = {
     "drift": Fault("drift", takes_effect=True),
     "slow": Fault("slow", takes_effect=True),
 }
+# For people who choose one; a name with a status stands for all of its kind.
+FAULT_NAMES = {
+    "503": "a JSON error, any 4xx or 5xx; the close is not carried out",
+    "503_after": "the same, the close is carried out before it",
+    "html_502": "an HTML error page, any 4xx or 5xx; not carried out",
+    "html_502_after": "the same, the close is carried out before it",
+    "reset_before": "the connection is cut, the close is not carried out",
+    "reset_after": "carried out, then the connection is cut without an answer",
+    "hang_before": "no answer ever comes, the close is not carried out",
+    "hang_after": "carried out, and no answer ever comes",
+    "hang": "as hang_after",
+    "truncated": "carried out, the answer breaks off",
+    "not_json": "carried out, the answer is no JSON",
+    "not_json_before": "an HTML page with status 200; not carried out",
+    "drift": "carried out, the answer holds what no release documents",
+    "slow": "carried out, the answer takes its time",
+    "ok": "no fault",
+}
 _STATUS_NAME = re.compile(r"(status_|html_)?([45]\d\d)(_after)?")
 
 

@@ -1,14 +1,19 @@
-"""Bytes in bounded chunks: read, decompressed, looked at before they are used."""
+"""Bytes in bounded chunks, decompressed, looked at before they are used.
+
+An empty chunk is a pause: for now nothing more has come. It is passed on behind all that came before it.
+"""
 
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 import zstandard
 
-CHUNK = 65_536
-HEAD = 4_096
+from worker.errors import SourceError
 
+CHUNK = 65_536
+
+_MAGIC = 4
 # One zstd block takes as little as four bytes and unfolds to 128 KiB: this bounds what one step can unfold to.
 _ZSTD_STEP = 64
 
@@ -20,53 +25,52 @@ class BrokenOffError(Exception):
     after_line: int | None = None
 
 
-def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
-    """The bytes of ``stream``, at most CHUNK at a time. Raises BrokenOffError when reading fails."""
-    read = getattr(stream, "read1", stream.read)
-    try:
-        while chunk := read(CHUNK):
-            yield chunk
-    except OSError as error:
-        raise BrokenOffError(f"reading fails ({error.strerror or error})") from error
-
-
-def decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def decompressed(chunks: Iterator[bytes], suffix: str = "") -> Iterator[bytes]:
     """The content of ``chunks``, unfolded where they begin like gzip or zstd data; each chunk stays bounded.
 
-    Raises BrokenOffError where the compressed data is cut off or damaged.
+    Raises SourceError, before anything, where they do not, though the name's ``suffix`` (".gz") promises it, and
+    BrokenOffError where the compressed data is cut off or damaged.
     """
-    head, chunks = take_head(chunks, HEAD)
+    head, chunks = take_head(chunks, _MAGIC)
     if head.startswith(b"\x1f\x8b"):
         return _gunzip(chunks)
     if head.startswith(b"\x28\xb5\x2f\xfd") or _is_skippable_frame(head):
         return _regrouped(_unzstd(chunks))
+    if head and suffix:
+        raise SourceError(
+            f"is named {suffix}, but holds neither gzip nor zstd data: get it again, or drop {suffix} from its name "
+            "if it is text"
+        )
     return chunks
 
 
-def take_head(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
-    """At least ``size`` bytes from the beginning, or all there are, and an iterator over everything, head included."""
+def take_head(
+    chunks: Iterator[bytes], size: int, enough: Callable[[bytes], bool] | None = None
+) -> tuple[bytes, Iterator[bytes]]:
+    """At least ``size`` bytes from the beginning, or all there are, and an iterator over everything, head included.
+
+    A pause ends the head early if what has come so far is ``enough``; without that, pauses are waited through.
+    """
     head = bytearray()
     rest = chunks
     try:
         while len(head) < size:
-            head += next(chunks)
+            chunk = next(chunks)
+            head += chunk
+            if not chunk and enough is not None and enough(bytes(head)):
+                rest = chain([chunk], chunks)
+                break
     except StopIteration:
         rest = iter(())
     except BrokenOffError as error:
         rest = raising(error)
-    return bytes(head), _chained(bytes(head), rest)
+    return bytes(head), chain([bytes(head)] if head else [], rest)
 
 
 def raising(error: BrokenOffError) -> Iterator[bytes]:
     """An iterator without items that ends by raising ``error``: a break kept for when its turn comes."""
     raise error
     yield b""
-
-
-def _chained(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    if head:
-        yield head
-    yield from rest
 
 
 def _is_skippable_frame(head: bytes) -> bool:
@@ -78,6 +82,8 @@ def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     member = zlib.decompressobj(wbits=31)
     try:
         for chunk in chunks:
+            if not chunk:
+                yield chunk
             data = chunk
             while data:
                 if member.eof:
@@ -100,12 +106,15 @@ def _unzstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
     frame = decompressor.decompressobj()
     try:
         for chunk in chunks:
+            if not chunk:
+                yield chunk
             for start in range(0, len(chunk), _ZSTD_STEP):
                 data = chunk[start : start + _ZSTD_STEP]
                 while data:
                     if frame.eof:
                         frame = decompressor.decompressobj()
-                    yield frame.decompress(data)
+                    if piece := frame.decompress(data):
+                        yield piece
                     data = frame.unused_data if frame.eof else b""
     except zstandard.ZstdError as error:
         raise BrokenOffError("the zstd data is damaged") from error
@@ -114,7 +123,7 @@ def _unzstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _regrouped(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in chunks of CHUNK; what came before a break is handed out before it."""
+    """The same bytes in chunks of CHUNK; what came before a pause or a break is handed out before it."""
     held = bytearray()
     try:
         for piece in pieces:
@@ -122,7 +131,16 @@ def _regrouped(pieces: Iterable[bytes]) -> Iterator[bytes]:
             while len(held) >= CHUNK:
                 yield bytes(held[:CHUNK])
                 del held[:CHUNK]
+            if not piece:
+                yield from _emptied(held)
+                yield piece
     except BrokenOffError:
-        yield bytes(held)
+        yield from _emptied(held)
         raise
-    yield bytes(held)
+    yield from _emptied(held)
+
+
+def _emptied(held: bytearray) -> Iterator[bytes]:
+    if held:
+        yield bytes(held)
+        held.clear()

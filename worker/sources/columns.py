@@ -31,12 +31,18 @@ def accepted_names(id_column: str | None) -> tuple[str, ...]:
     return ID_NAMES if id_column is None else (column_name(id_column),)
 
 
+def holds_uuid(cells: list[str]) -> bool:
+    """Whether one of the cells is a UUID: then this record is no header, whatever comes after it."""
+    return _first_uuid(cells) is not None
+
+
 def layout_of(first: list[str], second: list[str] | None, id_column: str | None) -> Layout:
     """Where the id and the reason stand, given the first record and the second, if it can be read.
 
-    A first record that holds a UUID is no header. One that holds a known name is. Where neither settles it (a
-    lone column, or a column given by number), the first record is a header if the second has a UUID in the id's
-    place; otherwise it is a row, so that no bad id passes for a header. Raises SourceError if no column answers.
+    A first record that holds a UUID is no header (the second is not needed then). One that holds a known name is.
+    Where neither settles it (a lone column, or a column given by number), the first record is a header if the second
+    has a UUID in the id's place; otherwise it is a row, so that no bad id passes for a header. Raises SourceError if
+    no column answers.
     """
     if (id_at := _first_uuid(first)) is not None:
         return _layout_without_header(first, id_at, id_column)

@@ -5,8 +5,9 @@ import io
 from collections.abc import Iterator
 
 from worker.errors import SourceError
-from worker.sources.bytestream import HEAD, take_head
+from worker.sources.bytestream import take_head
 
+_HEAD = 4_096
 _WORKBOOK = "looks like an Excel workbook: export it as CSV"
 _SIGNATURES = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", _WORKBOOK),
@@ -19,6 +20,7 @@ _SIGNATURES = (
     (b"\x1f\x8b", "is compressed twice: unpack it once"),
     (b"\x28\xb5\x2f\xfd", "is compressed twice: unpack it once"),
 )
+_LONGEST_SIGNATURE = max(len(signature) for signature, _ in _SIGNATURES)
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _FALLBACK = "closeout-latin-1"
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b")) + b"\x7f"
@@ -34,12 +36,12 @@ codecs.register_error(_FALLBACK, _as_latin_1)
 
 
 def decoded(chunks: Iterator[bytes]) -> Iterator[str]:
-    """The text of ``chunks`` with every line end turned into a line feed.
+    """The text of ``chunks`` with every line end turned into a line feed; pauses are empty there as well.
 
     UTF-16 needs its byte-order mark; all else is UTF-8, where bytes that are not are taken for Latin-1 one by
     one. Raises SourceError, before any text, for what is no text file.
     """
-    head, chunks = take_head(chunks, HEAD)
+    head, chunks = take_head(chunks, _HEAD, _may_be_text)
     if (refusal := refusal_of(head)) is not None:
         raise SourceError(refusal)
     return _decode(head, chunks)
@@ -60,13 +62,24 @@ def refusal_of(head: bytes) -> str | None:
     return None
 
 
+def _may_be_text(head: bytes) -> bool:
+    """Whether rows may be taken from what begins so before more of it has come.
+
+    More may show that it is none after all; then what is no text makes bad rows.
+    """
+    return len(head) >= _LONGEST_SIGNATURE and refusal_of(head) is None
+
+
 def _decode(head: bytes, chunks: Iterator[bytes]) -> Iterator[str]:
     mark, decoder = _decoder_for(head)
     text = io.IncrementalNewlineDecoder(decoder, translate=True)
     for chunk in chunks:
-        yield text.decode(chunk[mark:])
+        piece = text.decode(chunk[mark:])
         mark = 0
-    yield text.decode(b"", final=True)
+        if piece or not chunk:
+            yield piece
+    if rest := text.decode(b"", final=True):
+        yield rest
 
 
 def _decoder_for(head: bytes) -> tuple[int, codecs.IncrementalDecoder]:

@@ -2,13 +2,14 @@
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Self
 
 from worker.errors import SourceError
 from worker.models import SourceRow
 from worker.sources.bytestream import BrokenOffError
-from worker.sources.columns import Layout, accepted_names, column_name, layout_of
+from worker.sources.columns import Layout, accepted_names, column_name, holds_uuid, layout_of
 from worker.sources.identifiers import is_uuid, normalise_id
 from worker.sources.lines import CutLine, Lines, line_problem
 from worker.sources.problems import LONGEST_REASON, LONGEST_SHOWN, id_row, problem_row
@@ -21,18 +22,19 @@ _MOST_UNREADABLE = 1_000
 _separator_line = re.compile(r'"?sep=([^"\w\s]|\t)"?', re.IGNORECASE).fullmatch
 # Possessive, so that a quote without its partner costs one pass.
 _quoted_cells = re.compile(r'(?:\A|(?<=[,;\t|\n]))"(?:[^"]|"")*+"')
+_opening_quote = re.compile(r'(?:\A|(?<=[,;\t|]))"').search
 
 # The line on which the record begins; its cells, or the beginning of its text where there is a problem; the problem.
 Record = tuple[int, list[str], str | None]
 
 
-def delimited_rows(lines: Lines, id_column: str | None, *, tabs: bool = False) -> Iterator[SourceRow]:
-    """The rows of a delimited file; ``tabs`` says that its name promises tabs.
+def delimited_rows(lines: Lines, id_column: str | None, *, tabs: bool = False) -> Callable[[], Iterator[SourceRow]]:
+    """A function that gives the rows of a delimited file as far as its next pause; ``tabs``: its name promises tabs.
 
     Raises SourceError, before any row, if no column holds the id or if nothing follows the header.
     """
-    records = read_records(lines, _take_delimiter(lines, id_column, tabs))
-    head, broken = _take_head(records)
+    delimiter = _take_delimiter(lines, id_column, tabs)
+    head = _take_head(lines, delimiter)
     first = next((at for at, record in enumerate(head) if record[2] is None), None)
     if first is None:
         layout = Layout(0, None, has_header=False)
@@ -41,29 +43,40 @@ def delimited_rows(lines: Lines, id_column: str | None, *, tabs: bool = False) -
         layout = layout_of(head[first][1], second, id_column)
         if layout.has_header:
             del head[first]
-    if not (head or broken) and layout.has_header:
+    if not head and layout.has_header and lines.broken is None:
         raise SourceError("has a header but no rows: there is nothing to close")
-    yield from rows_of(head, layout)
-    if broken:
-        raise broken
-    yield from rows_of(records, layout)
+    head_rows = rows_of(head, layout)
+    return lambda: chain(head_rows, rows_of(read_records(lines, delimiter), layout))
 
 
-def _take_head(records: Iterator[Record]) -> tuple[list[Record], BrokenOffError | None]:
-    """The records as far as the one after the first that can be read, and the break that ended them, if one did."""
+def _take_head(lines: Lines, delimiter: str) -> list[Record]:
+    """The records as far as the one after the first that can be read, or that one if it can only be a row.
+
+    A break that ends them stays to be read.
+    """
     head: list[Record] = []
     readable = False
     try:
-        for record in records:
+        for record in _awaited_records(lines, delimiter):
             head.append(record)
-            if readable:
+            _, cells, problem = record
+            if readable or (problem is None and holds_uuid(cells)):
                 break
-            readable = record[2] is None
+            readable = problem is None
             if not readable and len(head) > _MOST_UNREADABLE:
-                raise SourceError(f"none of its first {_MOST_UNREADABLE:,} rows can be read: {record[2]}")
-    except BrokenOffError as error:
-        return head, error
-    return head, None
+                raise SourceError(f"none of its first {_MOST_UNREADABLE:,} rows can be read: {problem}")
+    except BrokenOffError:
+        pass
+    return head
+
+
+def _awaited_records(lines: Lines, delimiter: str) -> Iterator[Record]:
+    """The records, waited for through pauses."""
+    while True:
+        yield from read_records(lines, delimiter)
+        if not lines.paused:
+            return
+        lines.go_on()
 
 
 def rows_of(records: Iterable[Record], layout: Layout) -> Iterator[SourceRow]:
@@ -87,14 +100,27 @@ def rows_of(records: Iterable[Record], layout: Layout) -> Iterator[SourceRow]:
 
 
 def read_records(lines: Lines, delimiter: str) -> Iterator[Record]:
-    """The records of a delimited text; blank lines are none."""
+    """The records of a delimited text as far as its next pause; blank lines are none.
+
+    A record that a pause cuts off is read again from its first line when the lines go on.
+    """
     quoted = _QuotedRecords(lines, delimiter)
     for line in lines:
         # Without a quote there is nothing that csv.reader would see and str.split would not.
         if '"' in line or "\0" in line or type(line) is CutLine:
-            yield quoted.read(line)
+            record = quoted.read(line)
+            if record is None:
+                return
+            yield record
         elif line and (delimiter in line or not line.isspace()):
             yield lines.number, line.split(delimiter), None
+
+
+def holds_record(beginning: list[str]) -> bool:
+    """Whether these first lines hold the first record to its end, so that no later line bears on the delimiter."""
+    text = _quoted_cells.sub("x", "\n".join(beginning))
+    record = next((line for line in text.split("\n") if line.strip()), None)
+    return record is not None and _opening_quote(record) is None
 
 
 def delimiter_of(beginning: list[str], id_column: str | None, *, tabs: bool = False) -> str:
@@ -117,7 +143,7 @@ def delimiter_of(beginning: list[str], id_column: str | None, *, tabs: bool = Fa
 
 
 def _take_delimiter(lines: Lines, id_column: str | None, tabs: bool) -> str:
-    beginning = lines.peek()
+    beginning = lines.peek(holds_record)
     if beginning and (declared := _separator_line(beginning[0])):
         next(lines)
         return declared[1]
@@ -137,20 +163,25 @@ class _QuotedRecords:
         self._following: list[str] = []
         self._size = 0
         self._unclosed = False
+        self._paused = False
         self._delimiter = delimiter
         # Strict over line ends: a cell that is never closed would otherwise join up with the next quote in the
         # file and swallow the rows between, unnoticed.
         self._reader = csv.reader(self, delimiter=delimiter, strict=True)
 
-    def read(self, line: str) -> Record:
-        """The record that begins with ``line``, the one handed out last."""
+    def read(self, line: str) -> Record | None:
+        """The record that begins with ``line``, the one handed out last; None, with its lines handed back, where a
+        pause comes before its end."""
         number = self._lines.number
         if (problem := line_problem(line)) is not None:
             return number, [line[:LONGEST_SHOWN]], problem
-        self._pending, self._following, self._size, self._unclosed = line, [], 0, False
+        self._pending, self._following, self._size, self._unclosed, self._paused = line, [], 0, False, False
         try:
             cells = next(self._reader)
         except csv.Error:
+            if self._paused:
+                self._lines.push_back([line, *self._following])
+                return None
             if not self._following and not self._unclosed:
                 return self._read_leniently(line)
             self._lines.push_back(self._following)
@@ -182,6 +213,7 @@ class _QuotedRecords:
             line, self._pending = self._pending, None
             return line + "\n"
         following = next(self._lines, None)
+        self._paused = following is None and self._lines.paused
         if following is not None:
             self._following.append(following)
             self._size += len(following)

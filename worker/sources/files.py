@@ -14,7 +14,8 @@ from typing import BinaryIO
 
 from worker.errors import SourceError
 from worker.models import SourceRow
-from worker.sources.bytestream import BrokenOffError, decompressed, read_chunks
+from worker.sources.arrival import read_chunks
+from worker.sources.bytestream import BrokenOffError, decompressed
 from worker.sources.decoding import decoded
 from worker.sources.delimited import delimited_rows
 from worker.sources.identifiers import normalise_id
@@ -38,11 +39,11 @@ def open_source(source: str, *, id_column: str | None = None, stdin: BinaryIO | 
     or at the first batch, if the source cannot be read at all.
     """
     if source == STANDARD_INPUT:
-        return _ByteSource("standard input", None, id_column, None, partial(_opened_stdin, stdin))
+        return _ByteSource("standard input", None, id_column, None, "", partial(_opened_stdin, stdin))
     name = shown(source, 4_096)
     try:
         location = _location(source)
-        return _ByteSource(name, location, id_column, _format_of_name(source), partial(_opened_file, location))
+        return _ByteSource(name, location, id_column, *_promised_by_name(source), partial(_opened_file, location))
     except SourceError as error:
         raise SourceError(f"{name} {error}") from error.__cause__
 
@@ -62,51 +63,65 @@ def format_of_beginning(beginning: list[str]) -> str:
 class _ByteSource:
     """Rows from a stream of bytes; ``name`` stands at the beginning of every complaint.
 
-    ``format`` is None where the beginning of the stream has to tell.
+    ``format`` is None where the beginning of the stream has to tell; ``compression`` is the suffix that promises one.
     """
 
     name: str
     location: str | None
     id_column: str | None
     format: str | None
+    compression: str
     opened: Callable[[], AbstractContextManager[BinaryIO]]
 
     def batches(self, size: int) -> Iterator[list[SourceRow]]:
-        """Yields the rows in order, ``size`` at a time, as the protocol says."""
+        """Yields the rows in order, ``size`` at a time, or fewer where the stream pauses, as the protocol says."""
         if size < 1:
             raise ValueError("a batch holds at least one row")
         try:
             with self.opened() as stream:
-                rows = self._rows(stream)
-                while batch := list(islice(rows, size)):
-                    yield batch
+                yield from self._batches(Lines(decoded(decompressed(read_chunks(stream), self.compression))), size)
         except SourceError as error:
             raise SourceError(f"{self.name} {error}") from error.__cause__
 
-    def _rows(self, stream: BinaryIO) -> Iterator[SourceRow]:
-        lines = Lines(decoded(decompressed(read_chunks(stream))))
+    def _batches(self, lines: Lines, size: int) -> Iterator[list[SourceRow]]:
         any_row = False
-        try:
-            for row in self._parsed(lines):
+        rows_to_pause = self._parsed(lines)
+        while True:
+            rows = _with_break(rows_to_pause(), lines, any_row=any_row)
+            while batch := list(islice(rows, size)):
                 any_row = True
-                yield row
-        except BrokenOffError as error:
-            if not any_row:
-                raise SourceError(f"cannot be read: {error} before the first row; get the file again") from error
-            after = lines.number if error.after_line is None else error.after_line
-            yield problem_row(after + 1, "", f"{error}: rows after line {after} could not be read")
-            return
+                yield batch
+            if not lines.paused:
+                break
+            lines.go_on()
         if not any_row:
             raise SourceError("is empty: give a source with at least one session id")
 
-    def _parsed(self, lines: Lines) -> Iterator[SourceRow]:
-        match self.format or format_of_beginning(lines.peek()):
+    def _parsed(self, lines: Lines) -> Callable[[], Iterator[SourceRow]]:
+        match self.format or format_of_beginning(lines.peek(_show_format)):
             case "jsonl":
-                return json_rows(lines, self.id_column)
+                return partial(json_rows, lines, self.id_column)
             case "txt":
-                return plain_rows(lines)
+                return partial(plain_rows, lines)
             case name:
                 return delimited_rows(lines, self.id_column, tabs=name == "tsv")
+
+
+def _show_format(beginning: list[str]) -> bool:
+    return any(line.strip() for line in beginning)
+
+
+def _with_break(rows: Iterator[SourceRow], lines: Lines, *, any_row: bool) -> Iterator[SourceRow]:
+    """The rows, and where they break off a row that says so; SourceError if there was none before that."""
+    try:
+        for row in rows:
+            any_row = True
+            yield row
+    except BrokenOffError as error:
+        if not any_row:
+            raise SourceError(f"cannot be read: {error} before the first row; get the file again") from error
+        after = lines.number if error.after_line is None else error.after_line
+        yield problem_row(after + 1, "", f"{error}: rows after line {after} could not be read")
 
 
 def _opened_file(location: str) -> BinaryIO:
@@ -149,21 +164,19 @@ def _names_beside(path: Path) -> list[str]:
         return []
 
 
-def _format_of_name(source: str) -> str:
+def _promised_by_name(source: str) -> tuple[str, str]:
+    """The format, and the suffix of a compression or nothing."""
     name = Path(source).name.lower()
     if name.endswith(_WORKBOOKS):
         raise SourceError("is a workbook: export it as CSV")
-    for compression in _COMPRESSIONS:
-        if name.endswith(compression):
-            name = name.removesuffix(compression)
-            break
-    format_ = _FORMATS.get(Path(name).suffix)
+    compression = next((suffix for suffix in _COMPRESSIONS if name.endswith(suffix)), "")
+    format_ = _FORMATS.get(Path(name.removesuffix(compression)).suffix)
     if format_ is None:
         supported = " ".join(_FORMATS)
         raise SourceError(
             f"has no extension that is known here: {supported} are, each also with {' or '.join(_COMPRESSIONS)}"
         )
-    return format_
+    return format_, compression
 
 
 def _refusal(error: OSError) -> str:

@@ -20,7 +20,7 @@ _KINDS = {
 
 
 def json_rows(lines: Lines, id_column: str | None) -> Iterator[SourceRow]:
-    """One row for each line that is not blank."""
+    """One row for each line, as far as their next pause, that is not blank."""
     names = accepted_names(id_column)
     for line in lines:
         if (problem := line_problem(line)) is not None:

@@ -1,7 +1,7 @@
 """Physical lines of bounded length, numbered, that can be handed back and read again."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Self
 
 from worker.sources.bytestream import BrokenOffError
@@ -20,13 +20,21 @@ class CutLine(str):
 
 
 class Lines:
-    """The lines of a text without their ends. ``number`` is the 1-based number of the line handed out last."""
+    """The lines of a text without their ends. ``number`` is the 1-based number of the line handed out last.
+
+    The text comes in chunks, none longer than LONGEST_LINE; of a line longer than that only a CutLine is kept. An
+    empty chunk is a pause: iteration ends there with ``paused`` set, and begins again after ``go_on``. ``broken`` is
+    the break that has ended the text, if one has.
+    """
 
     def __init__(self, chunks: Iterable[str]) -> None:
         self.number = 0
-        self._fresh = split_lines(chunks)
+        self.paused = False
+        self.broken: BrokenOffError | None = None
+        self._chunks = iter(chunks)
+        self._tail = _Tail()
+        self._fresh = self._split()
         self._returned: deque[str] = deque()
-        self._broken: BrokenOffError | None = None
 
     def __iter__(self) -> Self:
         return self
@@ -35,49 +43,62 @@ class Lines:
         """The next line. Raises BrokenOffError where the text breaks off; its partial last line is left out."""
         if self._returned:
             line = self._returned.popleft()
-        elif self._broken is not None:
-            raise self._broken
+        elif self.broken is not None:
+            raise self.broken
         else:
             line = next(self._fresh)
         self.number += 1
         return line
+
+    def go_on(self) -> None:
+        """After a pause: the next line is worth asking for again, which waits for more of the text."""
+        self.paused = False
+        self._fresh = self._split()
 
     def push_back(self, lines: list[str]) -> None:
         """Takes back the lines that were handed out last, in their order, to hand them out again."""
         self._returned.extendleft(reversed(lines))
         self.number -= len(lines)
 
-    def peek(self) -> list[str]:
-        """The next lines, a few dozen at most, which stay to be read; a break among them stays too."""
+    def peek(self, enough: Callable[[list[str]], bool]) -> list[str]:
+        """The next lines until they are ``enough``, a few dozen at most, waited for through pauses.
+
+        They stay to be read; a break among them stays too.
+        """
         taken: list[str] = []
         size = 0
-        try:
-            while len(taken) < _PEEK_LINES and size < _PEEK_SIZE:
+        while len(taken) < _PEEK_LINES and size < _PEEK_SIZE and not enough(taken):
+            try:
                 taken.append(next(self))
                 size += len(taken[-1])
-        except StopIteration:
-            pass
-        except BrokenOffError as error:
-            self._broken = error
+            except StopIteration:
+                if not self.paused:
+                    break
+                self.go_on()
+            except BrokenOffError:
+                break
         self.push_back(taken)
         return taken
 
-
-def split_lines(chunks: Iterable[str]) -> Iterator[str]:
-    """The lines of a text that comes in chunks, none of which may be longer than LONGEST_LINE.
-
-    Of a longer line only a CutLine is kept.
-    """
-    tail = _Tail()
-    for chunk in chunks:
-        first, *others = chunk.split("\n")
-        tail.add(first)
-        if others:
+    def _split(self) -> Iterator[str]:
+        """The lines as far as the next pause, or to the end."""
+        tail = self._tail
+        try:
+            for chunk in self._chunks:
+                if not chunk:
+                    self.paused = True
+                    return
+                first, *others = chunk.split("\n")
+                tail.add(first)
+                if others:
+                    yield tail.take()
+                    tail.add(others.pop())
+                    yield from others
+        except BrokenOffError as error:
+            self.broken = error
+            raise
+        if tail.length:
             yield tail.take()
-            tail.add(others.pop())
-            yield from others
-    if tail.length:
-        yield tail.take()
 
 
 def line_problem(line: str) -> str | None:

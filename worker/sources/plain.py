@@ -9,7 +9,7 @@ from worker.sources.problems import id_row, problem_row
 
 
 def plain_rows(lines: Lines) -> Iterator[SourceRow]:
-    """One row for each line that is neither blank nor a comment."""
+    """One row for each line, as far as their next pause, that is neither blank nor a comment."""
     for line in lines:
         text = strip_blanks(line)
         if text.startswith("#"):

@@ -20,7 +20,9 @@ class Source(Protocol):
     def location(self) -> str | None: ...
 
     def batches(self, size: int) -> Iterator[list[SourceRow]]:
-        """Yield the rows in order, at most ``size`` at a time.
+        """Yield the rows in order, at most ``size`` and at least one at a time.
+
+        Where more rows let wait for themselves, those that have come are yielded first.
 
         Raises SourceError where nothing at all could be read. Where reading breaks off after some rows, the
         last row yielded is a problem row that says so.

@@ -1,0 +1,61 @@
+"""The budget of a ledger: one row per host and organisation, for all processes."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.ledger.support import NOW, Opener, a_run, claim_all
+from worker.budget import Ask, Budget, BudgetKey, Grant, reserve, ruled
+from worker.ledger.protocol import Ledger, RunEnd
+from worker.models import Outcome
+
+pytestmark = pytest.mark.anyio
+KEY = BudgetKey("api.example.com")
+
+
+async def test_two_who_open_the_same_budget_share_it(opener: Opener, tmp_path: Path) -> None:
+    """Leases follow one another, whoever takes them; nothing is given out twice."""
+    grants: list[Grant] = []
+    async with opener(tmp_path) as one, opener(tmp_path) as two, one.budget(KEY) as first, two.budget(KEY) as second:
+        for _ in range(10):
+            for store in (first, second):
+                decided = await store.decide(lambda budget, now: reserve(budget, now, Ask(2_000.0, 16)))
+                grants += [decided.value] if isinstance(decided.value, Grant) else []
+    assert len(grants) == 20
+    assert all(later.start >= earlier.end for earlier, later in pairwise(grants))
+
+
+async def test_hosts_and_organisations_have_budgets_of_their_own(ledger: Ledger) -> None:
+    """What is said to one does not reach another; all of it is there again when it is opened anew."""
+    for key in (KEY, BudgetKey("other.example.com"), BudgetKey(KEY.host, "acme")):
+        async with ledger.budget(key) as store:
+            assert (await store.decide(lambda budget, _: (budget, None))).budget == Budget()
+            if key == KEY:
+                await store.decide(lambda budget, _: (ruled(budget, "abc", rate=7.5, paused=True), None))
+    async with ledger.budget(KEY) as store:
+        kept = (await store.decide(lambda budget, _: (budget, None))).budget
+    assert (kept.set_rate, kept.paused, kept.set_by) == (7.5, True, "abc")
+
+
+async def test_what_was_waited_for_adds_up_by_cause(ledger: Ledger) -> None:
+    """Over all processes that worked on a run."""
+    run = await a_run(ledger)
+    await ledger.end_run(run, RunEnd("interrupted", None, 9, {"throttled": 1.5, "paused": 2.0}), NOW)
+    await ledger.end_run(run, RunEnd("finished", None, 9, {"throttled": 0.25}), NOW)
+    assert (await ledger.find_run(run.name)).waited == {"throttled": 1.75, "paused": 2.0}
+
+
+async def test_a_cap_lets_so_many_fresh_items_through_and_skips_the_rest(ledger: Ledger) -> None:
+    """Items that were tried before are not fresh, and not skipped."""
+    run = await a_run(ledger, range(10))
+    claims = await ledger.claim(run, 100, NOW, 4)
+    assert [claim.fresh for claim in claims] == [True] * 4
+    await ledger.release(claims[:1])
+    assert await ledger.taken_count(run) == 3
+    assert await ledger.claim(run, 100, NOW, 0) == []
+    assert await ledger.skip_fresh(run, "over the cap", NOW) == 7
+    assert await ledger.skip_fresh(run, "over the cap", NOW) == 0
+    counts = await ledger.counts(run)
+    assert counts.outcomes[Outcome.SKIPPED] == 7
+    assert await claim_all(ledger, run) == []

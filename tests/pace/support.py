@@ -1,0 +1,22 @@
+"""A budget in memory, for what needs one and no ledger."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from worker.budget import Budget, Decided, Decision
+
+_T = TypeVar("_T")
+
+
+class MemoryBudget:
+    """A store whose clock is the caller's; ``budget`` may be looked at and set."""
+
+    def __init__(self, clock: Callable[[], float], budget: Budget | None = None) -> None:
+        self.budget = budget or Budget()
+        self._clock = clock
+
+    async def decide(self, decision: Decision[_T]) -> Decided[_T]:
+        """Run the decision on the budget as it is."""
+        now = self._clock()
+        self.budget, value = decision(self.budget, now)
+        return Decided(self.budget, now, value)

@@ -1,0 +1,84 @@
+"""One budget of a SQLite ledger, in a file of its own beside it: blocking calls.
+
+In the ledger's own file a permit would have to wait for every batch of rows: under a busy writer for seconds
+(docs/decisions/pace.md).
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from worker.budget import Budget, BudgetKey, Decided, Decision
+from worker.errors import LedgerError
+from worker.ledger.queries import load_queries
+from worker.ledger.sqlite_store import BUSY_MS, make_private_file
+
+_T = TypeVar("_T")
+_TRIES, _PAUSE = 40, 0.05  # seconds
+
+
+class SqliteBudget:
+    """One row of ``LEDGER.budget``. Not for use by two threads at once; processes take turns by the file's lock."""
+
+    def __init__(self, ledger: Path, key: BudgetKey, clock: Callable[[], float] = time.time) -> None:
+        path = ledger.resolve()
+        path = path.with_name(path.name + ".budget")
+        try:
+            self._db = _opened(path)
+        except apsw.Error as error:
+            raise LedgerError(
+                f"cannot open the budget {path}: {error}; it may be removed while nothing runs"
+            ) from error
+        self._queries = load_queries()
+        self._key = asdict(key)
+        self._clock = clock
+        with self._db:
+            self._db.execute(self._queries["budget_made"], self._key)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def decide(self, decision: Decision[_T]) -> Decided[_T]:
+        """See ``BudgetStore``. The clock is read once the row is ours: waiting for it takes time."""
+        with self._db:
+            (row,) = self._db.execute(self._queries["budget"], self._key).fetchall()
+            before = _budget_of(row)
+            now = self._clock()
+            budget, value = decision(before, now)
+            if budget != before:
+                self._db.execute(self._queries["budget_changed"], asdict(budget) | self._key)
+        return Decided(budget, now, value)
+
+
+def _opened(path: Path) -> apsw.Connection:
+    """Processes that make the file at the same moment may refuse each other at once, whatever the busy timeout."""
+    for _ in range(_TRIES):
+        try:
+            return _connect(path)
+        except apsw.BusyError:
+            time.sleep(_PAUSE)
+    return _connect(path)
+
+
+def _connect(path: Path) -> apsw.Connection:
+    if not path.exists():
+        make_private_file(path)
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(BUSY_MS)
+    connection.pragma("journal_mode", "wal")
+    # Permits that a power cut takes back harm nobody: they are not worth a write to the disk each.
+    connection.pragma("synchronous", "normal")
+    connection.transaction_mode = "IMMEDIATE"
+    connection.execute(files("worker.ledger").joinpath("budget.sql").read_text(encoding="utf-8"))
+    return connection
+
+
+def _budget_of(row: tuple[Any, ...]) -> Budget:  # what a column holds is stated by the schema
+    """The columns of the statement ``budget`` bear the names of the fields, in their order."""
+    budget = Budget(*row)
+    return replace(budget, paused=bool(budget.paused))
