@@ -88,16 +88,16 @@ class Closing:
                 await self._close(claim)
 
     async def _close(self, claim: Claim) -> None:
-        """One item: request, verdict, record."""
+        """One item: request, verdict, record. Its slot is free once the verdict is taken in, which may halt the run."""
         context = self._context
         gate = context.gate
         try:
             answer = await context.api.close(claim.session_id, claim.reason or context.settings.reason)
+            await gate.told(answer)
+            verdict = context.judge.close_answer(claim, answer, context.now())
+            await context.conclude(claim, answer.exchange, verdict)
         finally:
             gate.leave()
-        await gate.told(answer)
-        verdict = context.judge.close_answer(claim, answer, context.now())
-        await context.conclude(claim, answer.exchange, verdict)
         self._sent -= 1
 
     @property
