@@ -1,12 +1,14 @@
 """The budget of a ledger: one row per host and organisation, for all processes."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import anyio
 import pytest
 
 from tests.ledger.support import NOW, Opener, a_run, claim_all
-from worker.budget import Ask, Budget, BudgetKey, Grant, reserve, ruled
+from worker.budget import Ask, Budget, BudgetKey, BudgetStore, Grant, reserve, ruled
 from worker.ledger.protocol import Ledger, RunEnd
 from worker.models import Outcome
 
@@ -24,6 +26,20 @@ async def test_two_who_open_the_same_budget_share_it(opener: Opener, tmp_path: P
                 grants += [decided.value] if isinstance(decided.value, Grant) else []
     assert len(grants) == 20
     assert all(later.start >= earlier.end for earlier, later in pairwise(grants))
+
+
+async def test_two_who_ask_at_the_same_moment_take_turns(opener: Opener, tmp_path: Path) -> None:
+    """Whoever waits for the other lets it work meanwhile: it would wait for ever otherwise."""
+
+    async def count(store: BudgetStore) -> None:
+        for _ in range(300):
+            await store.decide(lambda budget, _: (replace(budget, probes=budget.probes + 1), None))
+
+    async with opener(tmp_path) as one, opener(tmp_path) as two, one.budget(KEY) as first, two.budget(KEY) as second:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(count, first)
+            tasks.start_soon(count, second)
+        assert (await first.decide(lambda budget, _: (budget, None))).budget.probes == 600
 
 
 async def test_hosts_and_organisations_have_budgets_of_their_own(ledger: Ledger) -> None:

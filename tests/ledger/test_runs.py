@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import anyio
 import pytest
 
 from tests.ledger.support import NOW, Opener, a_run, claim_all, outcomes_of
@@ -108,3 +109,17 @@ async def test_what_was_written_is_there_for_the_next_process(opener: Opener, tm
     async with opener(tmp_path) as ledger:
         assert (await ledger.find_run("last")).name == run.name
         assert await outcomes_of(ledger, run) == {"pending": 4}
+
+
+async def test_two_who_write_at_the_same_moment_take_turns(opener: Opener, tmp_path: Path) -> None:
+    """Whoever waits for the other lets it work meanwhile: it would wait for ever otherwise."""
+
+    async def make_runs(ledger: Ledger) -> None:
+        for _ in range(30):
+            await a_run(ledger)
+
+    async with opener(tmp_path) as one, opener(tmp_path) as two:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(make_runs, one)
+            tasks.start_soon(make_runs, two)
+        assert len(await one.runs()) == 60

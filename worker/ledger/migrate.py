@@ -6,6 +6,7 @@ from importlib.resources import files
 import apsw
 
 from worker.errors import LedgerError
+from worker.ledger.transaction import transaction
 
 APPLICATION_ID = 0x434C4F53  # "CLOS": tells a ledger from any other SQLite file
 
@@ -35,7 +36,7 @@ def migrate(connection: apsw.Connection, path: str, migrations: list[Migration])
     """
     check_version(connection, path, migrations)
     for migration in migrations:
-        with connection:
+        with transaction(connection):
             if migration.version > _version(connection):
                 connection.execute(migration.sql)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

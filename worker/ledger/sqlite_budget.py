@@ -17,6 +17,7 @@ from worker.budget import Budget, BudgetKey, Decided, Decision
 from worker.errors import LedgerError
 from worker.ledger.queries import load_queries
 from worker.ledger.sqlite_store import BUSY_MS, make_private_file
+from worker.ledger.transaction import transaction
 
 _T = TypeVar("_T")
 _TRIES, _PAUSE = 40, 0.05  # seconds
@@ -37,7 +38,7 @@ class SqliteBudget:
         self._queries = load_queries()
         self._key = asdict(key)
         self._clock = clock
-        with self._db:
+        with transaction(self._db):
             self._db.execute(self._queries["budget_made"], self._key)
 
     def close(self) -> None:
@@ -45,7 +46,7 @@ class SqliteBudget:
 
     def decide(self, decision: Decision[_T]) -> Decided[_T]:
         """See ``BudgetStore``. The clock is read once the row is ours: waiting for it takes time."""
-        with self._db:
+        with transaction(self._db):
             (row,) = self._db.execute(self._queries["budget"], self._key).fetchall()
             before = _budget_of(row)
             now = self._clock()
@@ -73,7 +74,6 @@ def _connect(path: Path) -> apsw.Connection:
     connection.pragma("journal_mode", "wal")
     # Permits that a power cut takes back harm nobody: they are not worth a write to the disk each.
     connection.pragma("synchronous", "normal")
-    connection.transaction_mode = "IMMEDIATE"
     connection.execute(files("worker.ledger").joinpath("budget.sql").read_text(encoding="utf-8"))
     return connection
 

@@ -15,6 +15,7 @@ from worker.errors import LedgerError
 from worker.ledger.migrate import check_version, load_migrations, migrate
 from worker.ledger.protocol import COLUMNS, Counts, InvalidKind, NewRun, NextDue, RunEnd
 from worker.ledger.queries import load_queries
+from worker.ledger.transaction import transaction
 from worker.models import NEVER, Change, Claim, EvalSummary, Exchange, Millis, Outcome, Record, Run, SourceRow
 
 QUERIES = load_queries()
@@ -72,7 +73,6 @@ def _prepare(path: Path, cache_kib: int) -> apsw.Connection:
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     connection.pragma("cache_size", -cache_kib)
-    connection.transaction_mode = "IMMEDIATE"
     migrate(connection, str(path), migrations)
     return connection
 
@@ -112,7 +112,7 @@ class SqliteStore:
         return self._db.execute(QUERIES[query], values).fetchall()
 
     def _write(self, query: str, **values: object) -> list[Row]:
-        with self._db:
+        with transaction(self._db):
             rows = self._rows(query, **values)
         return rows
 
@@ -138,7 +138,7 @@ class SqliteStore:
         return _run_of(rows[0]) if rows else None
 
     def start_run(self, run: Run, options: str) -> None:
-        with self._db:
+        with transaction(self._db):
             self._rows("start_run", run=run.id, options=options)
             self._rows("rescue", run=run.id)
             self._rows("rearm_doubts", run=run.id)
@@ -152,7 +152,7 @@ class SqliteStore:
 
     def admit(self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis) -> int:
         """Add the next rows of the source; returns how many were duplicates."""
-        with self._db:
+        with transaction(self._db):
             base = (run.id << _RUN_SHIFT) + self.run(run.id).rows_read
             values = [_item_values(row, base + at, run, now) for at, row in enumerate(rows)]
             before = self._db.total_changes()
@@ -168,7 +168,7 @@ class SqliteStore:
     # work
 
     def claim(self, run: Run, limit: int, now: Millis, fresh: int | None) -> list[Claim]:
-        with self._db:
+        with transaction(self._db):
             claims = self._claims("pending_retries", run=run.id, limit=limit, now=now)
             room = limit - len(claims) if fresh is None else min(fresh, limit - len(claims))
             if room > 0:
@@ -190,7 +190,7 @@ class SqliteStore:
         return int(count)
 
     def release(self, claims: Sequence[Claim]) -> None:
-        with self._db:
+        with transaction(self._db):
             self._db.executemany(QUERIES["release"], [(claim.seq,) for claim in claims])
 
     def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]:
@@ -211,7 +211,7 @@ class SqliteStore:
         """A few statements for the whole batch: each gives up the interpreter lock and must get it back."""
         singles = [record for record in records if record.changes and record.exchange.kind != "list"]
         changes = [_change_values(change) for record in records for change in record.changes]
-        with self._db:
+        with transaction(self._db):
             self._rows("attempts", run=run.id, attempts=json.dumps([_attempt_values(record) for record in singles]))
             self._rows("change", changes=json.dumps(changes), now=now)
             for record in records:
@@ -229,7 +229,7 @@ class SqliteStore:
         return self._count_changed("resettle", now=now, **_span(run))
 
     def _count_changed(self, query: str, **values: object) -> int:
-        with self._db:
+        with transaction(self._db):
             self._rows(query, **values)
             changed = self._db.changes()
         return changed
