@@ -1,67 +1,70 @@
-"""Settling: how many requests it takes until every verdict is final, against the sandbox."""
+"""Settling: requests for each session until its verdict is final, the close included, in three worlds."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-import apsw
+from benchmarks.figures import Figure, Peer, Target
+from benchmarks.processes import CLOSEOUT, first_line, run, run_module, running
 
-from benchmarks.figures import Figure, Peer
-from benchmarks.processes import CLOSEOUT, first_line, run, running
 
-SESSIONS = 10_000
+@dataclass(frozen=True, slots=True)
+class World:
+    """Sessions of ours among others that started in the same days; closed at ``rate`` a second."""
+
+    name: str
+    ours: int
+    others: int
+    days: float
+    rate: int
+    most: float
+
+
+WORLDS = (
+    World("10,000 sessions", 10_000, 0, 2, 400, 1.03),
+    World("100,000 among 500,000 others", 100_000, 500_000, 7, 1_500, 1.06),
+    World("500 scattered over two years, among 500,000", 500, 500_000, 730, 50, 2.1),
+)
 
 
 def measure(folder: Path) -> list[Figure]:
-    """With all sessions of the account in the run, and with every second one."""
-    return [
-        _settle(folder, "all of the account's sessions", 1),
-        _settle(folder, "half of them", 2),
-    ]
+    """In each world, with two other ways to have the verdicts."""
+    return [figure for at, world in enumerate(WORLDS) for figure in _settle(folder / f"settling-{at}", world)]
 
 
-def _settle(folder: Path, what: str, every: int) -> Figure:
-    """Look-ups for each session; the peer is a client that sends one request for each look at each session."""
-    work = folder / f"settling-{every}"
+def _settle(work: Path, world: World) -> Iterator[Figure]:
     work.mkdir()
-    with _sandbox(work, SESSIONS * every) as url:
-        source = _every(work / "all.csv", every)
-        command = [*CLOSEOUT, "close", str(source), "--base-url", url, "--rate", "100000/s", "--json", "--no-progress"]
-        _, output = run(command, work)
-    summary = json.loads(output)
-    requests = summary["requests"]
-    if summary["unsettled"]:
-        raise RuntimeError(f"not all were settled: {output}")
-    singly = Peer("one look at a time", _looks(work / "closeout.db") / SESSIONS)
-    return Figure(
-        f"settling, {what}", "look-ups/session", [(requests["list"] + requests["read"]) / SESSIONS], None, singly
-    )
+    with _serving(work, world) as url:
+        singly = _other_way(work, "singly", url, "peer.csv", world)
+        seconds, requests = _closeout(work, url, world)
+    with _serving(work, world) as url:  # anew: what the list has to close must still be live
+        listed = _other_way(work, "list", url, "ours.csv", world)
+    name = f"verdicts, {world.name}"
+    target = Target("at most", world.most)
+    yield Figure(name, "requests/session", [requests], target, Peer("reading every 5 s", singly))
+    yield Figure(name, "requests/session", [requests], target, Peer("listing everything", listed))
+    yield Figure(f"{name}: from first to last", "s", [seconds])
 
 
 @contextmanager
-def _sandbox(work: Path, sessions: int) -> Iterator[str]:
-    command = [*CLOSEOUT, "sandbox", "--port", "0", "--sessions", str(sessions), "--csv", "../all.csv"]
-    with running(command, work / "sandbox") as child:
-        yield first_line(child).split()[1]
+def _serving(work: Path, world: World) -> Iterator[str]:
+    command = [sys.executable, "-m", "benchmarks.world", str(world.ours), str(world.others), str(world.days)]
+    with running(command, work) as child:
+        yield first_line(child)
 
 
-def _every(path: Path, step: int) -> Path:
-    """A file with every so manieth of the ids."""
-    header, *ids = path.read_text(encoding="utf-8").splitlines()
-    chosen = path.with_name("chosen.csv")
-    chosen.write_text("\n".join([header, *ids[::step]]) + "\n", encoding="utf-8")
-    return chosen
+def _other_way(work: Path, name: str, url: str, file: str, world: World) -> float:
+    return float(run_module("naive", work / name, name, url, str(work / file), str(world.rate))["requests"])
 
 
-def _looks(ledger: Path) -> int:
-    """How often any session was looked at after its close."""
-    connection = apsw.Connection(str(ledger), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        return int(
-            connection.execute(
-                "SELECT (SELECT count(*) FROM sightings) + (SELECT count(*) FROM attempts WHERE kind = 'read')"
-            ).get
-        )
-    finally:
-        connection.close()
+def _closeout(work: Path, url: str, world: World) -> tuple[float, float]:
+    (work / "closeout").mkdir()
+    command = [*CLOSEOUT, "close", str(work / "ours.csv"), "--base-url", url, "--rate", f"{world.rate}/s"]
+    _, output = run([*command, "--json", "--no-progress"], work / "closeout")
+    summary = json.loads(output)
+    if summary["unsettled"] or summary["outcomes"]["closed"] != world.ours:
+        raise RuntimeError(f"not all were closed and settled: {output}")
+    return summary["seconds"], summary["requests"]["total"] / world.ours

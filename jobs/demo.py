@@ -43,7 +43,7 @@ def command(context: click.Context, /, folder: str, **_: Any) -> int:  # the res
     with running_sandbox(sandbox) as url:
         say(f"1,000 sessions in {source}; a stand-in for the API on {url}")
         invocation = Invocation(
-            settings=Settings(base_url=url, rate=150, reason="abandoned", first_look=2, none_grace=2),
+            settings=Settings(base_url=url, rate=150, reason="abandoned"),
             flags=Given(),
             key=sandbox.config.api_key,
             ledger=home / DEFAULT_LEDGER,

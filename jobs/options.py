@@ -71,8 +71,12 @@ PORTION: list[_Decorator] = [
 ]
 LOOKS: list[_Decorator] = [
     _option("--settle-for", "How long to go on looking after the last close.  [default: 15m]", metavar="TIME"),
-    _option("--first-look", "When to look first after a close.  [default: 10s]", metavar="TIME"),
-    _option("--none-grace", "How old a close must be for its 'none' to be believed.  [default: 15s]", metavar="TIME"),
+    _option("--first-look", "When to look first after a close.  [default: learnt while the run goes]", metavar="TIME"),
+    _option(
+        "--none-grace",
+        "How old a close must be for its 'none' to be believed, until that is learnt.  [default: 15s]",
+        metavar="TIME",
+    ),
 ]
 SETTLE: list[_Decorator] = [
     _option("--settle/--no-settle", "Look again until each evaluation is final.  [default: settle]"),

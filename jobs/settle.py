@@ -10,7 +10,6 @@ import click
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import LOOKS, PACE, working_options
 from jobs.running import conclude, print_json, run_to_end, say
-from worker.clock import now_ms
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Run
 from worker.pipeline import Ended
@@ -62,7 +61,7 @@ async def _settle(ledger: SqliteLedger, run: Run, invocation: Invocation) -> int
     own = invocation.for_run(run)
     own = replace(own, settings=own.settings.model_copy(update={"settle": True}))  # also of a run with --no-settle
     async with ledger.locked(run):
-        count = await ledger.resettle(run, now_ms())
+        count = await ledger.resettle(run)
     say(f"run {run.name}: {count:,} evaluations to look at")
     ended = await run_to_end(ledger, run, own, None, settle_only=True)
     return await conclude(ledger, ended, own)

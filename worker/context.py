@@ -8,6 +8,7 @@ import anyio
 from worker.api.client import Api
 from worker.brake import Brake
 from worker.gate import Gate
+from worker.lag import Lag
 from worker.ledger.protocol import Ledger
 from worker.logs import get_logger
 from worker.models import Change, Claim, Exchange, Millis, Record, Run
@@ -28,8 +29,9 @@ class Context:
     """One run at work.
 
     ``closing_done`` is set when no item is left to close or to verify. ``last_call`` stops reading and closing alone:
-    what is closed is still settled. ``brake`` counts how sessions end, ``quota`` how many may be taken up.
-    ``approve`` shows a person what came of the canary, and says whether to go on.
+    what is closed is still settled. ``lag`` is what is known of the time from a close to its verdict. ``brake`` counts
+    how sessions end, ``quota`` how many may be taken up. ``approve`` shows a person what came of the canary, and says
+    whether to go on.
     """
 
     run: Run
@@ -38,6 +40,7 @@ class Context:
     api: Api
     gate: Gate
     judge: Judge
+    lag: Lag
     recorder: Recorder
     progress: Progress
     stop: Stop

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
-from worker.api.client import PAGE_SIZE
-from worker.models import Millis
+from worker.models import PAGE_SIZE, Millis
 from worker.quiet_hours import QuietWindow, local_time, next_change, share_at
 from worker.units import format_duration, format_rate, format_share
 

@@ -33,8 +33,8 @@ class LastCall:
             deadline,
             settle=settings.settle,
             settle_for=settings.settle_for,
-            first_look=settings.first_look,
-            none_grace=settings.none_grace,
+            first_look=self._context.lag.first_look / 1000,
+            none_grace=self._context.judge.grace.value / 1000,
             unsettled=max(0, progress.to_settle - progress.settled),
             rate=self._context.gate.pace.rate,
         )

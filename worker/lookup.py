@@ -1,18 +1,21 @@
 """The state of many sessions, for few requests: listing pages of up to 200 where that is cheaper than single reads."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVarTuple
 
 import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from worker.api.client import PAGE_SIZE, Api
+from worker.api.client import Api
 from worker.budget import Lane
+from worker.course import Course, Listing, Scan
 from worker.gate import Gate
-from worker.models import Answer, Claim, Millis, SessionState
+from worker.models import PAGE_SIZE, Answer, Claim, SessionState
 
-_WORTH_A_PAGE = 2  # a page costs what one read costs: with fewer of ours in it, reading is as cheap
 _READERS = 16
+_PAGERS = 8  # at once, at most: pages come one after the other in each, and may take long to arrive
+_STRETCH = 20 * PAGE_SIZE  # claims for each: where two meet, a page may be asked for twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,67 +35,54 @@ Sink = Callable[[Sighting], Awaitable[None]]
 class Lookup:
     """Looks up claims and hands each exchange to a sink. ``lane`` is its place in the budget.
 
-    ``requests`` and ``seen`` count over its life.
+    ``listing`` is what it has learnt of the API's listing, ``requests`` what it has sent over its life.
     """
 
     api: Api
     gate: Gate
     lane: Lane = "close"
+    listing: Listing = field(default_factory=Listing)
     requests: int = 0
-    seen: int = 0
-    list_allowed: bool = True
 
     async def states(self, claims: Sequence[Claim], sink: Sink) -> None:
-        """Look each of the claims up, once."""
-        singles = [claim for claim in claims if claim.started_at is None or not self.list_allowed]
-        timed = [claim for claim in claims if claim.started_at is not None and self.list_allowed]
-        for window in windows(timed):
-            singles += await self._list_window(window, sink)
-        await self._read_all(singles, sink)
-
-    async def _list_window(self, window: Sequence[Claim], sink: Sink) -> list[Claim]:
-        """Page through the window while it pays; returns the claims that no page told of."""
-        wanted = {claim.session_id: claim for claim in window}
-        if len(wanted) < _WORTH_A_PAGE or not self.list_allowed:
-            return list(wanted.values())
-        first, last = _bounds(window)
-        async for answer in self._pages(first, last):
-            seen = tuple((wanted.pop(one.session_id), one) for one in answer.sessions if one.session_id in wanted)
-            self.seen += len(seen)
-            await sink(Sighting(answer, seen))
-            if len(seen) < _WORTH_A_PAGE or len(wanted) < _WORTH_A_PAGE:
-                break
-        return list(wanted.values())
-
-    async def _pages(self, first: Millis, last: Millis) -> AsyncIterator[Answer]:
-        """The pages of a window, until the last one, a bad one, or a cursor that comes a second time."""
-        cursors: set[str | None] = set()
-        cursor: str | None = None
-        while cursor not in cursors:
-            cursors.add(cursor)
-            answer = await self._send(self.api.list_started, first, last, cursor)
-            if answer.http_status == 403:
-                self.list_allowed = False
-            yield answer
-            cursor = answer.cursor
-            if cursor is None:
-                return
-
-    async def _read_all(self, claims: Sequence[Claim], sink: Sink) -> None:
-        todo = iter(claims)
-        async with anyio.create_task_group() as readers:
+        """Look each of the claims up, once; their session ids must differ. The sink is called by several tasks."""
+        to_read, reading = anyio.create_memory_object_stream[Claim](len(claims))
+        async with anyio.create_task_group() as tasks:
             for _ in range(min(_READERS, len(claims))):
-                readers.start_soon(self._reader, todo, sink)
+                tasks.start_soon(self._reader, reading.clone(), sink)
+            reading.close()
+            with to_read:
+                await self._list_all(claims, to_read, sink)
 
-    async def _reader(self, todo: Iterator[Claim], sink: Sink) -> None:
-        for claim in todo:
-            answer = await self._send(self.api.read, claim.session_id)
-            session = answer.session
-            if session is not None and session.session_id == claim.session_id:
-                self.seen += 1
-                await sink(Sighting(answer, ((claim, session),)))
-            else:
-                await sink(Sighting(answer, unseen=claim))
+    async def _list_all(self, claims: Sequence[Claim], to_read: MemoryObjectSendStream[Claim], sink: Sink) -> None:
+        """What no page tells of goes to the readers."""
+        async with anyio.create_task_group() as tasks:
+            for course in courses(claims, self.listing):
+                tasks.start_soon(self._pager, course, to_read.clone(), sink)
+
+    async def _pager(self, course: Course | Scan, to_read: MemoryObjectSendStream[Claim], sink: Sink) -> None:
+        with to_read:
+            while (window := course.next()) is not None:
+                answer = await self._send(self.api.list_started, window.first, window.last, window.cursor)
+                await sink(Sighting(answer, tuple(course.took(window, answer))))
+                self._hand_over(course, to_read)
+            self._hand_over(course, to_read)
+
+    @staticmethod
+    def _hand_over(course: Course | Scan, to_read: MemoryObjectSendStream[Claim]) -> None:
+        """There is room for all claims, so this never waits."""
+        for claim in course.singles():
+            to_read.send_nowait(claim)
+
+    async def _reader(self, reading: MemoryObjectReceiveStream[Claim], sink: Sink) -> None:
+        with reading:
+            async for claim in reading:
+                answer = await self._send(self.api.read, claim.session_id)
+                session = answer.session
+                if session is not None and session.session_id == claim.session_id:
+                    await sink(Sighting(answer, ((claim, session),)))
+                else:
+                    await sink(Sighting(answer, unseen=claim))
 
     async def _send(self, request: Callable[[*_Args], Awaitable[Answer]], *args: *_Args) -> Answer:
         await self.gate.enter(self.lane)
@@ -105,13 +95,12 @@ class Lookup:
         return answer
 
 
-def windows(claims: Sequence[Claim]) -> Iterator[list[Claim]]:
-    """The claims by time of start, a page's worth at a time: where nobody else's lie between, one page tells all."""
-    ordered = sorted(claims, key=lambda claim: claim.started_at or 0)
-    for at in range(0, len(ordered), PAGE_SIZE):
-        yield ordered[at : at + PAGE_SIZE]
-
-
-def _bounds(window: Sequence[Claim]) -> tuple[Millis, Millis]:
-    """Both inclusive; the API's times may be finer than our milliseconds, so the last one is rounded up."""
-    return window[0].started_at or 0, (window[-1].started_at or 0) + 1
+def courses(claims: Sequence[Claim], listing: Listing) -> Iterator[Course | Scan]:
+    """The ways through all claims: a few stretches of time, and one for those of which no start is known."""
+    timed = sorted((claim for claim in claims if claim.started_at is not None), key=lambda one: one.started_at or 0)
+    size = max(_STRETCH, -(-len(timed) // _PAGERS))
+    for at in range(0, len(timed), size):
+        yield Course(timed[at : at + size], listing)
+    untimed = [claim for claim in claims if claim.started_at is None]
+    if untimed:
+        yield Scan(untimed, listing)

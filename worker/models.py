@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Literal
 
 Millis = int
+PAGE_SIZE = 200  # sessions on one page of the API's listing, at most
 NEVER: Millis = 2**62  # due at no time: given up until somebody asks again
 
 
@@ -86,6 +87,10 @@ class SessionState:
     def terminal(self) -> bool:
         return self.status in TERMINAL_STATUSES
 
+    @property
+    def live(self) -> bool:
+        return self.status in LIVE_STATUSES
+
 
 Kind = Literal["close", "read", "list", "probe"]
 
@@ -133,7 +138,8 @@ class Claim:
     """One item taken from the ledger, to be closed or (in doubt, settling) to be looked at.
 
     ``attempts`` counts the closes sent so far; ``first_attempt_at`` is on our clock; ``http_status`` is that of
-    the last close answer; ``looks`` counts the look-ups since the item's state last changed. ``fresh``: never tried.
+    the last close answer; ``looks`` counts the look-ups since the item's state last changed. ``looked_at`` is when the
+    evaluations were last looked at. ``fresh``: never tried.
     """
 
     seq: int
@@ -147,6 +153,7 @@ class Claim:
     started_at: Millis | None = None
     closed_at: Millis | None = None
     recorded_at: Millis | None = None
+    looked_at: Millis | None = None
     fresh: bool = False
 
 
@@ -156,8 +163,8 @@ class Change:
 
     A field that is None leaves the ledger's value, except ``settle_at`` and, with a new outcome, ``detail``, ``error``
     and ``http_status``. ``due_at`` is when a pending or doubtful item may be taken again (above 0; None: it has its
-    outcome); ``settle_at`` when its evaluations are looked at again (None: never). ``attempts`` and ``looks`` are the
-    new counts.
+    outcome); ``settle_at`` when its evaluations are looked at again (None: never), or with ``looks`` 0 when the wait
+    for the first look begins; ``looked_at`` when they were now. ``attempts`` and ``looks`` are the new counts.
     """
 
     seq: int
@@ -172,6 +179,7 @@ class Change:
     session: SessionState | None = None
     settled: bool = False
     settle_at: Millis | None = None
+    looked_at: Millis | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from worker.closing import Closing
 from worker.context import Context
 from worker.errors import HaltError
 from worker.gate import Gate, Patience
+from worker.lag import Grace, Lag
 from worker.last_call import LastCall
 from worker.ledger.protocol import Counts, Ledger, RunEnd
 from worker.models import Millis, Outcome, Run, RunState, as_found
@@ -63,12 +64,13 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
         limits=Limits(settings.max_attempts, give_up_after, since=now()),
         clock=api.server_clock,
         wait=lambda failures: int(backoff(failures, rng) * 1000),
-        none_grace=int(settings.none_grace * 1000),
-        settle_after=int(settings.first_look * 1000) if settings.settle else None,
+        grace=Grace(int(settings.none_grace * 1000)),
+        settle=settings.settle,
         standing=gate.standing,
     )
     recorder = Recorder(ledger, run, progress, now)
-    context = Context(run, settings, ledger, api, gate, judge, recorder, progress, stop, now)
+    lag = Lag(int(settings.first_look * 1000) if settings.first_look is not None else None)
+    context = Context(run, settings, ledger, api, gate, judge, lag, recorder, progress, stop, now)
     pace.probe = context.probe
     return context
 

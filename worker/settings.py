@@ -37,7 +37,7 @@ class Settings(BaseModel):
     id_column: str | None = None
     settle: bool = True
     settle_for: float = Field(900.0, ge=0)
-    first_look: float = Field(10.0, ge=0)
+    first_look: float | None = Field(None, ge=0)
     none_grace: float = Field(15.0, ge=0)
     max_failures: str = "5%"
     canary: int | None = Field(None, ge=1)

@@ -3,48 +3,47 @@
 import anyio
 
 from worker.context import Context
+from worker.followed import Followed
+from worker.lag import Lag
 from worker.lookup import Lookup, Sighting
 from worker.models import NEVER, Change, Claim, Millis, Record, SessionState
 from worker.verdict import Judge
 
-_BATCH = 20_000
-_WORTH_A_PASS = 200  # a listing page's worth; fewer wait for company while there is something to close
+_BATCH = 50_000
+_WORTH_A_PASS = 1_000  # sessions; fewer wait for company, as pages are fuller then
+_DEAREST = 0.01  # pages per session that a pass beside closing may cost
+_PATIENCE: Millis = 1_000
 _IDLE = 0.5
-_SLOWEST = 60_000
-_DEAR = 0.02  # requests per session above which looking waits until closing is done: then listing pages are full
+_PILOTS = range(2, 9)  # sessions that are followed while it is not known how long verdicts take: 1 in 100, within this
+_PILOT_AGE: Millis = 2_000
 
 
-def look_again_after(looks: int, first: Millis) -> Millis:
-    """Milliseconds from one look to the next: doubling from ``first`` up to a minute."""
-    return min(_SLOWEST, max(first, 500) << min(looks, 10))
-
-
-def settled_change(claim: Claim, session: SessionState, judge: Judge, now: Millis) -> Change:
+def settled_change(claim: Claim, session: SessionState, judge: Judge, lag: Lag, asked: Millis) -> Change:
     """What a look at a closed session changes."""
-    settled = judge.verdict_final(session, recorded_at=claim.recorded_at or now, now=now)
+    closed = claim.recorded_at or asked
+    settled = judge.verdict_final(session, recorded_at=closed, now=asked)
     detail = None
-    if not session.terminal and not settled:
-        detail = f"the close was acknowledged, yet the session is {session.status}"
-    wait = look_again_after(claim.looks, judge.settle_after or 0)
+    if session.live:
+        detail = f"reopened: seen {session.status} after its close was acknowledged; it is not closed again"
     return Change(
         claim.seq,
         looks=claim.looks + 1,
         session=session,
         settled=settled,
-        settle_at=None if settled else now + wait,
+        settle_at=None if settled else asked + lag.next_look(asked - closed),
+        looked_at=asked,
         detail=detail,
     )
 
 
-def unseen_change(claim: Claim, sighting: Sighting, judge: Judge, now: Millis) -> Change:
+def unseen_change(claim: Claim, sighting: Sighting, lag: Lag, now: Millis) -> Change:
     """What it means that a closed session could not be read: deleted since, or to be looked at again later."""
     answer = sighting.answer
     if answer.http_status == 404 and answer.from_api:
         return Change(claim.seq, settled=True, detail="deleted since it was closed; eval_status as last seen")
     if answer.http_status in (401, 403):
         return Change(claim.seq, settle_at=NEVER, detail="the key may not read sessions; eval_status as last seen")
-    wait = look_again_after(claim.looks, judge.settle_after or 0)
-    return Change(claim.seq, looks=claim.looks + 1, settle_at=now + wait)
+    return Change(claim.seq, looks=claim.looks + 1, settle_at=now + lag.next_look(now - (claim.recorded_at or now)))
 
 
 class Settling:
@@ -52,7 +51,11 @@ class Settling:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._lag = context.lag
         self._lookup = Lookup(context.api, context.gate, "settle")
+        self._followed = Followed(context.judge.grace)
+        self._pilots = 0
+        self._enough = _WORTH_A_PASS
 
     async def run(self) -> None:
         context = self._context
@@ -74,44 +77,117 @@ class Settling:
     async def _beside_closing(self) -> None:
         context = self._context
         while not context.closing_done.is_set():
-            now = context.now()
-            due = await context.ledger.due_settle_count(context.run, _WORTH_A_PASS, now)
-            if (due >= _WORTH_A_PASS and not self._dear) or (due and context.quota.settling):
-                await self._pass(now)
-            else:
+            await self._look_at_followed()
+            whole = self._all_due if context.quota.settling else self._company
+            if not (await whole() or await self._look_at_pilots()):
                 await anyio.sleep(_IDLE)
-
-    @property
-    def _dear(self) -> bool:
-        return self._lookup.requests > 10 and self._lookup.requests > _DEAR * self._lookup.seen
 
     async def _after_closing(self) -> None:
         context = self._context
         while True:
             await context.recorder.flush()
-            due = (await context.ledger.next_due(context.run)).settle
-            if due is None or due >= NEVER:
+            await self._take_back()
+            ahead = await context.ledger.settles_ahead(context.run, self._lag.first_look)
+            if ahead is None:
                 return
-            wait = due - context.now()
-            if wait > 0:
-                await anyio.sleep(min(wait / 1000, 1.0))
-            else:
-                await self._pass(context.now())
+            if not (await self._company() or await self._all_due() or await self._look_at_pilots()):
+                await anyio.sleep(min(_IDLE, max(0.01, (ahead[0] - context.now()) / 1000)))
+
+    async def _company(self) -> bool:
+        """A pass over what is due, if it is enough and lies so close together that looking is cheap."""
+        context, now = self._context, self._context.now()
+        ripe = now - self._lag.first_look
+        count = await context.ledger.due_settle_count(context.run, self._enough, now, ripe)
+        if count < self._enough:
+            return False
+        span = round(self._lookup.listing.span)
+        pages = await context.ledger.due_settle_spans(context.run, span, now, ripe) if span else 0
+        if pages > _DEAREST * count:
+            self._enough = 2 * count
+            return False
+        await self._pass(now)
+        return True
+
+    async def _all_due(self) -> bool:
+        """A pass over what is due, once nothing is to come that would be worth the wait for it."""
+        context, now, first_look = self._context, self._context.now(), self._lag.first_look
+        ahead = await context.ledger.settles_ahead(context.run, first_look)
+        if ahead is None or ahead[0] > now:
+            return False
+        if ahead[1] > now and now - ahead[0] < max(_PATIENCE, first_look):
+            return False
+        await self._pass(now)
+        return True
+
+    async def _look_at_pilots(self) -> bool:
+        """While it is not known how long verdicts take, a few sessions are looked at again and again to learn it."""
+        if self._lag.known:
+            return False
+        context, now = self._context, self._context.now()
+        claims = await context.ledger.due_settles(context.run, _PILOTS[-1], now, 0)
+        wanted = min(max(context.progress.rows_read // 100, _PILOTS[0]), _PILOTS[-1]) - self._pilots
+        if wanted > 0:
+            then = now - _PILOT_AGE
+            fresh = await context.ledger.due_settles(context.run, wanted + len(claims), then, then)
+            fresh = [claim for claim in fresh if claim.looks == 0][:wanted]
+            self._pilots += len(fresh)
+            claims += fresh
+        if claims:
+            await self._lookup.states(claims, self._conclude)
+            await context.recorder.flush()
+        return bool(claims)
+
+    async def _look_at_followed(self) -> None:
+        due = self._followed.due(self._context.now())
+        if due:
+            await self._lookup.states(due, self._conclude)
+            await self._context.recorder.flush()
+        await self._take_back()
+
+    async def _take_back(self) -> None:
+        """What was believed before it was known how late runs may appear."""
+        if self._followed.grew():
+            context = self._context
+            count = await context.ledger.doubt_nones(context.run, context.judge.grace.value)
+            context.progress.settled -= count
+            context.log.info("runs appeared late: verdicts of none are doubted again", sessions=count)
 
     async def _pass(self, now: Millis) -> None:
-        claims = await self._context.ledger.due_settles(self._context.run, _BATCH, now)
-        before = self._lookup.requests
-        await self._lookup.states(claims, self._conclude)
-        self._context.log.info("looked at evaluations", sessions=len(claims), requests=self._lookup.requests - before)
-        await self._context.recorder.flush()
+        """Look at everything that is due, in the order of its start: so each page is asked for once."""
+        context, before, looked = self._context, self._lookup.requests, 0
+        ripe, last = now - self._lag.first_look, None
+        while claims := await context.ledger.due_settles_by_start(context.run, _BATCH, now, ripe, last):
+            last = claims[-1]
+            looked += len(claims)
+            await self._lookup.states(claims, self._conclude)
+        await context.recorder.flush()
+        self._enough = _WORTH_A_PASS
+        context.log.info(
+            "looked at evaluations",
+            sessions=looked,
+            requests=self._lookup.requests - before,
+            median_lag=self._lag.median,
+            first_look=self._lag.first_look,
+        )
 
     async def _conclude(self, sighting: Sighting) -> None:
-        context, now = self._context, self._context.now()
+        context = self._context
         if sighting.answer.http_status == 401:
             context.stop.halt("the API answered 401: the key may not be used any more")
         if sighting.unseen is not None:
-            changes: tuple[Change, ...] = (unseen_change(sighting.unseen, sighting, context.judge, now),)
+            changes: tuple[Change, ...] = (unseen_change(sighting.unseen, sighting, self._lag, context.now()),)
         else:
             asked = sighting.answer.exchange.at  # a late answer tells of then, not of now
-            changes = tuple(settled_change(claim, session, context.judge, asked) for claim, session in sighting.seen)
+            changes = tuple(self._seen(claim, session, asked) for claim, session in sighting.seen)
         await context.recorder.put(Record(sighting.answer.exchange, changes))
+
+    def _seen(self, claim: Claim, session: SessionState, asked: Millis) -> Change:
+        change = settled_change(claim, session, self._context.judge, self._lag, asked)
+        closed = claim.recorded_at or asked
+        if claim.seq in self._followed:
+            self._context.progress.settled -= 1  # it was counted when it was believed
+        else:
+            before = claim.looked_at - closed if claim.looks and claim.looked_at is not None else None
+            self._lag.looked(before, asked - closed, final=change.settled)
+        self._followed.seen(claim, session, asked, settled=change.settled)
+        return change

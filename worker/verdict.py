@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from worker.clock import ServerClock
+from worker.lag import Grace
 from worker.models import LIVE_STATUSES, NEVER, Answer, Change, Claim, Millis, Outcome, SessionState
 from worker.retry import Limits
 
@@ -49,15 +50,15 @@ class Judge:
     """All that a verdict depends on besides the item and its answer.
 
     ``standing`` is what is known of the API as a whole. ``wait`` gives the back-off in milliseconds
-    after so many failures. ``settle_after`` is when a fresh verdict is looked at first, None to not look.
-    ``none_grace`` is the age of a close before which a verdict of ``none`` without runs is not believed.
+    after so many failures. ``settle``: whether verdicts that are not final are looked at again.
+    ``grace`` is the age of a close before which a verdict of ``none`` without runs is not believed.
     """
 
     limits: Limits
     clock: ServerClock
     wait: Callable[[int], Millis]
-    none_grace: Millis
-    settle_after: Millis | None
+    grace: Grace
+    settle: bool
     standing: Standing = field(default_factory=Standing)
 
     def close_answer(self, claim: Claim, answer: Answer, now: Millis) -> Change | Halt:
@@ -101,7 +102,6 @@ class Judge:
     ) -> Change:
         """An answer that took long to arrive tells of when it was ``asked`` for, not of now."""
         settled = self.verdict_final(session, recorded_at=now, now=asked)
-        look = not settled and self.settle_after is not None
         return Change(
             claim.seq,
             outcome,
@@ -109,7 +109,8 @@ class Judge:
             attempts=attempts,
             session=session,
             settled=settled,
-            settle_at=now + (self.settle_after or 0) if look else None,
+            settle_at=now if self.settle and not settled else None,
+            looked_at=asked,
         )
 
     def _doubt(self, claim: Claim, answer: Answer, now: Millis) -> Change:
@@ -218,7 +219,7 @@ class Judge:
         if evals.status != "none" or evals.total:
             return True
         closed_at = session.closed_at if session.closed_at is not None else self.clock.latest(recorded_at)
-        return self.clock.earliest(now) - closed_at >= self.none_grace
+        return self.clock.earliest(now) - closed_at >= self.grace.value
 
 
 def halt_reason(answer: Answer, *, proven: bool) -> str | None:

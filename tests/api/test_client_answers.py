@@ -44,7 +44,7 @@ async def test_a_listing_asks_for_full_pages_of_its_window() -> None:
         await api.list_started(1_772_445_600_001, 1_772_445_601_000, None)
         await api.list_started(0, 1, "a+b/c=&d e")
     assert dict(seen.requests[0].query) == {
-        "started_after": "2026-03-02T10:00:00.001Z", "started_before": "2026-03-02T10:00:01.000Z", "limit": "200",
+        "started_after": "2026-03-02T10:00:00.001Z", "started_before": "2026-03-02T10:00:01.000999Z", "limit": "200",
     }  # fmt: skip
     assert seen.requests[1].query["cursor"] == "a+b/c=&d e"
 

@@ -22,21 +22,29 @@ class SimulatedApi:
 
     ``paging``: ``proper`` gives each page once, ``same`` repeats the first page under new cursors, ``loop`` leads back
     to the first cursor, ``cut`` ends after a page although there are more, ``empty`` gives no sessions but cursors
-    for ever, ``strangers`` mixes in other organisations' sessions, ``twice`` names each session twice.
+    for ever, ``strangers`` mixes in other organisations' sessions, ``twice`` names each session twice, ``broken``
+    refuses every cursor, ``unbounded`` takes no notice of the window. ``order`` is that of the listing.
     """
 
     sessions: dict[str, SessionState]
     paging: str = "proper"
+    order: str = "newest"
     page_size: int = 200
     list_status: int | None = 200
+    throttle_first: int = 0
     read_trouble: float = 0.0
     omitted: frozenset[str] = frozenset()
     seed: int = 1
     requests: Counter[str] = field(default_factory=Counter)
-    windows: set[tuple[Millis, Millis]] = field(default_factory=set)
+    windows: set[tuple[Millis | None, Millis | None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._rng = random.Random(self.seed)
+        listed = [each for each in self.sessions.values() if each.session_id not in self.omitted]
+        listed.sort(key=lambda each: (each.started_at or 0, each.session_id), reverse=self.order == "newest")
+        if self.order == "shuffled":
+            self._rng.shuffle(listed)
+        self._listed = listed
 
     async def read(self, session_id: str) -> Answer:
         """One session, or what goes wrong."""
@@ -46,16 +54,20 @@ class SimulatedApi:
         session = self.sessions.get(session_id)
         return _answer("read", 200, session) if session else _answer("read", 404)
 
-    async def list_started(self, first: Millis, last: Millis, cursor: str | None) -> Answer:
+    async def list_started(self, first: Millis | None, last: Millis | None, cursor: str | None) -> Answer:
         """One page."""
         await self._asked("list")
         self.windows.add((first, last))
-        if self.list_status != 200:
-            return _answer("list", self.list_status)
-        within = [each for each in self.sessions.values() if first <= (each.started_at or 0) <= last]
-        listed = [each for each in within if each.session_id not in self.omitted]
-        at = int(cursor or 0)
-        return self._page(listed, at)
+        if self.requests["list"] <= self.throttle_first:
+            return _answer("list", 429)
+        if self.list_status != 200 or (self.paging == "broken" and cursor is not None):
+            return _answer("list", 400 if self.list_status == 200 else self.list_status)
+        low, high = (0, 2**62) if self.paging == "unbounded" else (first or 0, 2**62 if last is None else last)
+        return self._page([each for each in self._listed if low <= (each.started_at or 0) <= high], int(cursor or 0))
+
+    def pages_of_all(self, first: Millis, last: Millis) -> int:
+        """How many pages a plain list of everything in the window would take."""
+        return -(-sum(first <= (each.started_at or 0) <= last for each in self._listed) // self.page_size)
 
     def _page(self, listed: Sequence[SessionState], at: int) -> Answer:
         following = at + self.page_size

@@ -4,6 +4,7 @@ import random
 from dataclasses import replace
 
 from worker.clock import ServerClock
+from worker.lag import Grace
 from worker.models import Answer, Claim, EvalSummary, Exchange, Kind, Millis, SessionState
 from worker.retry import Limits
 from worker.verdict import Judge, Standing
@@ -12,7 +13,6 @@ SESSION = "0190c1f2-0000-7000-8000-000000000001"
 OTHER = "0190c1f2-0000-7000-8000-000000000002"
 NOW: Millis = 1_772_445_600_000
 GRACE: Millis = 15_000
-FIRST_LOOK: Millis = 10_000
 WAIT: Millis = 700
 MAX_ATTEMPTS = 4
 GIVE_UP_AFTER: Millis = 600_000
@@ -55,7 +55,7 @@ def a_session(status: str = "closed", /, *, session_id: str = SESSION, **values:
     return replace(base, **values)  # type: ignore[arg-type]  # each test names the fields it means
 
 
-def a_judge(*, offset: Millis | None = 0, settle_after: Millis | None = FIRST_LOOK, proven: bool = True) -> Judge:
+def a_judge(*, offset: Millis | None = 0, settle: bool = True, proven: bool = True) -> Judge:
     """A judge whose back-off is constant; ``offset`` is the server's clock less ours, known to a millisecond."""
     clock = ServerClock()
     if offset is not None:
@@ -65,8 +65,8 @@ def a_judge(*, offset: Millis | None = 0, settle_after: Millis | None = FIRST_LO
         limits=Limits(MAX_ATTEMPTS, GIVE_UP_AFTER, since=NOW - 2 * GIVE_UP_AFTER),
         clock=clock,
         wait=lambda _failures: WAIT,
-        none_grace=GRACE,
-        settle_after=settle_after,
+        grace=Grace(GRACE),
+        settle=settle,
         standing=Standing(proven),
     )
 

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.api.client import PAGE_SIZE
 from worker.forecast import Allowance, estimate_sessions, forecast, in_words, lookups_for
-from worker.models import Millis
+from worker.models import PAGE_SIZE, Millis
 from worker.quiet_hours import parse_quiet_hours, share_at
 
 BERLIN = ZoneInfo("Europe/Berlin")

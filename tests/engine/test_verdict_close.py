@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.support import (
-    FIRST_LOOK,
     GIVE_UP_AFTER,
     MAX_ATTEMPTS,
     NOW,
@@ -70,7 +69,7 @@ def test_an_acknowledged_close_is_closed_and_to_be_settled() -> None:
     change = judged(an_answer(200, session), a_claim(attempts=1, error="http_503", http_status=503))
     assert change.outcome is Outcome.CLOSED
     assert (change.attempts, change.http_status, change.error) == (2, 200, None)
-    assert (change.settled, change.settle_at, change.session) == (False, NOW + FIRST_LOOK, session)
+    assert (change.settled, change.settle_at, change.session) == (False, NOW, session)
 
 
 def test_a_final_verdict_in_the_close_answer_is_settled_at_once() -> None:
@@ -81,7 +80,7 @@ def test_a_final_verdict_in_the_close_answer_is_settled_at_once() -> None:
 
 def test_without_settling_no_look_is_planned() -> None:
     """With --no-settle a verdict that is not final stays so."""
-    judge = a_judge(settle_after=None)
+    judge = a_judge(settle=False)
     session = a_session(evals=EvalSummary("pending"))
     change = judge.close_answer(a_claim(), an_answer(200, session), NOW)
     assert isinstance(change, Change)

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.support import (
-    FIRST_LOOK,
     GIVE_UP_AFTER,
     MAX_ATTEMPTS,
     NOW,
@@ -104,7 +103,7 @@ def test_an_unknown_status_without_a_time_of_closing_is_live() -> None:
 def test_a_doubt_resolved_as_closed_is_to_be_settled() -> None:
     """Its verdict is looked at like that of any other close."""
     change = found("closed", closed_at=NOW - 1_000, evals=EvalSummary("pending", pending=1))
-    assert (change.settled, change.settle_at) == (False, NOW + FIRST_LOOK)
+    assert (change.settled, change.settle_at) == (False, NOW)
 
 
 def test_a_session_that_is_gone_is_not_found() -> None:

@@ -70,7 +70,7 @@ async def test_a_look_keeps_the_outcome_and_what_it_does_not_tell(ledger: Ledger
     (before,) = await results_of(ledger, run)
     await ledger.record(run, [changed(claim, None, looks=3, settle_at=NOW + 20)], NOW + 10)
     assert await results_of(ledger, run) == [before]
-    (due,) = await ledger.due_settles(run, 9, NOW + 20)
+    (due,) = await ledger.due_settles(run, 9, NOW + 20, 0)
     assert (due.looks, due.recorded_at, due.started_at) == (3, NOW, closed().started_at)
 
 

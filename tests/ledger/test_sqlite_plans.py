@@ -14,8 +14,12 @@ KEYS = {OPEN: "run=? AND outcome=? AND due_at", UNSETTLED: "run=? AND settle_at"
 FINDS_WORK = {
     "pending_retries": OPEN, "pending_fresh": OPEN, "due_doubts": OPEN, "due_settles": UNSETTLED,
     "due_settle_count": UNSETTLED, "rescue": OPEN, "rearm_doubts": OPEN, "rearm_settles": UNSETTLED, "next_due": OPEN,
+    "settles_ahead": UNSETTLED,
 }  # fmt: skip
-VALUES = {"run": 1, "now": 1, "limit": 1, "never": 1, "seqs": "[1]", "changes": "[]", "item": 1, "first": 1, "last": 2}
+VALUES = {
+    "run": 1, "now": 1, "limit": 1, "never": 1, "seqs": "[1]", "changes": "[]", "item": 1, "first": 1, "last": 2,
+    "ripe": 1, "wait": 1, "live": "[]", "age": 1,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -47,7 +51,9 @@ def test_next_due_uses_both_indexes(database: apsw.Connection) -> None:
     assert sum(UNSETTLED in step for step in steps) == 1
 
 
-@pytest.mark.parametrize("query", ["claim", "change", "outcome_counts", "eval_counts", "retry", "resettle"])
+@pytest.mark.parametrize(
+    "query", ["claim", "change", "outcome_counts", "eval_counts", "retry", "resettle", "doubt_nones"]
+)
 def test_items_are_changed_and_counted_by_their_number(database: apsw.Connection, query: str) -> None:
     """Those of other runs are not touched."""
     steps = [step for step in plan(database, query) if "items" in step]

@@ -10,7 +10,8 @@ from tests.pace.support import MemoryBudget
 from worker.api.client import Api
 from worker.context import Context
 from worker.gate import Gate, Patience
-from worker.ledger.protocol import COLUMNS, Counts, Ledger
+from worker.lag import Grace, Lag
+from worker.ledger.protocol import COLUMNS, Counts, EvalRuns, Ledger
 from worker.models import Outcome, Run
 from worker.pacing import Pace
 from worker.pipeline import Ended
@@ -46,6 +47,7 @@ COUNTS = Counts(
     outcomes={Outcome.CLOSED: 99_940, Outcome.ALREADY_CLOSED: 40, Outcome.FAILED: 8},
     eval_status={"passed": 90_000, "failed": 9_980},
     unsettled=0,
+    eval_runs=EvalRuns(300_000, 280_000, 20_000, 0, 120_000, 100_000, 20_000, 0),
     requests={"close": 100_100, "list": 500},
     throttled=3,
     retried=112,
@@ -87,12 +89,12 @@ class Standing:
         self.pace = Pace(self.store, lambda: self.settings.allowed_rate, rng, self.clock)
         ledger = cast("Ledger", None)  # a display never asks the ledger nor the API, and records nothing
         api = cast("Api", None)
-        judge = Judge(Limits(8, 600_000, 0), cast("Any", None), wait=lambda _: 0, none_grace=0, settle_after=None)
+        judge = Judge(Limits(8, 600_000, 0), cast("Any", None), wait=lambda _: 0, grace=Grace(0), settle=False)
         now: Callable[[], int] = lambda: int(self.clock() * 1000)  # noqa: E731
         gate = Gate(self.pace, Patience(64, 600_000), self.stop, self.progress, now)
         recorder = cast("Recorder", None)
         self.context = Context(
-            self.run, self.settings, ledger, api, gate, judge, recorder, self.progress, self.stop, now
+            self.run, self.settings, ledger, api, gate, judge, Lag(), recorder, self.progress, self.stop, now
         )
 
     def busy(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tests.report.support import COUNTS, FRESH, RUN, ended
-from worker.ledger.protocol import Counts, InvalidKind
+from worker.ledger.protocol import Counts, EvalRuns, InvalidKind
 from worker.models import Outcome, RunState
 from worker.report.summary import next_commands, print_summary, summary, summary_lines
 from worker.settings import Settings
@@ -75,6 +75,25 @@ def test_people_see_what_came_of_it() -> None:
         "closeout.db",
     ):
         assert part in text
+
+
+def test_people_see_the_sums_of_the_evaluators_runs() -> None:
+    """The critical ones and all; what is pending where there is any; nothing where there were none."""
+    text = summary_lines(ended(), Settings()).plain
+    assert "critical runs   120,000: 100,000 succeeded, 20,000 failed" in text
+    assert "all runs        300,000: 280,000 succeeded, 20,000 failed" in text
+    pending = replace(COUNTS, eval_runs=EvalRuns(5, 3, 1, 1, 0, 0, 0, 0))
+    text = summary_lines(ended(counts=pending), Settings()).plain
+    assert "all runs        5: 3 succeeded, 1 failed, 1 pending" in text
+    none = replace(COUNTS, eval_runs=EvalRuns())
+    assert "runs  " not in summary_lines(ended(counts=none), Settings()).plain
+
+
+def test_people_see_that_sessions_were_reopened() -> None:
+    """Only where some were."""
+    assert "reopened" not in summary_lines(ended(), Settings()).plain
+    text = summary_lines(ended(counts=replace(COUNTS, reopened=3)), Settings()).plain
+    assert "3 seen live after their close: not closed again" in text
 
 
 def test_people_see_why_rows_were_invalid_and_where_to_look() -> None:

@@ -16,10 +16,9 @@ from httpx_aiohttp import AiohttpTransport
 from worker.api.models import parse_json, parse_page, parse_session
 from worker.api.told import error_code, from_api, told_wait
 from worker.clock import ServerClock, format_instant, now_ms, parse_http_date
-from worker.models import Answer, Exchange, Kind, Millis
+from worker.models import PAGE_SIZE, Answer, Exchange, Kind, Millis
 
 COLLECTIONS = {"1.21": "/v1/v2/conversations", "1.90": "/v1/conversations"}
-PAGE_SIZE = 200
 _WHOAMI = "/v1/identity/whoami"
 
 
@@ -76,13 +75,16 @@ class Api:
         """A sign of life that concerns no session: who the key belongs to. Its answer is not looked into."""
         return await self._exchange("probe", "GET", _WHOAMI)
 
-    async def list_started(self, first: Millis, last: Millis, cursor: str | None) -> Answer:
-        """One page of the sessions started from ``first`` to ``last``, both inclusive."""
-        params = {
-            "started_after": format_instant(first),
-            "started_before": format_instant(last),
-            "limit": str(PAGE_SIZE),
-        }
+    async def list_started(self, first: Millis | None, last: Millis | None, cursor: str | None) -> Answer:
+        """One page of the sessions started from ``first`` to ``last``, both inclusive; None sets no bound.
+
+        The API's times may be finer than our milliseconds: the whole of the last one is meant.
+        """
+        params = {"limit": str(PAGE_SIZE)}
+        if first is not None:
+            params["started_after"] = format_instant(first)
+        if last is not None:
+            params["started_before"] = format_instant(last).removesuffix("Z") + "999Z"
         if cursor is not None:
             params["cursor"] = cursor
         return await self._exchange("list", "GET", "", params=params)

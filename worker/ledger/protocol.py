@@ -47,12 +47,32 @@ class NextDue:
 
 
 @dataclass(frozen=True, slots=True)
+class EvalRuns:
+    """Runs of evaluators, summed over the closed sessions of a run: all, and the critical ones among them."""
+
+    total: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    pending: int = 0
+    critical_total: int = 0
+    critical_succeeded: int = 0
+    critical_failed: int = 0
+    critical_pending: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
-    """What the ledger says of a run. ``requests`` by kind; ``throttled`` are those answered with 429."""
+    """What the ledger says of a run.
+
+    ``requests`` by kind; ``throttled`` are those answered with 429. ``reopened`` are closed sessions that were
+    live when they were last looked at.
+    """
 
     outcomes: dict[Outcome, int] = field(default_factory=dict)
     eval_status: dict[str, int] = field(default_factory=dict)
     unsettled: int = 0
+    reopened: int = 0
+    eval_runs: EvalRuns = field(default_factory=EvalRuns)
     requests: dict[str, int] = field(default_factory=dict)
     throttled: int = 0
     retried: int = 0
@@ -109,12 +129,39 @@ class Ledger(Protocol):
 
     async def release(self, claims: Sequence[Claim]) -> None: ...
     async def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]: ...
-    async def due_settles(self, run: Run, limit: int, now: Millis) -> list[Claim]: ...
-    async def due_settle_count(self, run: Run, limit: int, now: Millis) -> int: ...
+    async def due_settles(self, run: Run, limit: int, now: Millis, ripe: Millis) -> list[Claim]:
+        """Closed sessions whose evaluations are to be looked at now; those never looked at if closed by ``ripe``."""
+        ...
+
+    async def due_settles_by_start(
+        self, run: Run, limit: int, now: Millis, ripe: Millis, after: Claim | None
+    ) -> list[Claim]:
+        """The same by their start, those that follow ``after``: so that a batch lies close together in a listing."""
+        ...
+
+    async def due_settle_spans(self, run: Run, span: Millis, now: Millis, ripe: Millis) -> int:
+        """In how many spans of time of that length they have started: how many listing pages they lie on, about."""
+        ...
+
+    async def due_settle_count(self, run: Run, limit: int, now: Millis, ripe: Millis) -> int:
+        """How many these are, counted no further than ``limit``."""
+        ...
+
+    async def settles_ahead(self, run: Run, wait: Millis) -> tuple[Millis, Millis] | None:
+        """When the first and the last of all looks ahead are due, a first look ``wait`` after the close."""
+        ...
+
+    async def doubt_nones(self, run: Run, age: Millis) -> int:
+        """Take back verdicts of ``none`` without runs that were believed when the close was younger than ``age``."""
+        ...
+
     async def next_due(self, run: Run) -> NextDue: ...
     async def record(self, run: Run, records: Sequence[Record], now: Millis) -> None: ...
     async def retry(self, run: Run) -> int: ...
-    async def resettle(self, run: Run, now: Millis) -> int: ...
+    async def resettle(self, run: Run) -> int:
+        """Look at all verdicts that are not final as if for the first time; returns how many they are."""
+        ...
+
     async def counts(self, run: Run) -> Counts: ...
     async def counts_as_of_now(self, run: Run) -> Callable[[], Awaitable[Counts]]:
         """A function that counts what the ledger holds now, however late it is called; to be called once.

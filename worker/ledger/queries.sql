@@ -70,7 +70,7 @@ UPDATE runs SET source_done = 1 WHERE id = :run;
 -- Items whose time has come again, as one JSON array; they go before the fresh ones, which were never tried.
 SELECT json_group_array(json(claim)) FROM (
     SELECT json_array(seq, hex(session_id), reason, attempts, first_attempt_at, http_status, error, looks, started_at,
-                      closed_at, recorded_at) AS claim
+                      closed_at, recorded_at, looked_at) AS claim
     FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at > 0 AND due_at <= :now
     ORDER BY due_at, seq LIMIT :limit);
 
@@ -78,7 +78,7 @@ SELECT json_group_array(json(claim)) FROM (
 -- Items never tried, in the order of the source.
 SELECT json_group_array(json(claim)) FROM (
     SELECT json_array(seq, hex(session_id), reason, attempts, :now, http_status, error, looks, started_at,
-                      closed_at, recorded_at, json('true')) AS claim
+                      closed_at, recorded_at, looked_at, json('true')) AS claim
     FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at = 0
     ORDER BY seq LIMIT :limit);
 
@@ -117,20 +117,50 @@ UPDATE items INDEXED BY items_unsettled SET settle_at = 1, looks = 0 WHERE run =
 -- name: due_doubts
 SELECT json_group_array(json(claim)) FROM (
     SELECT json_array(seq, hex(session_id), reason, attempts, first_attempt_at, http_status, error, looks, started_at,
-                      closed_at, recorded_at) AS claim
+                      closed_at, recorded_at, looked_at) AS claim
     FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'in_doubt' AND due_at <= :now
     ORDER BY due_at, seq LIMIT :limit);
 
 -- name: due_settles
+-- `settle_at` of what was never looked at is when it was closed: it is due when that was before `ripe`.
 SELECT json_group_array(json(claim)) FROM (
     SELECT json_array(seq, hex(session_id), reason, attempts, first_attempt_at, http_status, error, looks, started_at,
-                      closed_at, recorded_at) AS claim
-    FROM items INDEXED BY items_unsettled WHERE run = :run AND settle_at <= :now
-    ORDER BY settle_at, seq LIMIT :limit);
+                      closed_at, recorded_at, looked_at) AS claim
+    FROM items INDEXED BY items_unsettled WHERE run = :run AND settle_at <= :now AND (looks > 0 OR settle_at <= :ripe)
+    ORDER BY settle_at, looks, seq LIMIT :limit);
+
+-- name: due_settles_by_start
+-- The same in the order in which a listing has them, after one that was given before.
+SELECT json_group_array(json(claim)) FROM (
+    SELECT json_array(seq, hex(session_id), reason, attempts, first_attempt_at, http_status, error, looks, started_at,
+                      closed_at, recorded_at, looked_at) AS claim
+    FROM items INDEXED BY items_unsettled
+    WHERE run = :run AND settle_at <= :now AND (looks > 0 OR settle_at <= :ripe)
+      AND (coalesce(started_at, 0), seq) > (:start, :seq)
+    ORDER BY coalesce(started_at, 0), seq LIMIT :limit);
+
+-- name: due_settle_spans
+-- In how many spans of time of this length the sessions that are due have started.
+SELECT count(DISTINCT coalesce(started_at, 0) / :span) FROM items INDEXED BY items_unsettled
+WHERE run = :run AND settle_at <= :now AND (looks > 0 OR settle_at <= :ripe);
 
 -- name: due_settle_count
 -- How many are due, counted no further than the limit.
-SELECT count(*) FROM (SELECT 1 FROM items INDEXED BY items_unsettled WHERE run = :run AND settle_at <= :now LIMIT :limit);
+SELECT count(*) FROM (
+    SELECT 1 FROM items INDEXED BY items_unsettled
+    WHERE run = :run AND settle_at <= :now AND (looks > 0 OR settle_at <= :ripe) LIMIT :limit);
+
+-- name: settles_ahead
+-- When the first and the last of what is not settled is due; `wait` is the age of a first look.
+SELECT min(due), max(due) FROM (
+    SELECT settle_at + CASE looks WHEN 0 THEN :wait ELSE 0 END AS due
+    FROM items INDEXED BY items_unsettled WHERE run = :run AND settle_at < :never);
+
+-- name: doubt_nones
+-- Verdicts of `none` without runs that were believed when their close was younger than `age`: they are looked at again.
+UPDATE items SET eval_settled = 0, settled_at = NULL, settle_at = recorded_at, looks = 0
+WHERE seq BETWEEN :first AND :last AND outcome IN ('closed', 'already_closed') AND eval_settled = 1
+  AND eval_status = 'none' AND eval_total = 0 AND looked_at - recorded_at < :age;
 
 -- name: next_due
 -- When the next pending, doubtful and unsettled item is due; NULL where there is none.
@@ -149,7 +179,7 @@ UPDATE items SET
     http_status = CASE WHEN c.outcome IS NULL THEN items.http_status ELSE c.http_status END,
     attempts = coalesce(c.attempts, items.attempts),
     first_attempt_at = coalesce(c.first_attempt_at, items.first_attempt_at),
-    looks = c.looks, recorded_at = CASE WHEN c.outcome IS NULL THEN items.recorded_at ELSE :now END,
+    looks = c.looks, looked_at = coalesce(c.looked_at, items.looked_at), recorded_at = CASE WHEN c.outcome IS NULL THEN items.recorded_at ELSE :now END,
     eval_settled = c.settled, settle_at = c.settle_at, settled_at = CASE WHEN c.settled = 1 THEN :now END,
     started_at = coalesce(c.started_at, items.started_at), closed_at = coalesce(c.closed_at, items.closed_at),
     final_status = coalesce(c.final_status, items.final_status), eval_status = coalesce(c.eval_status, items.eval_status),
@@ -162,10 +192,10 @@ UPDATE items SET
 FROM (
     SELECT value ->> 0 AS seq, value ->> 1 AS outcome, value ->> 2 AS due_at, value ->> 3 AS detail, value ->> 4 AS error,
            value ->> 5 AS http_status, value ->> 6 AS attempts, value ->> 7 AS first_attempt_at, value ->> 8 AS looks,
-           value ->> 9 AS settled, value ->> 10 AS settle_at, value ->> 11 AS started_at, value ->> 12 AS closed_at,
-           value ->> 13 AS final_status, value ->> 14 AS eval_status, value ->> 15 AS total, value ->> 16 AS succeeded,
-           value ->> 17 AS failed, value ->> 18 AS pending, value ->> 19 AS critical_total,
-           value ->> 20 AS critical_succeeded, value ->> 21 AS critical_failed, value ->> 22 AS critical_pending
+           value ->> 9 AS settled, value ->> 10 AS settle_at, value ->> 11 AS looked_at, value ->> 12 AS started_at,
+           value ->> 13 AS closed_at, value ->> 14 AS final_status, value ->> 15 AS eval_status, value ->> 16 AS total,
+           value ->> 17 AS succeeded, value ->> 18 AS failed, value ->> 19 AS pending, value ->> 20 AS critical_total,
+           value ->> 21 AS critical_succeeded, value ->> 22 AS critical_failed, value ->> 23 AS critical_pending
     FROM json_each(:changes)
 ) AS c
 WHERE items.seq = c.seq;
@@ -188,8 +218,13 @@ SELECT CASE outcome WHEN 'claimed' THEN 'in_doubt' ELSE outcome END, count(*) FR
 WHERE seq BETWEEN :first AND :last GROUP BY 1;
 
 -- name: eval_counts
--- Verdicts of the sessions that are closed, and how many of them are not final.
-SELECT eval_status, count(*), sum(eval_settled = 0) FROM items
+-- Verdicts of the sessions that are closed, how many of them are not final, and how many sessions were seen open again.
+-- Then the sums of their runs.
+SELECT eval_status, count(*), sum(eval_settled = 0), sum(final_status IN (SELECT value FROM json_each(:live))),
+       coalesce(sum(eval_total), 0), coalesce(sum(eval_succeeded), 0), coalesce(sum(eval_failed), 0),
+       coalesce(sum(eval_pending), 0), coalesce(sum(critical_total), 0), coalesce(sum(critical_succeeded), 0),
+       coalesce(sum(critical_failed), 0), coalesce(sum(critical_pending), 0)
+FROM items
 WHERE seq BETWEEN :first AND :last AND outcome IN ('closed', 'already_closed') GROUP BY 1;
 
 -- name: invalid_kinds
@@ -212,8 +247,8 @@ UPDATE items SET outcome = 'pending', due_at = 1, attempts = 0, looks = 0, detai
 WHERE seq BETWEEN :first AND :last AND outcome IN ('failed', 'rejected', 'not_found');
 
 -- name: resettle
--- All verdicts that are not final are due for a look.
-UPDATE items SET settle_at = :now, looks = 0
+-- All verdicts that are not final are looked at again, as if for the first time.
+UPDATE items SET settle_at = recorded_at, looks = 0
 WHERE seq BETWEEN :first AND :last AND outcome IN ('closed', 'already_closed') AND eval_settled = 0;
 
 -- name: item_by_session

@@ -146,11 +146,25 @@ class SqliteLedger:
     async def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]:
         return await self._reader.run(self._reader.store.due_doubts, run, limit, now)
 
-    async def due_settles(self, run: Run, limit: int, now: Millis) -> list[Claim]:
-        return await self._reader.run(self._reader.store.due_settles, run, limit, now)
+    async def due_settles(self, run: Run, limit: int, now: Millis, ripe: Millis) -> list[Claim]:
+        return await self._reader.run(self._reader.store.due_settles, run, limit, now, ripe)
 
-    async def due_settle_count(self, run: Run, limit: int, now: Millis) -> int:
-        return await self._reader.run(self._reader.store.due_settle_count, run, limit, now)
+    async def due_settles_by_start(
+        self, run: Run, limit: int, now: Millis, ripe: Millis, after: Claim | None
+    ) -> list[Claim]:
+        return await self._reader.run(self._reader.store.due_settles_by_start, run, limit, now, ripe, after)
+
+    async def due_settle_spans(self, run: Run, span: Millis, now: Millis, ripe: Millis) -> int:
+        return await self._reader.run(self._reader.store.due_settle_spans, run, span, now, ripe)
+
+    async def due_settle_count(self, run: Run, limit: int, now: Millis, ripe: Millis) -> int:
+        return await self._reader.run(self._reader.store.due_settle_count, run, limit, now, ripe)
+
+    async def settles_ahead(self, run: Run, wait: Millis) -> tuple[Millis, Millis] | None:
+        return await self._reader.run(self._reader.store.settles_ahead, run, wait)
+
+    async def doubt_nones(self, run: Run, age: Millis) -> int:
+        return await self._writer.run(self._writer.store.doubt_nones, run, age)
 
     async def next_due(self, run: Run) -> NextDue:
         return await self._reader.run(self._reader.store.next_due, run)
@@ -161,8 +175,8 @@ class SqliteLedger:
     async def retry(self, run: Run) -> int:
         return await self._writer.run(self._writer.store.retry, run)
 
-    async def resettle(self, run: Run, now: Millis) -> int:
-        return await self._writer.run(self._writer.store.resettle, run, now)
+    async def resettle(self, run: Run) -> int:
+        return await self._writer.run(self._writer.store.resettle, run)
 
     async def counts(self, run: Run) -> Counts:
         return await self._reader.run(self._reader.store.counts, run)

@@ -13,10 +13,22 @@ import apsw
 
 from worker.errors import LedgerError
 from worker.ledger.migrate import check_version, load_migrations, migrate
-from worker.ledger.protocol import COLUMNS, Counts, InvalidKind, NewRun, NextDue, RunEnd
+from worker.ledger.protocol import COLUMNS, Counts, EvalRuns, InvalidKind, NewRun, NextDue, RunEnd
 from worker.ledger.queries import load_queries
 from worker.ledger.transaction import transaction
-from worker.models import NEVER, Change, Claim, EvalSummary, Exchange, Millis, Outcome, Record, Run, SourceRow
+from worker.models import (
+    LIVE_STATUSES,
+    NEVER,
+    Change,
+    Claim,
+    EvalSummary,
+    Exchange,
+    Millis,
+    Outcome,
+    Record,
+    Run,
+    SourceRow,
+)
 
 QUERIES = load_queries()
 Row = tuple[Any, ...]  # what a column holds is stated by the schema, not by the type checker
@@ -196,12 +208,28 @@ class SqliteStore:
     def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]:
         return self._claims("due_doubts", run=run.id, limit=limit, now=now)
 
-    def due_settles(self, run: Run, limit: int, now: Millis) -> list[Claim]:
-        return self._claims("due_settles", run=run.id, limit=limit, now=now)
+    def due_settles(self, run: Run, limit: int, now: Millis, ripe: Millis) -> list[Claim]:
+        return self._claims("due_settles", run=run.id, limit=limit, now=now, ripe=ripe)
 
-    def due_settle_count(self, run: Run, limit: int, now: Millis) -> int:
-        ((count,),) = self._rows("due_settle_count", run=run.id, limit=limit, now=now)
+    def due_settles_by_start(self, run: Run, limit: int, now: Millis, ripe: Millis, after: Claim | None) -> list[Claim]:
+        start, seq = (after.started_at or 0, after.seq) if after else (-1, 0)
+        values = {"limit": limit, "now": now, "ripe": ripe, "start": start, "seq": seq}
+        return self._claims("due_settles_by_start", run=run.id, **values)
+
+    def due_settle_spans(self, run: Run, span: Millis, now: Millis, ripe: Millis) -> int:
+        ((count,),) = self._rows("due_settle_spans", run=run.id, span=span, now=now, ripe=ripe)
         return int(count)
+
+    def due_settle_count(self, run: Run, limit: int, now: Millis, ripe: Millis) -> int:
+        ((count,),) = self._rows("due_settle_count", run=run.id, limit=limit, now=now, ripe=ripe)
+        return int(count)
+
+    def settles_ahead(self, run: Run, wait: Millis) -> tuple[Millis, Millis] | None:
+        ((first, last),) = self._rows("settles_ahead", run=run.id, wait=wait, never=NEVER)
+        return None if first is None else (first, last)
+
+    def doubt_nones(self, run: Run, age: Millis) -> int:
+        return self._count_changed("doubt_nones", age=age, **_span(run))
 
     def next_due(self, run: Run) -> NextDue:
         (row,) = self._rows("next_due", run=run.id)
@@ -225,8 +253,8 @@ class SqliteStore:
     def retry(self, run: Run) -> int:
         return self._count_changed("retry", **_span(run))
 
-    def resettle(self, run: Run, now: Millis) -> int:
-        return self._count_changed("resettle", now=now, **_span(run))
+    def resettle(self, run: Run) -> int:
+        return self._count_changed("resettle", **_span(run))
 
     def _count_changed(self, query: str, **values: object) -> int:
         with transaction(self._db):
@@ -243,16 +271,23 @@ class SqliteStore:
 
     def counts(self, run: Run) -> Counts:
         requests = self._rows("request_counts", run=run.id)
-        evals = self._rows("eval_counts", **_span(run))
         outcomes: dict[str, int] = dict(self._rows("outcome_counts", **_span(run)))
         return Counts(
             outcomes={outcome: outcomes.get(outcome.value, 0) for outcome in Outcome},
-            eval_status={str(status or ""): count for status, count, _ in evals},
-            unsettled=sum(unsettled for _, _, unsettled in evals),
+            **self._eval_counts(run),
             requests={str(kind): count for kind, count, _ in requests},
             throttled=sum(throttled or 0 for _, _, throttled in requests),
             retried=int(self._rows("retried_count", run=run.id)[0][0]),
         )
+
+    def _eval_counts(self, run: Run) -> dict[str, Any]:
+        rows = self._rows("eval_counts", live=json.dumps(sorted(LIVE_STATUSES)), **_span(run))
+        return {
+            "eval_status": {str(status or ""): count for status, count, *_ in rows},
+            "unsettled": sum(row[2] for row in rows),
+            "reopened": sum(row[3] or 0 for row in rows),
+            "eval_runs": EvalRuns(*(sum(row[at] for row in rows) for at in range(4, 12))),
+        }
 
     def invalid_kinds(self, run: Run, limit: int) -> list[InvalidKind]:
         return [InvalidKind(*row) for row in self._rows("invalid_kinds", run=run.id, limit=limit)]
@@ -288,6 +323,7 @@ def _change_values(change: Change) -> Row:
     return (
         change.seq, change.outcome, change.due_at, change.detail, change.error, change.http_status, change.attempts,
         change.first_attempt_at, change.looks, int(change.settled), change.settle_at,
+        change.looked_at,
         *((session.started_at, session.closed_at, session.status, *_eval_values(session.evals)) if session else ()),
     )  # fmt: skip
 

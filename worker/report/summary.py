@@ -139,8 +139,22 @@ def _evaluations(counts: Counts) -> list[Fact]:
         return []
     statuses = sorted(counts.eval_status.items(), key=lambda pair: (-pair[1], pair[0]))
     verdicts = ", ".join(f"{count:,} {status or 'not seen'}" for status, count in statuses)
-    unsettled = fact("not settled", f"{counts.unsettled:,}", "yellow" if counts.unsettled else "")
-    return [fact("evaluations", verdicts), unsettled]
+    facts = [fact("evaluations", verdicts)]
+    runs = counts.eval_runs
+    if runs.total:
+        facts += [
+            fact("critical runs", _eval_runs(runs.critical_total, runs.critical_succeeded, runs.critical_failed)),
+            fact("all runs", _eval_runs(runs.total, runs.succeeded, runs.failed)),
+        ]
+    facts.append(fact("not settled", f"{counts.unsettled:,}", "yellow" if counts.unsettled else ""))
+    if counts.reopened:
+        facts.append(fact("reopened", f"{counts.reopened:,} seen live after their close: not closed again", "yellow"))
+    return facts
+
+
+def _eval_runs(total: int, succeeded: int, failed: int) -> str:
+    text = f"{total:,}: {succeeded:,} succeeded, {failed:,} failed"
+    return f"{text}, {pending:,} pending" if (pending := total - succeeded - failed) else text
 
 
 def _sent(counts: Counts) -> str:

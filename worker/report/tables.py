@@ -1,6 +1,7 @@
 """Runs, one run and one session, as tables for people and as JSON for scripts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import PurePath
 
 from rich.console import Group, RenderableType
@@ -124,6 +125,8 @@ def run_json(run: Run, counts: Counts, settings: Settings) -> dict[str, object]:
     """``show --json``: the summary's names, where the rows came from, when, and the settings."""
     return {
         **run_figures(run, counts, settings),
+        "reopened": counts.reopened,
+        "eval_runs": asdict(counts.eval_runs),
         "source": run.source,
         "location": run.location,
         "source_done": run.source_done,

@@ -1,0 +1,230 @@
+"""The cheapest way through sessions whose start times are known: which listing page to ask for, which to read singly.
+
+Pure decisions, one request at a time; ``lookup`` sends them. A page begins at a session that is wanted, so it tells of
+one at least, and reading singly is never cheaper; the next page begins at the next one wanted, so what lies between
+costs nothing. Only a listing that leaves out what it should hold costs more, and is soon given up.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from worker.models import PAGE_SIZE, Answer, Claim, Millis, SessionState
+
+_FREE_LOSS = 2  # pages: an unlucky beginning proves nothing
+_ALLOWED_LOSS = 0.05  # of what was looked up: by how much listing may cost more than single reads would have
+_FAR = 2  # times the widest page seen: a session so far from the next would most likely be alone on its page
+_RECENT = 16  # pages over which their span is averaged
+_LIST_EVERY = 8  # of those all the same: to notice where the account is emptier
+_TRIES = 3  # of a page that was refused for the pace alone
+_WORTH_A_SCAN = 100  # claims: for fewer, what a scan may lose is less than a page
+
+Order = Literal["newest", "oldest", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One listing page: the sessions started from ``first`` to ``last``, both inclusive, after ``cursor``.
+
+    None: whenever they started.
+    """
+
+    first: Millis | None = None
+    last: Millis | None = None
+    cursor: str | None = None
+
+
+@dataclass
+class Listing:
+    """What look-ups have learnt of the API's listing.
+
+    ``order``: that of its pages, by start time; None until one has shown it. ``widest``: the longest time that a full
+    page has spanned, and ``span`` what they span on average. ``pages`` were spent, and ``found`` sessions for them;
+    ``read`` were read singly.
+    """
+
+    order: Order | None = None
+    allowed: bool = True
+    widest: Millis = 0
+    span: float = 0.0
+    pages: int = 0
+    found: int = 0
+    read: int = 0
+
+    @property
+    def pays(self) -> bool:
+        """Whether to go on listing: so far it has not cost much more than single reads would have."""
+        return self.allowed and self.order != "none" and _bearable(self.pages - self.found, self.found + self.read)
+
+    def learn(self, starts: Sequence[Millis], *, full: bool) -> None:
+        """Take in the start times on a page. ``full``: there is more behind it."""
+        rising = any(one < other for one, other in pairwise(starts))
+        falling = any(one > other for one, other in pairwise(starts))
+        if rising or falling:
+            self.order = "none" if rising and falling else "oldest" if rising else "newest"
+        if full and starts:
+            spanned = abs(starts[0] - starts[-1])
+            self.widest = max(self.widest, spanned)
+            self.span += (spanned - self.span) / (_RECENT if self.span else 1)
+
+
+def _bearable(loss: int, looked_up: int) -> bool:
+    return loss <= _FREE_LOSS + _ALLOWED_LOSS * looked_up
+
+
+class Course:
+    """One way through some claims. Ask for ``next``, hand what came back to ``took``; read ``singles`` singly."""
+
+    def __init__(self, claims: Iterable[Claim], listing: Listing) -> None:
+        self._listing = listing
+        self._left = {claim.session_id: claim for claim in claims}
+        self._order: Order = "none"  # of ``_ordered``
+        self._ordered: list[Claim] = []
+        self._at = 0
+        self._going_on: Window | None = None
+        self._tries = 0
+        self._passed_by = 0
+        self._singles: list[Claim] = []
+
+    def next(self) -> Window | None:
+        """The page to ask for now; None when the rest is to be read singly."""
+        while self._left and self._listing.pays:
+            head, following = self._next_two()
+            if following is None:
+                break
+            if self._going_on is not None:
+                return self._going_on
+            if not self._far(head, following):
+                return self._window_from(head)
+            self._single(head)
+        for claim in list(self._left.values()):
+            self._single(claim)
+        return None
+
+    def singles(self) -> list[Claim]:
+        """What no page will tell of; each is given once."""
+        given, self._singles = self._singles, []
+        return given
+
+    def took(self, window: Window, answer: Answer) -> list[tuple[Claim, SessionState]]:
+        """What the page told of the claims.
+
+        The one that it began at will be read if it was not on it, unless more of the same instant follow.
+        """
+        if answer.http_status == 429 and self._tries < _TRIES:
+            self._tries += 1
+            return []
+        self._tries = 0
+        head = self._next_two()[0]
+        seen = [(self._left.pop(each.session_id), each) for each in answer.sessions if each.session_id in self._left]
+        listing = self._listing
+        listing.pages += 1
+        listing.found += len(seen)
+        listing.allowed = listing.allowed and answer.http_status != 403
+        self._going_on = None
+        if answer.http_status == 200:
+            self._pass(window, answer)
+        if head.session_id in self._left and not (self._going_on is not None and seen):
+            self._single(head)
+        return seen
+
+    def _pass(self, window: Window, answer: Answer) -> None:
+        """Whoever's place the page has passed, and who was not on it, is read singly."""
+        starts = [each.started_at for each in answer.sessions if each.started_at is not None]
+        full = answer.cursor is not None or len(answer.sessions) >= PAGE_SIZE
+        self._listing.learn(starts, full=full)
+        order = self._listing.order
+        following = Window(window.first, window.last, answer.cursor) if answer.cursor is not None else None
+        if order is None:
+            self._going_on = following
+        behind = starts[-1] if starts else None
+        reached = behind if full else window.first if order == "newest" else window.last
+        if order is None or order != self._order or reached is None:
+            return
+        for claim in self._ahead():
+            start = claim.started_at or 0
+            if start == reached and full:
+                # More of the same instant follow: a window that begins at it would give this page again.
+                self._going_on = following
+                return
+            if (start < reached) if order == "newest" else (start > reached):
+                return
+            self._single(claim)
+
+    def _next_two(self) -> tuple[Claim, Claim | None]:
+        ahead = self._ahead()
+        return next(ahead), next(ahead, None)
+
+    def _ahead(self) -> Iterator[Claim]:
+        """What is left, in the order of the listing."""
+        order = self._listing.order or "newest"
+        if self._order != order:
+            self._order = order
+            newest = self._order == "newest"
+            self._ordered = sorted(self._left.values(), key=lambda one: one.started_at or 0, reverse=newest)
+            self._at = 0
+        while self._at < len(self._ordered) and self._ordered[self._at].session_id not in self._left:
+            self._at += 1
+        for at in range(self._at, len(self._ordered)):
+            if self._ordered[at].session_id in self._left:
+                yield self._ordered[at]
+
+    def _window_from(self, head: Claim) -> Window:
+        start, end = head.started_at or 0, self._ordered[-1].started_at or 0
+        return Window(min(start, end), max(start, end))
+
+    def _far(self, head: Claim, following: Claim) -> bool:
+        """Whether a page from here would most likely tell of the first alone: then a read is as good, and lighter."""
+        widest = self._listing.widest
+        if not widest or abs((head.started_at or 0) - (following.started_at or 0)) <= _FAR * widest:
+            return False
+        self._passed_by = (self._passed_by + 1) % _LIST_EVERY
+        return self._passed_by != 0
+
+    def _single(self, claim: Claim) -> None:
+        del self._left[claim.session_id]
+        self._listing.read += 1
+        self._singles.append(claim)
+
+
+class Scan:
+    """The way through claims of which no start is known: page through everything while that tells of enough of them."""
+
+    def __init__(self, claims: Sequence[Claim], listing: Listing) -> None:
+        self._listing = listing
+        self._left = {claim.session_id: claim for claim in claims}
+        self._count = len(claims)
+        self._pages = 0
+        self._tries = 0
+        self._cursors: set[str | None] = set()
+        self._window: Window | None = Window() if len(claims) >= _WORTH_A_SCAN else None
+
+    def next(self) -> Window | None:
+        """The page to ask for now; None when the rest is to be read singly."""
+        loss = self._pages - (self._count - len(self._left))
+        if len(self._left) < _WORTH_A_SCAN or not self._listing.allowed or not _bearable(loss, self._count):
+            self._window = None
+        return self._window
+
+    def singles(self) -> list[Claim]:
+        """What no page will tell of, once that is known; each is given once."""
+        if self._window is not None:
+            return []
+        given = list(self._left.values())
+        self._left.clear()
+        return given
+
+    def took(self, window: Window, answer: Answer) -> list[tuple[Claim, SessionState]]:
+        """What the page told of the claims."""
+        if answer.http_status == 429 and self._tries < _TRIES:
+            self._tries += 1
+            return []
+        self._tries = 0
+        self._pages += 1
+        self._cursors.add(window.cursor)
+        self._listing.allowed = self._listing.allowed and answer.http_status != 403
+        self._window = None
+        if answer.cursor is not None and answer.cursor not in self._cursors:
+            self._window = Window(cursor=answer.cursor)
+        return [(self._left.pop(each.session_id), each) for each in answer.sessions if each.session_id in self._left]

@@ -1,0 +1,59 @@
+"""What is learnt of runs that are queued late: how long a verdict of ``none`` without runs must be doubted. No I/O."""
+
+from worker.lag import Grace
+from worker.models import Claim, Millis, SessionState
+
+_MOST = 8  # believed ones that are looked at again
+_MEMORY = 10_000  # sessions seen without runs, remembered until theirs appear
+_GROWTH = 1.5  # of the age, from one look to the next
+_AS_LONG = 4  # times the grace: for so long a believed ``none`` is followed
+
+
+class Followed:
+    """A few sessions whose ``none`` was believed, looked at again while closing goes on to see whether that was right.
+
+    When runs appear after all, the grace grows, and what was believed too early has to be taken back.
+    """
+
+    def __init__(self, grace: Grace) -> None:
+        self._grace = grace
+        self._bare: set[int] = set()
+        self._believed: dict[int, tuple[Claim, Millis]] = {}  # with the instant of the next look
+        self._count = 0
+        self._grew = False
+
+    def __contains__(self, seq: int) -> bool:
+        return seq in self._believed
+
+    def seen(self, claim: Claim, session: SessionState, asked: Millis, *, settled: bool) -> None:
+        """Take in a look at a closed session."""
+        age = asked - (claim.recorded_at or asked)
+        if session.evals.total:
+            self._grew |= self._grace.appeared(age, seen_without=claim.seq in self._bare)
+            self._bare.discard(claim.seq)
+            self._believed.pop(claim.seq, None)
+        elif session.evals.status == "none" and session.terminal:
+            if len(self._bare) < _MEMORY:
+                self._bare.add(claim.seq)
+            if settled:
+                self._believe(claim, asked, age)
+
+    def _believe(self, claim: Claim, asked: Millis, age: Millis) -> None:
+        if claim.seq in self._believed:
+            if age > _AS_LONG * self._grace.value:
+                del self._believed[claim.seq]
+                return
+        elif self._count >= _MOST:
+            return
+        else:
+            self._count += 1
+        self._believed[claim.seq] = (claim, asked + round(age * (_GROWTH - 1)))
+
+    def due(self, now: Millis) -> list[Claim]:
+        """Those to be looked at again now."""
+        return [claim for claim, at in self._believed.values() if at <= now]
+
+    def grew(self) -> bool:
+        """Whether the grace has grown since this was last asked."""
+        grew, self._grew = self._grew, False
+        return grew
