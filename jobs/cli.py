@@ -19,6 +19,7 @@ COMMANDS = {
     "go": ("jobs.steering", "Take back what was said by pause and rate."),
     "runs": ("jobs.runs", "List the runs of the ledger."),
     "show": ("jobs.show", "Show one run, or what happened to one session of it."),
+    "verify": ("jobs.verify", "Read closed sessions again and compare them with the ledger."),
     "export": ("jobs.export", "Write the rows of a run as CSV or JSONL."),
     "sandbox": ("jobs.sandbox", "Serve the stand-in for the API on loopback."),
 }

@@ -158,6 +158,16 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosedItem:
+    """A closed session as the ledger holds it; ``claim`` is what a look-up needs."""
+
+    claim: Claim
+    final_status: str | None
+    eval_status: str | None
+    eval_settled: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What becomes of one item. Without an outcome it is a look at an item that keeps the one it has.
 

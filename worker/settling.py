@@ -109,12 +109,13 @@ class Settling:
         return True
 
     async def _all_due(self) -> bool:
-        """A pass over what is due, once nothing is to come that would be worth the wait for it."""
+        """A pass over what is due, once all is, or what is not is too far off to be waited for."""
         context, now, first_look = self._context, self._context.now(), self._lag.first_look
         ahead = await context.ledger.settles_ahead(context.run, first_look)
         if ahead is None or ahead[0] > now:
             return False
-        if ahead[1] > now and now - ahead[0] < max(_PATIENCE, first_look):
+        patience = max(_PATIENCE, first_look)
+        if ahead[1] > now and (ahead[1] - now <= patience or now - ahead[0] < patience):
             return False
         await self._pass(now)
         return True

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from worker.budget import BudgetKey, BudgetStore
-from worker.models import Claim, Exchange, Millis, Outcome, Record, Run, RunState, SourceRow
+from worker.models import Claim, ClosedItem, Exchange, Millis, Outcome, Record, Run, RunState, SourceRow
 
 COLUMNS = (
     "run", "session_id", "outcome", "detail", "final_status", "eval_status", "eval_settled", "reason", "attempts",
@@ -168,6 +168,14 @@ class Ledger(Protocol):
 
         A count of a long run takes a while, and the work must not wait for it.
         """
+        ...
+
+    async def closed_sample(self, run: Run, limit: int) -> list[ClosedItem]:
+        """Up to so many of the run's closed sessions, picked at random."""
+        ...
+
+    async def closed_by_start(self, run: Run, limit: int, after: Claim | None) -> list[ClosedItem]:
+        """The run's closed sessions by their start, those that follow ``after``."""
         ...
 
     async def invalid_kinds(self, run: Run, limit: int) -> list[InvalidKind]:

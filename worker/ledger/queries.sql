@@ -227,6 +227,26 @@ SELECT eval_status, count(*), sum(eval_settled = 0), sum(final_status IN (SELECT
 FROM items
 WHERE seq BETWEEN :first AND :last AND outcome IN ('closed', 'already_closed') GROUP BY 1;
 
+-- name: closed_sample
+-- Closed sessions picked at random, each as likely as any other.
+SELECT json_group_array(json(item)) FROM (
+    SELECT json_array(json_array(seq, hex(session_id), reason, attempts, first_attempt_at, http_status, error, looks,
+                                 started_at, closed_at, recorded_at, looked_at),
+                      final_status, eval_status, json(iif(eval_settled, 'true', 'false'))) AS item
+    FROM items WHERE seq IN (
+        SELECT seq FROM items WHERE seq BETWEEN :first AND :last AND outcome IN ('closed', 'already_closed')
+        ORDER BY random() LIMIT :limit));
+
+-- name: closed_by_start
+-- Closed sessions in the order in which a listing has them, after one that was given before.
+SELECT json_group_array(json(item)) FROM (
+    SELECT json_array(json_array(seq, hex(session_id), reason, attempts, first_attempt_at, http_status, error, looks,
+                                 started_at, closed_at, recorded_at, looked_at),
+                      final_status, eval_status, json(iif(eval_settled, 'true', 'false'))) AS item
+    FROM items WHERE seq BETWEEN :first AND :last AND outcome IN ('closed', 'already_closed')
+      AND (coalesce(started_at, 0), seq) > (:start, :seq)
+    ORDER BY coalesce(started_at, 0), seq LIMIT :limit);
+
 -- name: invalid_kinds
 -- Only invalid rows have no session, and the index has those of a run together.
 SELECT substr(detail, 1, instr(detail || ': ', ': ') - 1), count(*), min(line) FROM items INDEXED BY items_session

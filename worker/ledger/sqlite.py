@@ -15,7 +15,7 @@ from worker.ledger.protocol import Counts, InvalidKind, NewRun, NextDue, RunEnd
 from worker.ledger.run_lock import run_lock
 from worker.ledger.sqlite_budget import SqliteBudget
 from worker.ledger.sqlite_store import READER_CACHE_KIB, Row, SqliteStore, connect
-from worker.models import Claim, Exchange, Millis, Record, Run, SourceRow
+from worker.models import Claim, ClosedItem, Exchange, Millis, Record, Run, SourceRow
 
 _T = TypeVar("_T")
 _Store = TypeVar("_Store")
@@ -192,6 +192,12 @@ class SqliteLedger:
                 store.close()
 
         return count
+
+    async def closed_sample(self, run: Run, limit: int) -> list[ClosedItem]:
+        return await self._reader.run(self._reader.store.closed_sample, run, limit)
+
+    async def closed_by_start(self, run: Run, limit: int, after: Claim | None) -> list[ClosedItem]:
+        return await self._reader.run(self._reader.store.closed_by_start, run, limit, after)
 
     async def invalid_kinds(self, run: Run, limit: int) -> list[InvalidKind]:
         return await self._reader.run(self._reader.store.invalid_kinds, run, limit)

@@ -21,6 +21,7 @@ from worker.models import (
     NEVER,
     Change,
     Claim,
+    ClosedItem,
     EvalSummary,
     Exchange,
     Millis,
@@ -105,6 +106,10 @@ _RUN_COLUMNS = (
 def _claim_of(values: list[Any]) -> Claim:
     seq, digits, *rest = values
     return Claim(seq, text_of(digits.lower()), *rest)
+
+
+def _after(claim: Claim | None) -> dict[str, int]:
+    return {"start": claim.started_at or 0, "seq": claim.seq} if claim else {"start": -1, "seq": 0}
 
 
 def _span(run: Run) -> dict[str, int]:
@@ -212,9 +217,7 @@ class SqliteStore:
         return self._claims("due_settles", run=run.id, limit=limit, now=now, ripe=ripe)
 
     def due_settles_by_start(self, run: Run, limit: int, now: Millis, ripe: Millis, after: Claim | None) -> list[Claim]:
-        start, seq = (after.started_at or 0, after.seq) if after else (-1, 0)
-        values = {"limit": limit, "now": now, "ripe": ripe, "start": start, "seq": seq}
-        return self._claims("due_settles_by_start", run=run.id, **values)
+        return self._claims("due_settles_by_start", run=run.id, limit=limit, now=now, ripe=ripe, **_after(after))
 
     def due_settle_spans(self, run: Run, span: Millis, now: Millis, ripe: Millis) -> int:
         ((count,),) = self._rows("due_settle_spans", run=run.id, span=span, now=now, ripe=ripe)
@@ -288,6 +291,16 @@ class SqliteStore:
             "reopened": sum(row[3] or 0 for row in rows),
             "eval_runs": EvalRuns(*(sum(row[at] for row in rows) for at in range(4, 12))),
         }
+
+    def closed_sample(self, run: Run, limit: int) -> list[ClosedItem]:
+        return self._closed("closed_sample", limit=limit, **_span(run))
+
+    def closed_by_start(self, run: Run, limit: int, after: Claim | None) -> list[ClosedItem]:
+        return self._closed("closed_by_start", limit=limit, **_after(after), **_span(run))
+
+    def _closed(self, query: str, **values: object) -> list[ClosedItem]:
+        ((found,),) = self._rows(query, **values)
+        return [ClosedItem(_claim_of(claim), *rest) for claim, *rest in json.loads(found)]
 
     def invalid_kinds(self, run: Run, limit: int) -> list[InvalidKind]:
         return [InvalidKind(*row) for row in self._rows("invalid_kinds", run=run.id, limit=limit)]
