@@ -36,7 +36,7 @@ class Window:
 
 
 @dataclass
-class Listing:
+class Paging:
     """What look-ups have learnt of the API's listing.
 
     ``order``: that of its pages, by start time; None until one has shown it. ``widest``: the longest time that a full
@@ -76,8 +76,8 @@ def _bearable(loss: int, looked_up: int) -> bool:
 class Course:
     """One way through some claims. Ask for ``next``, hand what came back to ``took``; read ``singles`` singly."""
 
-    def __init__(self, claims: Iterable[Claim], listing: Listing) -> None:
-        self._listing = listing
+    def __init__(self, claims: Iterable[Claim], paging: Paging) -> None:
+        self._paging = paging
         self._left = {claim.session_id: claim for claim in claims}
         self._order: Order = "none"  # of ``_ordered``
         self._ordered: list[Claim] = []
@@ -89,7 +89,7 @@ class Course:
 
     def next(self) -> Window | None:
         """The page to ask for now; None when the rest is to be read singly."""
-        while self._left and self._listing.pays:
+        while self._left and self._paging.pays:
             head, following = self._next_two()
             if following is None:
                 break
@@ -118,10 +118,10 @@ class Course:
         self._tries = 0
         head = self._next_two()[0]
         seen = [(self._left.pop(each.session_id), each) for each in answer.sessions if each.session_id in self._left]
-        listing = self._listing
-        listing.pages += 1
-        listing.found += len(seen)
-        listing.allowed = listing.allowed and answer.http_status != 403
+        paging = self._paging
+        paging.pages += 1
+        paging.found += len(seen)
+        paging.allowed = paging.allowed and answer.http_status != 403
         self._going_on = None
         if answer.http_status == 200:
             self._pass(window, answer)
@@ -133,8 +133,8 @@ class Course:
         """Whoever's place the page has passed, and who was not on it, is read singly."""
         starts = [each.started_at for each in answer.sessions if each.started_at is not None]
         full = answer.cursor is not None or len(answer.sessions) >= PAGE_SIZE
-        self._listing.learn(starts, full=full)
-        order = self._listing.order
+        self._paging.learn(starts, full=full)
+        order = self._paging.order
         following = Window(window.first, window.last, answer.cursor) if answer.cursor is not None else None
         if order is None:
             self._going_on = following
@@ -158,7 +158,7 @@ class Course:
 
     def _ahead(self) -> Iterator[Claim]:
         """What is left, in the order of the listing."""
-        order = self._listing.order or "newest"
+        order = self._paging.order or "newest"
         if self._order != order:
             self._order = order
             newest = self._order == "newest"
@@ -176,7 +176,7 @@ class Course:
 
     def _far(self, head: Claim, following: Claim) -> bool:
         """Whether a page from here would most likely tell of the first alone: then a read is as good, and lighter."""
-        widest = self._listing.widest
+        widest = self._paging.widest
         if not widest or abs((head.started_at or 0) - (following.started_at or 0)) <= _FAR * widest:
             return False
         self._passed_by = (self._passed_by + 1) % _LIST_EVERY
@@ -184,15 +184,15 @@ class Course:
 
     def _single(self, claim: Claim) -> None:
         del self._left[claim.session_id]
-        self._listing.read += 1
+        self._paging.read += 1
         self._singles.append(claim)
 
 
 class Scan:
     """The way through claims of which no start is known: page through everything while that tells of enough of them."""
 
-    def __init__(self, claims: Sequence[Claim], listing: Listing) -> None:
-        self._listing = listing
+    def __init__(self, claims: Sequence[Claim], paging: Paging) -> None:
+        self._paging = paging
         self._left = {claim.session_id: claim for claim in claims}
         self._count = len(claims)
         self._pages = 0
@@ -203,7 +203,7 @@ class Scan:
     def next(self) -> Window | None:
         """The page to ask for now; None when the rest is to be read singly."""
         loss = self._pages - (self._count - len(self._left))
-        if len(self._left) < _WORTH_A_SCAN or not self._listing.allowed or not _bearable(loss, self._count):
+        if len(self._left) < _WORTH_A_SCAN or not self._paging.allowed or not _bearable(loss, self._count):
             self._window = None
         return self._window
 
@@ -223,7 +223,7 @@ class Scan:
         self._tries = 0
         self._pages += 1
         self._cursors.add(window.cursor)
-        self._listing.allowed = self._listing.allowed and answer.http_status != 403
+        self._paging.allowed = self._paging.allowed and answer.http_status != 403
         self._window = None
         if answer.cursor is not None and answer.cursor not in self._cursors:
             self._window = Window(cursor=answer.cursor)

@@ -9,7 +9,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from worker.api.client import Api
 from worker.budget import Lane
-from worker.course import Course, Listing, Scan
+from worker.course import Course, Paging, Scan
 from worker.gate import Gate
 from worker.models import PAGE_SIZE, Answer, Claim, SessionState
 
@@ -35,13 +35,13 @@ Sink = Callable[[Sighting], Awaitable[None]]
 class Lookup:
     """Looks up claims and hands each exchange to a sink. ``lane`` is its place in the budget.
 
-    ``listing`` is what it has learnt of the API's listing, ``requests`` what it has sent over its life.
+    ``paging`` is what it has learnt of the API's listing, ``requests`` what it has sent over its life.
     """
 
     api: Api
     gate: Gate
     lane: Lane = "close"
-    listing: Listing = field(default_factory=Listing)
+    paging: Paging = field(default_factory=Paging)
     requests: int = 0
 
     async def states(self, claims: Sequence[Claim], sink: Sink) -> None:
@@ -57,7 +57,7 @@ class Lookup:
     async def _list_all(self, claims: Sequence[Claim], to_read: MemoryObjectSendStream[Claim], sink: Sink) -> None:
         """What no page tells of goes to the readers."""
         async with anyio.create_task_group() as tasks:
-            for course in courses(claims, self.listing):
+            for course in courses(claims, self.paging):
                 tasks.start_soon(self._pager, course, to_read.clone(), sink)
 
     async def _pager(self, course: Course | Scan, to_read: MemoryObjectSendStream[Claim], sink: Sink) -> None:
@@ -95,12 +95,12 @@ class Lookup:
         return answer
 
 
-def courses(claims: Sequence[Claim], listing: Listing) -> Iterator[Course | Scan]:
+def courses(claims: Sequence[Claim], paging: Paging) -> Iterator[Course | Scan]:
     """The ways through all claims: a few stretches of time, and one for those of which no start is known."""
     timed = sorted((claim for claim in claims if claim.started_at is not None), key=lambda one: one.started_at or 0)
     size = max(_STRETCH, -(-len(timed) // _PAGERS))
     for at in range(0, len(timed), size):
-        yield Course(timed[at : at + size], listing)
+        yield Course(timed[at : at + size], paging)
     untimed = [claim for claim in claims if claim.started_at is None]
     if untimed:
-        yield Scan(untimed, listing)
+        yield Scan(untimed, paging)

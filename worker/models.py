@@ -40,6 +40,10 @@ LIVE_STATUSES = frozenset(
         "pending_dispatch",
     }
 )
+# A person is to take over, or must decide: closing one of these by mistake hurts somebody.
+WAITING_STATUSES = frozenset({"waiting_for_human", "awaiting_approval"})
+# A call is being set up or moved: what runs unattended leaves these alone, too.
+MOVING_STATUSES = frozenset({"ringing", "queued", "pending_dispatch", "transferred"})
 
 
 @dataclass(slots=True)  # not frozen: a million of them are made, and freezing costs 0.4 us each
@@ -92,6 +96,40 @@ class SessionState:
         return self.status in LIVE_STATUSES
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow(SessionState):
+    """One session as a listing tells it, with all that a rule may choose by; nothing in it is personal data.
+
+    A field that is absent or unreadable is None. ``updated_at`` tells whether a session changed since it was listed.
+    """
+
+    channel: str | None = None
+    priority: str | None = None
+    session_type: str | None = None
+    assigned_agent_id: str | None = None
+    end_user_id: str | None = None
+    last_message_at: Millis | None = None
+    ttl_expires_at: Millis | None = None
+    updated_at: Millis | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What the API is asked to list; None filters nothing. Both ends of the window on ``started_at`` are in it.
+
+    ``text`` is looked for in what people wrote, which only the API sees.
+    """
+
+    status: str | None = None
+    channel: str | None = None
+    priority: str | None = None
+    end_user_id: str | None = None
+    assigned_agent_id: str | None = None
+    started_after: Millis | None = None
+    started_before: Millis | None = None
+    text: str | None = None
+
+
 Kind = Literal["close", "read", "list", "probe"]
 
 
@@ -111,14 +149,15 @@ class Answer:
     """What came back for one request, or that nothing did.
 
     ``http_status`` is None when no answer arrived; then ``sent`` tells whether the request may have reached the
-    API. ``sessions`` holds the usable sessions of a 200. ``from_api`` is true when the body has the API's own
-    shape (for an error: ``{error, message}`` or ``{detail}``). ``retry_after`` is in seconds, when told.
-    ``server_time`` is the answer's Date header.
+    API. ``sessions`` holds the usable sessions of a 200, and ``rows`` the same in full where a listing asked for them.
+    ``from_api`` is true when the body has the API's own shape (for an error: ``{error, message}`` or ``{detail}``).
+    ``retry_after`` is in seconds, when told. ``server_time`` is the answer's Date header.
     """
 
     exchange: Exchange
     sent: bool = True
     sessions: tuple[SessionState, ...] = ()
+    rows: tuple[SessionRow, ...] = ()
     cursor: str | None = None
     from_api: bool = False
     retry_after: float | None = None

@@ -100,7 +100,7 @@ class Settling:
         count = await context.ledger.due_settle_count(context.run, self._enough, now, ripe)
         if count < self._enough:
             return False
-        span = round(self._lookup.listing.span)
+        span = round(self._lookup.paging.span)
         pages = await context.ledger.due_settle_spans(context.run, span, now, ripe) if span else 0
         if pages > _DEAREST * count:
             self._enough = 2 * count

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from tests.api.support import GOOD, KEY, SESSION, client, closed_by, json_reply, serving
 from worker.clock import parse_http_date, parse_instant
-from worker.models import Answer
+from worker.models import Answer, Listing
 
 pytestmark = pytest.mark.anyio
 DIALECTS = [("1.21", "/v1/v2/conversations"), ("1.90", "/v1/conversations")]
@@ -47,6 +47,42 @@ async def test_a_listing_asks_for_full_pages_of_its_window() -> None:
         "started_after": "2026-03-02T10:00:00.001Z", "started_before": "2026-03-02T10:00:01.000999Z", "limit": "200",
     }  # fmt: skip
     assert seen.requests[1].query["cursor"] == "a+b/c=&d e"
+
+
+async def test_a_listing_of_sessions_sends_the_filters_that_are_set() -> None:
+    """By the names that the API gives them, and nothing else."""
+    full = Listing(
+        status="active", channel="voice", priority="low", end_user_id="u", assigned_agent_id="a", started_after=1,
+        started_before=2, text="a refund & more",
+    )  # fmt: skip
+    async with serving(json_reply({"items": []})) as (url, seen), client(url) as api:
+        await api.list_sessions(full, "next")
+        await api.list_sessions(Listing(status="paused"), None)
+    assert dict(seen.requests[0].query) == {
+        "status": "active", "channel": "voice", "priority": "low", "end_user_id": "u", "assigned_agent_id": "a",
+        "started_after": "1970-01-01T00:00:00.001Z", "started_before": "1970-01-01T00:00:00.002Z",
+        "q": "a refund & more", "limit": "200", "cursor": "next",
+    }  # fmt: skip
+    assert dict(seen.requests[1].query) == {"status": "paused", "limit": "200"}
+
+
+async def test_a_listing_of_sessions_gives_rows() -> None:
+    """Which are sessions, too; a listing for look-ups gives no rows."""
+    page = {"items": [GOOD | {"channel": "voice"}], "has_more": True, "next_cursor": "more"}
+    async with serving(json_reply(page)) as (url, _), client(url) as api:
+        answer: Answer = await api.list_sessions(Listing(), None)
+        plain: Answer = await api.list_started(0, 1, None)
+    assert [row.channel for row in answer.rows] == ["voice"]
+    assert (answer.sessions, answer.cursor, answer.from_api) == (answer.rows, "more", True)
+    assert (plain.rows, [one.session_id for one in plain.sessions]) == ((), [SESSION])
+
+
+async def test_an_unreadable_page_holds_no_rows() -> None:
+    """And says so: nothing is known of what it would have held."""
+    async with serving(json_reply({"data": []})) as (url, _), client(url) as api:
+        answer: Answer = await api.list_sessions(Listing(), None)
+    assert (answer.rows, answer.cursor, answer.from_api) == ((), None, False)
+    assert answer.exchange.error == "unreadable_answer"
 
 
 async def test_a_good_answer_holds_the_session() -> None:

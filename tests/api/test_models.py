@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.api.support import GOOD, SESSION
-from worker.api.models import parse_page, parse_session
+from worker.api.models import parse_page, parse_rows, parse_session
 from worker.clock import parse_instant
-from worker.models import EvalSummary, SessionState
+from worker.models import EvalSummary, SessionRow, SessionState
 
 EVALS = {
     "eval_status": "partial", "total": 9, "succeeded": 5, "failed": 3, "pending": 1, "critical_total": 4,
@@ -196,3 +196,59 @@ def test_a_cursor_can_be_sent_back(cursor: str) -> None:
         page = parse_page(body({"items": items, "has_more": True, "next_cursor": cursor}))
         if page is not None and page[1] is not None:
             page[1].encode()
+
+
+TOLD = {
+    "channel": "voice", "priority": "low", "session_type": "test", "assigned_agent_id": "A9E0", "end_user_id": "E0D0",
+    "last_message_at": "2026-03-01T11:00:00Z", "ttl_expires_at": "2026-03-03T10:00:00+01:00",
+    "updated_at": "2026-03-01T12:00:00.5Z",
+}  # fmt: skip
+PERSONAL = {"subject": "PRIVATE", "summary": "PRIVATE", "metadata": {"a": "PRIVATE"}, "context_variables": {}}
+
+
+def row(**changes: object) -> SessionRow:
+    """What a listing makes of a session with all that a rule may choose by."""
+    page = parse_rows(body({"items": [GOOD | TOLD | PERSONAL | changes], "has_more": False}))
+    assert page is not None
+    [found] = page[0]
+    return found
+
+
+def test_a_row_holds_what_a_rule_may_choose_by() -> None:
+    """Ids in lower case, instants with their offset."""
+    assert row() == SessionRow(
+        session_id=SESSION, status="closed", started_at=PLAIN.started_at, closed_at=PLAIN.closed_at, channel="voice",
+        priority="low", session_type="test", assigned_agent_id="a9e0", end_user_id="e0d0",
+        last_message_at=parse_instant("2026-03-01T11:00:00Z"), ttl_expires_at=parse_instant("2026-03-03T09:00:00Z"),
+        updated_at=parse_instant("2026-03-01T12:00:00.500Z"),
+    )  # fmt: skip
+    assert "PRIVATE" not in repr(row())
+
+
+@pytest.mark.parametrize("value", [None, 5, True, [], {}, 1e999])
+@pytest.mark.parametrize("field", sorted(TOLD))
+def test_a_mistyped_field_of_a_row_is_as_good_as_absent(field: str, value: object) -> None:
+    """And the row's other fields stay."""
+    found = row(**{field: value})
+    assert getattr(found, field) is None
+    assert (found.session_id, found.status, found.started_at) == (SESSION, "closed", PLAIN.started_at)
+    assert found.channel == "voice" or field == "channel"
+
+
+@given(items=st.lists(st.just(GOOD) | odd_sessions, max_size=4), more=json_values, cursor=json_values)
+def test_rows_and_sessions_of_a_page_are_the_same(items: list[Any], more: object, cursor: object) -> None:
+    """Whatever the page holds, and however it goes on."""
+    text = body({"items": items, "has_more": more, "next_cursor": cursor})
+    page, rows = parse_page(text), parse_rows(text)
+    assert page is not None
+    assert rows is not None
+    assert [(one.session_id, one.status, one.evals, one.started_at, one.closed_at) for one in rows[0]] == [
+        (one.session_id, one.status, one.evals, one.started_at, one.closed_at) for one in page[0]
+    ]
+    assert rows[1] == page[1]
+
+
+@given(st.binary())
+def test_no_bytes_raise_in_rows(text: bytes) -> None:
+    """Whatever arrives."""
+    parse_rows(text)

@@ -258,7 +258,7 @@ def test_a_key_that_may_not_list_is_not_asked_to_again() -> None:
     told, lookup = look_up(api, claims, times=2)
     assert once_each(told, claims, times=2)
     assert not told.unseen
-    assert (api.requests["list"], lookup.listing.allowed) == (1, False)
+    assert (api.requests["list"], lookup.paging.allowed) == (1, False)
 
 
 def test_one_session_is_read_and_not_listed() -> None:

@@ -13,10 +13,10 @@ import anyio
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from worker.api.models import parse_json, parse_page, parse_session
+from worker.api.models import parse_json, parse_page, parse_rows, parse_session
 from worker.api.told import error_code, from_api, told_wait
 from worker.clock import ServerClock, format_instant, now_ms, parse_http_date
-from worker.models import PAGE_SIZE, Answer, Exchange, Kind, Millis
+from worker.models import PAGE_SIZE, Answer, Exchange, Kind, Listing, Millis, SessionRow, SessionState
 
 COLLECTIONS = {"1.21": "/v1/v2/conversations", "1.90": "/v1/conversations"}
 _WHOAMI = "/v1/identity/whoami"
@@ -76,20 +76,20 @@ class Api:
         return await self._exchange("probe", "GET", _WHOAMI)
 
     async def list_started(self, first: Millis | None, last: Millis | None, cursor: str | None) -> Answer:
-        """One page of the sessions started from ``first`` to ``last``, both inclusive; None sets no bound.
+        """One page of the sessions started from ``first`` to ``last``, both inclusive; None sets no bound."""
+        return await self._list(Listing(started_after=first, started_before=last), cursor, rows=False)
 
-        The API's times may be finer than our milliseconds: the whole of the last one is meant.
-        """
-        params = {"limit": str(PAGE_SIZE)}
-        if first is not None:
-            params["started_after"] = format_instant(first)
-        if last is not None:
-            params["started_before"] = format_instant(last).removesuffix("Z") + "999Z"
+    async def list_sessions(self, listing: Listing, cursor: str | None) -> Answer:
+        """One page of the sessions that answer the listing; the answer's ``rows`` are filled."""
+        return await self._list(listing, cursor, rows=True)
+
+    async def _list(self, listing: Listing, cursor: str | None, *, rows: bool) -> Answer:
+        params = _params_of(listing) | {"limit": str(PAGE_SIZE)}
         if cursor is not None:
             params["cursor"] = cursor
-        return await self._exchange("list", "GET", "", params=params)
+        return await self._exchange("list", "GET", "", rows=rows, params=params)
 
-    async def _exchange(self, kind: Kind, method: str, path: str, **content: Any) -> Answer:
+    async def _exchange(self, kind: Kind, method: str, path: str, *, rows: bool = False, **content: Any) -> Answer:
         at, began = self._now(), time.perf_counter()
         try:
             root = self._base if kind == "probe" else self._collection
@@ -108,7 +108,7 @@ class Api:
         if date is not None:
             self.server_clock.observe(date, at, at + ms)
         if response.status_code == 200:
-            return _good(kind, at, ms, response, date)
+            return _good(kind, at, ms, response, date, rows=rows)
         return self._bad(kind, at, ms, response, date)
 
     def _bad(self, kind: Kind, at: Millis, ms: int, response: httpx.Response, date: Millis | None) -> Answer:
@@ -119,11 +119,33 @@ class Api:
         return Answer(exchange, from_api=from_api(body), retry_after=told, server_time=date)
 
 
-def _good(kind: Kind, at: Millis, ms: int, response: httpx.Response, date: Millis | None) -> Answer:
+def _params_of(listing: Listing) -> dict[str, str]:
+    """The API's times may be finer than our milliseconds: the whole of the last one is meant."""
+    after, before = listing.started_after, listing.started_before
+    wanted = {
+        "status": listing.status,
+        "channel": listing.channel,
+        "priority": listing.priority,
+        "end_user_id": listing.end_user_id,
+        "assigned_agent_id": listing.assigned_agent_id,
+        "q": listing.text,
+        "started_after": format_instant(after) if after is not None else None,
+        "started_before": format_instant(before).removesuffix("Z") + "999Z" if before is not None else None,
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _good(kind: Kind, at: Millis, ms: int, response: httpx.Response, date: Millis | None, *, rows: bool) -> Answer:
     if kind == "probe":
         return Answer(Exchange(at, kind, 200, None, ms), from_api=True, server_time=date)
+    sessions: tuple[SessionState, ...] = ()
+    listed: tuple[SessionRow, ...] = ()
     cursor = None
-    if kind == "list":
+    if kind == "list" and rows:
+        full = parse_rows(response.content)
+        listed, cursor = full if full is not None else ((), None)
+        sessions, usable = listed, full is not None
+    elif kind == "list":
         page = parse_page(response.content)
         sessions, cursor = page if page is not None else ((), None)
         usable = page is not None
@@ -131,7 +153,7 @@ def _good(kind: Kind, at: Millis, ms: int, response: httpx.Response, date: Milli
         session = parse_session(response.content)
         sessions, usable = (session,) if session else (), session is not None
     exchange = Exchange(at, kind, 200, None if usable else "unreadable_answer", ms)
-    return Answer(exchange, sessions=sessions, cursor=cursor, from_api=usable, server_time=date)
+    return Answer(exchange, sessions=sessions, rows=listed, cursor=cursor, from_api=usable, server_time=date)
 
 
 def _elapsed(began: float) -> int:

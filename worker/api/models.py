@@ -5,12 +5,12 @@ as absent. Only an absent or mistyped ``id`` or ``status`` makes a session unusa
 """
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worker.clock import parse_instant
-from worker.models import EvalSummary, SessionState
+from worker.models import EvalSummary, SessionRow, SessionState
 
 _Count = Annotated[int, Field(ge=0, lt=2**62)]  # what a column of the ledger can hold
 
@@ -39,12 +39,31 @@ class _Session(BaseModel):
     eval_summary: _Evals | None = None
 
 
-class _Page(BaseModel):
+class _Row(_Session):
+    """What a rule may choose by, too; subject, summary and metadata are not even read."""
+
+    channel: str | None = None
+    priority: str | None = None
+    session_type: str | None = None
+    assigned_agent_id: str | None = None
+    end_user_id: str | None = None
+    last_message_at: str | None = None
+    ttl_expires_at: str | None = None
+    updated_at: str | None = None
+
+
+_Item = TypeVar("_Item", bound=_Session)
+
+
+class _Page(BaseModel, Generic[_Item]):
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    items: list[_Session]
+    items: list[_Item]
     has_more: bool = True
     next_cursor: str | None = None
+
+
+_SESSIONS, _ROWS = _Page[_Session], _Page[_Row]
 
 
 _REQUIRED = {"id", "status"}
@@ -55,26 +74,38 @@ def parse_session(body: bytes) -> SessionState | None:
     try:
         return _state_of(_Session.model_validate_json(body))
     except ValidationError:
-        return _parse_drifted(parse_json(body))
+        session = _parse_drifted(_Session, parse_json(body))
+        return _state_of(session) if session is not None else None
 
 
 def parse_page(body: bytes) -> tuple[tuple[SessionState, ...], str | None] | None:
     """The usable sessions of a listing page and the cursor of the next page (None: the last), or None if unusable."""
+    page = _read_page(body, _SESSIONS, _Session)
+    return (tuple(map(_state_of, page[0])), page[1]) if page is not None else None
+
+
+def parse_rows(body: bytes) -> tuple[tuple[SessionRow, ...], str | None] | None:
+    """The same with all of a session that a rule may choose by."""
+    page = _read_page(body, _ROWS, _Row)
+    return (tuple(map(_row_of, page[0])), page[1]) if page is not None else None
+
+
+def _read_page(body: bytes, whole: type[_Page[_Item]], kind: type[_Item]) -> tuple[list[_Item], str | None] | None:
     try:
-        good = _Page.model_validate_json(body)
+        good = whole.model_validate_json(body)
     except ValidationError:
-        return _parse_drifted_page(parse_json(body))
-    return tuple(map(_state_of, good.items)), (good.next_cursor or None) if good.has_more else None
+        return _parse_drifted_page(kind, parse_json(body))
+    return good.items, (good.next_cursor or None) if good.has_more else None
 
 
-def _parse_drifted_page(page: Any) -> tuple[tuple[SessionState, ...], str | None] | None:  # see parse_json
+def _parse_drifted_page(kind: type[_Item], page: Any) -> tuple[list[_Item], str | None] | None:  # see parse_json
     """The same with what is unusable left out."""
     if not isinstance(page, dict) or not isinstance(page.get("items"), list):
         return None
-    sessions = [state for item in page["items"] if (state := _parse_drifted(item)) is not None]
+    sessions = [found for item in page["items"] if (found := _parse_drifted(kind, item)) is not None]
     cursor = page.get("next_cursor")
     more = page.get("has_more") is not False and isinstance(cursor, str) and cursor and _whole(cursor)
-    return tuple(sessions), cursor if more else None
+    return sessions, cursor if more else None
 
 
 def _whole(text: str) -> bool:
@@ -94,14 +125,14 @@ def parse_json(body: bytes) -> Any:  # JSON is of any type until it has been loo
         return None
 
 
-def _parse_drifted(value: Any) -> SessionState | None:  # see parse_json
+def _parse_drifted(kind: type[_Item], value: Any) -> _Item | None:  # see parse_json
     """Validate, leaving out the optional fields that do not fit."""
     if not isinstance(value, dict):
         return None
     kept = dict(value)
     while True:
         try:
-            return _state_of(_Session.model_validate(kept))
+            return kind.model_validate(kept)
         except ValidationError as error:
             wrong = {detail["loc"] for detail in error.errors(include_url=False, include_input=False)}
             if any(location[0] in _REQUIRED for location in wrong):
@@ -128,6 +159,28 @@ def _state_of(session: _Session) -> SessionState:
         started_at=parse_instant(session.started_at),
         closed_at=parse_instant(session.closed_at),
     )
+
+
+def _row_of(row: _Row) -> SessionRow:
+    return SessionRow(
+        session_id=row.id.lower(),
+        status=row.status,
+        evals=_evals_of(row.eval_summary) if row.eval_summary else EvalSummary(),
+        started_at=parse_instant(row.started_at),
+        closed_at=parse_instant(row.closed_at),
+        channel=row.channel,
+        priority=row.priority,
+        session_type=row.session_type,
+        assigned_agent_id=_lower(row.assigned_agent_id),
+        end_user_id=_lower(row.end_user_id),
+        last_message_at=parse_instant(row.last_message_at),
+        ttl_expires_at=parse_instant(row.ttl_expires_at),
+        updated_at=parse_instant(row.updated_at),
+    )
+
+
+def _lower(uuid: str | None) -> str | None:
+    return uuid.lower() if uuid is not None else None
 
 
 def _evals_of(evals: _Evals) -> EvalSummary:
