@@ -223,3 +223,25 @@ def test_ids_are_decided_by_the_seed() -> None:
 
     assert ids(1) == ids(1) != ids(2)
     assert len(set(ids(1) + ids(2))) == 20
+
+
+def test_fields_of_one_session_change_while_it_is_served() -> None:
+    """In answers and filters alike; when it changed shows."""
+    with talking() as talk:
+        one, other = talk.sandbox.add_sessions(2, fields={"session_type": "test", "channel": "sms"})
+        talk.sandbox.set_fields(one, {"session_type": "simulation", "channel": "voice", "ttl_expires_at": None})
+        [changed] = walk(talk, channel="voice")
+        assert (changed["id"], changed["session_type"], changed["ttl_expires_at"]) == (one, "simulation", None)
+        assert changed["updated_at"] == iso(talk.sandbox.now_us())
+        [kept] = walk(talk, channel="sms")
+        assert (kept["id"], kept["session_type"]) == (other, "test")
+
+
+def test_a_session_that_is_heard_from_is_not_idle() -> None:
+    """Its last message is of now, and that of the others is not."""
+    with talking() as talk:
+        one, other = talk.sandbox.add_sessions(2, fields={"channel": "chat"})
+        talk.sandbox.hear_from(one)
+        now = iso(talk.sandbox.now_us())
+        assert {item["id"]: item["last_message_at"] == now for item in walk(talk)} == {one: True, other: False}
+        assert talk.read(one).json()["updated_at"] == now

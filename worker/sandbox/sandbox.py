@@ -15,7 +15,7 @@ from worker.sandbox.evaluations import NO_EVALS, SKIPPED_EVALS, EvalCounts, coun
 from worker.sandbox.faults import parse_fault
 from worker.sandbox.ratelimit import RateLimiter, make_limiter
 from worker.sandbox.sessions import TERMINAL, Session, Store, make_sessions
-from worker.sandbox.times import to_datetime, to_micros
+from worker.sandbox.times import iso, to_datetime, to_micros
 from worker.sandbox.truth import Counts, Kind, Truth, most_within
 
 OWN = "own"
@@ -142,6 +142,16 @@ class Sandbox:
             session.status = status
             session.closed_us = session.evals_from_us = None
             session.updated_us = self.now_us()
+
+    def set_fields(self, session_id: str, fields: Mapping[str, object]) -> None:
+        """Change JSON fields of one session (not ``id``, ``status`` or ``started_at``), seen by answers and filters."""
+        session = self.store.by_id[session_id]
+        session.overrides = {**(session.overrides or {}), **fields}
+        session.updated_us = self.now_us()
+
+    def hear_from(self, session_id: str) -> None:
+        """Let somebody write in a session now: it is not idle any more."""
+        self.set_fields(session_id, {"last_message_at": iso(self.now_us())})
 
     def truth(self, session_id: str) -> Truth:
         """Tell what really happened to a session. Raises KeyError for one that never was."""
