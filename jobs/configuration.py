@@ -46,10 +46,7 @@ def read_config(path: Path | None, profile: str | None) -> Given:
         if profile is not None:
             raise ConfigurationError(f"--profile {profile}: there is no {FILE_NAME}")
         return Given()
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"{path}: {error}") from None
+    _, content = read_toml(path)
     given = Given()
     _take_in(given, {key: value for key, value in content.items() if key not in _TABLES}, str(path))
     if profile is not None:
@@ -61,6 +58,15 @@ def read_config(path: Path | None, profile: str | None) -> Given:
             raise ConfigurationError(f"{path}: there is no [profiles.{profile}] (there are: {known})")
         _take_in(given, profiles[profile], f"{path}, [profiles.{profile}]")
     return given
+
+
+def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+    """The text of a configuration file and what it holds. Raises ConfigurationError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from None
 
 
 def _take_in(given: Given, table: dict[str, Any], origin: str) -> None:

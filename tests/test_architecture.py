@@ -35,6 +35,8 @@ KNOWN_BY = {
     "pydantic": {"worker.api", "worker.settings", "jobs"},
     "zstandard": {"worker.sources"},
     "fcntl": {"worker.ledger"},
+    "cronsim": {"worker.schedule"},
+    "tomllib": {"jobs.configuration", "jobs.toml_lines"},
     "click": {"jobs"},
     "rich": {"worker.report", "worker.logs", "jobs"},
 }

@@ -1,0 +1,77 @@
+"""Values of a job's table, read with errors for the one who wrote them: ValueError, as pydantic wants it."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from difflib import get_close_matches
+from urllib.parse import urlsplit, urlunsplit
+
+from worker.models import LIVE_STATUSES, TERMINAL_STATUSES
+from worker.selector import Age
+from worker.units import parse_duration
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+Moment = Age | datetime | date
+
+
+def read_statuses(value: object) -> tuple[str, ...]:
+    """Statuses that a session can be closed in. Raises ValueError."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError('this is no list of statuses: write it like ["active", "paused"]')
+    for name in value:
+        if name in TERMINAL_STATUSES:
+            raise ValueError(f"a session that is {name} has ended; for those past their time write expired = true")
+        if name not in LIVE_STATUSES:
+            raise ValueError(f"{name!r} is no status{_near(name, LIVE_STATUSES)}")
+    return tuple(dict.fromkeys(value))
+
+
+def read_span(value: object) -> float:
+    """Seconds of a duration that is written as text. Raises ValueError."""
+    if not isinstance(value, str):
+        raise ValueError('this is no duration: write it like "30m" or "24h"')  # noqa: TRY004  # see above
+    return parse_duration(value)
+
+
+def read_moment(value: object) -> Moment:
+    """A date or date-time, or an age such as ``24h``. Raises ValueError."""
+    if isinstance(value, date):  # a datetime is one, too
+        return value
+    if isinstance(value, str):
+        for read in (date.fromisoformat, datetime.fromisoformat, lambda text: Age(round(parse_duration(text) * 1000))):
+            try:
+                return read(value)
+            except ValueError:
+                continue
+    raise ValueError('this is neither an age such as "24h" nor a date such as 2026-01-31')
+
+
+def read_table(value: object, form: str) -> object:
+    """The value, if it is a table; ``form`` is what should be written. Raises ValueError."""
+    if not isinstance(value, dict):
+        raise ValueError(f"write {form}")  # noqa: TRY004  # see above
+    return value
+
+
+def read_address(value: object) -> str:
+    """An address to call. The message never repeats it: whoever knows it may use it."""
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        known = parts is not None and parts.scheme in {"https", "http"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known or not isinstance(value, str) or parts is None or not (value.isascii() and value.isprintable()):
+        raise ValueError("this is no address: write it like https://hc-ping.com/…")
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ValueError("http would show the address to everybody on the way: use https")
+    return value
+
+
+def below(address: str, name: str) -> str:
+    """The address with one more name at the end of its path."""
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, sorted(known), n=1)
+    return f": did you mean {near[0]}?" if near else f": they are {', '.join(sorted(known))}"
