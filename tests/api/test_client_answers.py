@@ -60,7 +60,7 @@ async def test_a_listing_of_sessions_sends_the_filters_that_are_set() -> None:
         await api.list_sessions(Listing(status="paused"), None)
     assert dict(seen.requests[0].query) == {
         "status": "active", "channel": "voice", "priority": "low", "end_user_id": "u", "assigned_agent_id": "a",
-        "started_after": "1970-01-01T00:00:00.001Z", "started_before": "1970-01-01T00:00:00.002Z",
+        "started_after": "1970-01-01T00:00:00.001Z", "started_before": "1970-01-01T00:00:00.002999Z",
         "q": "a refund & more", "limit": "200", "cursor": "next",
     }  # fmt: skip
     assert dict(seen.requests[1].query) == {"status": "paused", "limit": "200"}
