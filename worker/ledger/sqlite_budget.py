@@ -1,7 +1,7 @@
 """One budget of a SQLite ledger, in a file of its own beside it: blocking calls.
 
-In the ledger's own file a permit would have to wait for every batch of rows: under a busy writer for seconds
-(docs/decisions/pace.md).
+In the ledger's file permits would wait for its long transactions (admission, thousands of rows skipped at once), and
+for the disk, which they need not: docs/decisions/pace.md.
 """
 
 import time
