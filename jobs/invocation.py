@@ -38,10 +38,6 @@ class Invocation:
         merged = build_settings(Given({**stored, **self.flags.values}, self.flags.origins))
         return replace(self, settings=merged)
 
-    def for_all(self) -> "Invocation":
-        """The same without canary and cap: for work on sessions that are known."""
-        return replace(self, settings=self.settings.model_copy(update={"canary": None, "limit": None}))
-
 
 def read_invocation(context: click.Context) -> Invocation:
     """Gather and check. Raises ConfigurationError; nothing has been opened or sent by then."""

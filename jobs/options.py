@@ -66,7 +66,7 @@ BRAKE: list[_Decorator] = [
 ]
 PORTION: list[_Decorator] = [
     _option("--canary", "Close N sessions first, and go on only if they end well; 0 for none.", metavar="N"),
-    _option("--limit", "Close N sessions at most; the rest is skipped.", metavar="N"),
+    _option("--limit", "Close N sessions at most; the rest is skipped.", metavar="N|none"),
     click.option("--yes", "-y", "yes", is_flag=True, help="Do not ask after the canary."),
 ]
 LOOKS: list[_Decorator] = [

@@ -17,7 +17,7 @@ from worker.ledger.sqlite import SqliteLedger
 @working_options(BRAKE, PACE, SETTLE)
 @click.pass_context
 def command(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is read by name
-    """Attempt the failed, rejected and not-found sessions of RUN again, and whatever is still pending in it."""
+    """Attempt the failed, rejected and not-found sessions of RUN again, and whatever its cap lets through of the rest."""
     return anyio.run(partial(retry_run, read_invocation(context), run))
 
 
@@ -28,6 +28,6 @@ async def retry_run(invocation: Invocation, name: str) -> int:
         async with ledger.locked(run):
             count = await ledger.retry(run)
         say(f"run {run.name}: {count:,} sessions to attempt again")
-        invocation = invocation.for_run(run).for_all()
+        invocation = invocation.for_run(run)
         ended = await run_to_end(ledger, run, invocation, None)
         return await conclude(ledger, ended, invocation)

@@ -9,7 +9,6 @@ from functools import partial
 from urllib.parse import urlsplit
 
 import anyio
-import anyio.to_thread
 import click
 
 from jobs.invocation import Invocation
@@ -93,10 +92,13 @@ async def approve(context: Context, told: str, *, asks: bool) -> bool:
     context.progress.asking = True
     await anyio.sleep(_DISPLAY_GONE)
     try:
-        confirm = partial(click.confirm, "Go on with the rest?", default=False, err=True)
-        return await anyio.to_thread.run_sync(confirm, abandon_on_cancel=True)
-    except click.Abort:
-        return False
+        click.echo("Go on with the rest? [y/N]: ", nl=False, err=True)
+        # Not in a thread: one that still waited for a line after Ctrl-C would keep the process from ending.
+        await anyio.wait_readable(sys.stdin)
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    except anyio.get_cancelled_exc_class():
+        click.echo(err=True)
+        raise
     finally:
         context.progress.asking = False
 

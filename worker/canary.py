@@ -1,8 +1,10 @@
 """The canary: a few sessions go first, and the rest only if they ended well."""
 
+from collections import Counter
+
 import anyio
 
-from worker.brake import judge_canary
+from worker.brake import failure_cause, judge_canary
 from worker.context import Context
 from worker.models import NEVER, Outcome
 from worker.verdict import GOES_ON
@@ -22,22 +24,24 @@ class Canary:
             return
         with context.stop.interruptible():
             await self._closed()
-            if context.closing_done.is_set():
-                return  # there was nothing else to close
-            if context.settings.settle:
+            if context.settings.settle and await self._is_followed():
                 await self._settled()
-            await self._judge()
+            if await self._is_followed():
+                await self._judge()
 
     async def _closed(self) -> None:
-        while self._waits:
+        quota = self._context.quota
+        while (quota.canary or quota.canaries) and not self._context.closing_done.is_set():
             await self._context.recorder.flush()
             await anyio.sleep(_LOOK)
         await self._context.recorder.flush()
 
-    @property
-    def _waits(self) -> bool:
-        quota = self._context.quota
-        return not self._context.closing_done.is_set() and bool(quota.canary or quota.canaries)
+    async def _is_followed(self) -> bool:
+        """Whether there is anything else to close: if not, nothing depends on the canary."""
+        context = self._context
+        if context.closing_done.is_set():
+            return False
+        return not context.progress.source_done or (await context.ledger.next_due(context.run)).pending is not None
 
     async def _settled(self) -> None:
         context = self._context
@@ -52,15 +56,29 @@ class Canary:
         context.quota.settling = False
 
     async def _judge(self) -> None:
-        """While the canary is out nothing else ends, so what the brake has counted is the canary."""
-        context, brake = self._context, self._context.brake
-        why = judge_canary(brake.limit, brake.total, brake.failures)
+        context = self._context
+        goes_on = f"{GOES_ON}: `closeout resume {context.run.name}"
+        why = await self._why_not()
         if why is not None:
-            context.stop.halt(f"{why}{GOES_ON}: `closeout resume {context.run.name}` goes on")
+            context.stop.halt(f"{why}{goes_on} --canary 0` goes on all the same")
         elif await context.approve(await self._told()):
             context.quota.canary = None
         else:
-            context.stop.halt(f"the canary was not approved{GOES_ON}: `closeout resume {context.run.name}` goes on")
+            context.stop.halt(f"the canary was not approved{goes_on}` asks again")
+
+    async def _why_not(self) -> str | None:
+        """Judged by what the ledger holds: earlier processes may have closed some, and nothing else was tried yet."""
+        context = self._context
+        failures, total, doubts = Counter[str](), 0, 0
+        for end in await context.ledger.attempted_ends(context.run):
+            cause = failure_cause(end.outcome, end.http_status, end.error)
+            failures[cause or ""] += end.count
+            total += end.count
+            doubts += end.count if end.outcome is Outcome.IN_DOUBT else 0
+        failures.pop("", None)
+        if doubts:
+            return f"{doubts:,} of the canary's {total:,} sessions are in doubt and could not be read"
+        return judge_canary(context.brake.limit, total, failures)
 
     async def _told(self) -> str:
         counts = await self._context.ledger.counts(self._context.run)

@@ -8,6 +8,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from worker.context import Context
 from worker.models import NEVER, Claim, Outcome
+from worker.quota import OVER_CAP
 
 _IDLE = 0.25  # seconds between looks for work when there is none
 
@@ -43,7 +44,6 @@ class Closing:
     async def _dispatch(self, tasks: TaskGroup, permitted: MemoryObjectSendStream[Claim]) -> None:
         """Claims are fetched ahead, so that sending does not wait for the ledger."""
         while self._busy or not await self._finished():
-            await self._skip_over_cap()
             if len(self._held) <= self._batch // 2 and not self._claiming:
                 self._claiming = True
                 self._claimed = anyio.Event()
@@ -52,7 +52,7 @@ class Closing:
                 await self._permit_next(permitted)
                 continue
             await self._claimed.wait()
-            if not self._held:
+            if not self._held and not await self._skip_over_cap():
                 await anyio.sleep(_IDLE)
 
     async def _claim(self) -> None:
@@ -64,16 +64,15 @@ class Closing:
         self._claiming = False
         self._claimed.set()
 
-    async def _skip_over_cap(self) -> None:
+    async def _skip_over_cap(self) -> int:
         """Once the cap is reached, what was never tried has its outcome: so the rest can come to its end."""
         context = self._context
-        if not context.quota.used_up or not context.progress.source_done or self._claiming:
-            return
-        while skipped := await context.ledger.skip_fresh(
-            context.run, f"over --limit {context.settings.limit}", context.now()
-        ):
-            context.progress.outcomes[Outcome.SKIPPED] += skipped
-        context.quota.left = None
+        if not context.quota.used_up or not context.progress.source_done:
+            return 0
+        detail = f"{OVER_CAP}{context.settings.limit}"
+        skipped = await context.ledger.skip_fresh(context.run, detail, context.now())
+        context.progress.outcomes[Outcome.SKIPPED] += skipped
+        return skipped
 
     async def _permit_next(self, permitted: MemoryObjectSendStream[Claim]) -> None:
         """There are as many senders as slots, so what has a slot never waits here."""

@@ -76,7 +76,7 @@ class Context:
         for change in changes:
             if change.outcome is None:
                 continue
-            self.quota.ended(change.seq, change.outcome)
+            self.quota.ended(change)
             self.brake.add(change.outcome, change.http_status, change.error)
         why = self.brake.why()
         if why is not None:

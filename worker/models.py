@@ -211,9 +211,9 @@ class Change:
     """What becomes of one item. Without an outcome it is a look at an item that keeps the one it has.
 
     A field that is None leaves the ledger's value, except ``settle_at`` and, with a new outcome, ``detail``, ``error``
-    and ``http_status``. ``due_at`` is when a pending or doubtful item may be taken again (above 0; None: it has its
-    outcome); ``settle_at`` when its evaluations are looked at again (None: never), or with ``looks`` 0 when the wait
-    for the first look begins; ``looked_at`` when they were now. ``attempts`` and ``looks`` are the new counts.
+    and ``http_status``. ``due_at`` is when a pending or doubtful item may be taken again (0: it was never tried; None:
+    it has its outcome); ``settle_at`` when its evaluations are looked at again (None: never), or with ``looks`` 0 when
+    the wait for the first look begins; ``looked_at`` when they were now. ``attempts`` and ``looks`` are the new counts.
     """
 
     seq: int

@@ -23,7 +23,7 @@ from worker.ledger.protocol import Counts, Ledger, RunEnd
 from worker.models import Millis, Outcome, Run, RunState, as_found
 from worker.pacing import Pace
 from worker.progress import Progress
-from worker.quota import Quota
+from worker.quota import OVER_CAP, Quota, canary_left
 from worker.recorder import Recorder
 from worker.retry import Limits, backoff
 from worker.settings import Settings
@@ -86,8 +86,9 @@ async def work(
     ``source`` is what is left to read, or None. ``watchers`` run beside it (a display) and are cancelled at the end.
     """
     context.progress.source_done = source is None
-    context.quota = await _quota(context)
+    await _raise_cap(context)
     await context.ledger.start_run(context.run, context.settings.model_dump_json())
+    context.quota = await _quota(context)
     context.log.info("working", source=context.run.source, rate=context.settings.allowed_rate)
     async with anyio.create_task_group() as beside:
         with anyio.CancelScope() as give_up:
@@ -101,12 +102,33 @@ async def work(
     return ended
 
 
+async def _raise_cap(context: Context) -> None:
+    """A higher cap than before takes up what the lower one left out.
+
+    The run is unfinished under its old settings until all of that is pending again: whoever resumes it then, after a
+    crash, has the lower cap or raises it anew.
+    """
+    run, ledger, cap = context.run, context.ledger, context.settings.limit
+    before = Settings.model_validate_json(run.options).limit
+    if before is None or (cap is not None and cap <= before):
+        return
+    await ledger.start_run(run, run.options)
+    while unskipped := await ledger.unskip(run, OVER_CAP):
+        context.progress.outcomes[Outcome.SKIPPED] -= unskipped
+
+
 async def _quota(context: Context) -> Quota:
-    """The cap is that of the run: what earlier processes took up counts."""
-    settings = context.settings
-    if settings.limit is None:
-        return Quota(canary=settings.canary)
-    return Quota(settings.limit - await context.ledger.taken_count(context.run), settings.canary)
+    """Cap and canary are those of the run: what earlier processes took up counts."""
+    settings, ledger, run = context.settings, context.ledger, context.run
+    if settings.limit is None and settings.canary is None:
+        return Quota()
+    taken = await ledger.taken_count(run)
+    canary = canary_left(settings.canary, taken)
+    return Quota(
+        left=None if settings.limit is None else settings.limit - taken,
+        canary=canary,
+        canaries=set() if canary is None else await ledger.attempted_open(run),
+    )
 
 
 async def _stages(context: Context, source: OpenedSource | None, *, settle_only: bool) -> None:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from worker.models import Claim, Outcome
+from worker.models import NEVER, Change, Claim, Outcome
 
+OVER_CAP = "over --limit "  # and the cap: the detail of what it left out, by which a higher one finds it again
 _OPEN = frozenset({Outcome.PENDING, Outcome.IN_DOUBT})
 
 
@@ -12,7 +13,7 @@ class Quota:
     """Counts sessions as they are taken up for the first time in the run.
 
     ``left`` is how many more the cap lets through (None: no cap), ``canary`` how many the canary does, None once it is
-    over or where there is none. ``canaries`` are those of the canary that have no outcome yet; ``settling`` is that
+    over or where there is none. ``canaries`` are those of the canary that are still to be done; ``settling`` is that
     only their evaluations are waited for.
     """
 
@@ -39,6 +40,15 @@ class Quota:
             self.canary -= len(fresh)
             self.canaries |= {claim.seq for claim in fresh}
 
-    def ended(self, seq: int, outcome: Outcome) -> None:
-        if outcome not in _OPEN:
-            self.canaries.discard(seq)
+    def ended(self, change: Change) -> None:
+        """Take in what became of a session. One that cannot be verified stays in doubt, and is not waited for."""
+        if change.outcome not in _OPEN or (change.due_at or 0) >= NEVER:
+            self.canaries.discard(change.seq)
+
+
+def canary_left(canary: int | None, taken: int) -> int | None:
+    """How many the canary may still take up in a run that has taken up so many; None when there is none, or no more.
+
+    It is over as soon as more were taken up than it allows; until then it has not been found good.
+    """
+    return canary - taken if canary is not None and taken <= canary else None

@@ -88,6 +88,12 @@ class Settings(BaseModel):
         """0 takes back what a file says."""
         return None if value in ("0", 0) else value
 
+    @field_validator("limit", mode="before")
+    @classmethod
+    def _limit(cls, value: object) -> object:
+        """A word, as 0 might be meant as "close none"."""
+        return None if value == "none" else value
+
     @field_validator("quiet_hours")
     @classmethod
     def _quiet_hours(cls, value: str | None) -> str | None:

@@ -157,6 +157,8 @@ class Judge:
             outcome = Outcome.CLOSED if self._closed_by_us(claim, session) else Outcome.ALREADY_CLOSED
             attempts = max(claim.attempts, 1) if outcome is Outcome.CLOSED else claim.attempts
             return self._closed(claim, outcome, session, now, now, http_status=claim.http_status, attempts=attempts)
+        if claim.first_attempt_at is None:  # another run's doubt: this one has not tried it yet
+            return replace(_kept(claim, Outcome.PENDING), due_at=0, session=session)
         if _no_second_try(claim.http_status):
             detail = f"the API refused the close with status {claim.http_status}; the session is {session.status}"
             return replace(_kept(claim, Outcome.REJECTED), session=session, detail=detail)

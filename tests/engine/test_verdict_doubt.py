@@ -20,9 +20,16 @@ from worker.models import LIVE_STATUSES, NEVER, TERMINAL_STATUSES, Change, EvalS
 from worker.verdict import Halt
 
 
-def found(status: str, *, http_status: int | None = None, attempts: int = 1, **session: Any) -> Change:
+def found(
+    status: str,
+    *,
+    http_status: int | None = None,
+    attempts: int = 1,
+    first_attempt_at: int | None = NOW - 5_000,
+    **session: Any,
+) -> Change:
     """The verdict on a doubtful item whose session has this status."""
-    claim = a_claim(attempts=attempts, http_status=http_status, first_attempt_at=NOW - 5_000)
+    claim = a_claim(attempts=attempts, http_status=http_status, first_attempt_at=first_attempt_at)
     return a_judge().doubt_found(claim, a_session(status, **session), NOW)
 
 
@@ -79,6 +86,13 @@ def test_a_live_session_is_closed_again_at_once(status: str) -> None:
     """The lost close had no effect, so the item is pending and due."""
     change = found(status)
     assert (change.outcome, change.due_at, change.attempts) == (Outcome.PENDING, NOW, 1)
+
+
+@pytest.mark.parametrize("status", sorted(LIVE_STATUSES))
+def test_a_live_session_in_doubt_elsewhere_alone_was_never_tried_here(status: str) -> None:
+    """Due as a fresh item is, so that cap and canary count it."""
+    change = found(status, first_attempt_at=None, attempts=0)
+    assert (change.outcome, change.due_at, change.attempts) == (Outcome.PENDING, 0, 0)
 
 
 @pytest.mark.parametrize("attempts", [MAX_ATTEMPTS, MAX_ATTEMPTS + 1])

@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from tests.front_door.support import FAST, desk_of, quick
+from tests.front_door.support import FAST, Witness, desk_of, quick, waited
 from worker.sandbox import Sandbox, SandboxConfig
 
 WORDS = (*FAST, "--no-settle", "--json")
@@ -114,3 +114,73 @@ def test_quiet_hours_lower_the_rate(tmp_path: Path) -> None:
         done = desk.run("close", "sessions.csv", *WORDS, "--quiet-hours", "00:00-24:00@10%")
     assert done.summary["outcomes"]["closed"] == 30
     assert sandbox.busiest(1.0) <= 12
+
+
+def test_a_higher_cap_takes_up_what_a_lower_one_left_out(tmp_path: Path) -> None:
+    """Of a finished run, too; the stored cap stays unless told, and none takes it off."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        desk.write_ids(sandbox.add_sessions(30))
+        closed = []
+        for words in (
+            ("close", "sessions.csv", "--limit", "10"),
+            ("resume", "last"),
+            ("resume", "last", "--limit", "18"),
+        ):
+            done = desk.run(*words, *WORDS)
+            closed.append((done.summary["state"], done.summary["outcomes"]["closed"]))
+        details = {row["detail"] for row in desk.rows() if row["outcome"] == "skipped"}
+        lower = desk.run("resume", "last", *WORDS, "--limit", "5").summary["outcomes"]
+        rest = desk.run("resume", "last", *WORDS, "--limit", "none").summary["outcomes"]
+    assert closed == [("finished", 10), ("finished", 10), ("finished", 18)]
+    assert details == {"over --limit 18"}
+    assert (lower["closed"], lower["skipped"]) == (18, 12)
+    assert (rest["closed"], rest["skipped"]) == (30, 0)
+    assert sandbox.counts.closes_effective == 30
+
+
+def test_a_crash_does_not_lift_the_cap(tmp_path: Path) -> None:
+    """What was in doubt when the process died was attempted, and counts, whether its close had an effect or not."""
+    with desk_of(tmp_path, quick(close_faults={"reset_before": 0.3}, second_close="409")) as (desk, sandbox):
+        desk.write_ids(sandbox.add_sessions(60))
+        witness = Witness(sandbox)
+        begun = witness.event_at(10, "close")
+        with desk.started("close", "sessions.csv", *WORDS, "--limit", "20", "--rate", "40/s") as child:
+            waited(begun)
+            child.process.kill()
+            child.ended()
+        done = desk.run("resume", "last", *WORDS)
+    assert done.summary["outcomes"]["closed"] == 20
+    assert done.summary["outcomes"]["skipped"] == 40
+    assert sandbox.counts.closes_effective == len(witness.posts()) == 20
+
+
+def test_doubts_of_another_run_do_not_lift_the_cap(tmp_path: Path) -> None:
+    """They are looked up, and those still live are as good as never tried: the cap counts them."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        desk.write_ids(sandbox.add_sessions(25))
+        witness = Witness(sandbox)
+        sandbox.outage = "reset"
+        begun = witness.event_at(8, "close")
+        with desk.started("close", "sessions.csv", *WORDS, "--concurrency", "8") as child:
+            waited(begun)
+            child.process.kill()
+            child.ended()
+        sandbox.outage = None
+        sent = witness.posts()
+        done = desk.run("close", "sessions.csv", *WORDS, "--new-run", "--limit", "3")
+    assert len(sent) >= 8
+    assert done.summary["outcomes"]["closed"] == 3
+    assert done.summary["outcomes"]["skipped"] == 22
+    assert sandbox.counts.closes_effective == 3
+
+
+def test_a_retry_keeps_the_cap(tmp_path: Path) -> None:
+    """It attempts the failed ones again, and no more of the others than the cap lets through."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        desk.write_ids([*strangers(4), *sandbox.add_sessions(30)])
+        first = desk.run("close", "sessions.csv", *WORDS, "--limit", "10", "--max-failures", "2", "--concurrency", "1")
+        again = desk.run("retry", "last", *WORDS, "--max-failures", "100%")
+    assert first.code == 3
+    assert again.summary["outcomes"]["not_found"] == 4
+    assert again.summary["outcomes"]["closed"] == sandbox.counts.closes_effective == 6
+    assert again.summary["outcomes"]["skipped"] == 24

@@ -79,6 +79,16 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptedEnd:
+    """How many of the items that were tried have this outcome, after this last answer to a close."""
+
+    outcome: Outcome
+    http_status: int | None
+    error: str | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class InvalidKind:
     """Invalid rows of one kind: why they name no session, how many they are, and the line of the first."""
 
@@ -121,6 +131,18 @@ class Ledger(Protocol):
 
     async def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
         """Give some of the items never tried the outcome ``skipped``; returns how many, 0 when none is left."""
+        ...
+
+    async def unskip(self, run: Run, detail: str) -> int:
+        """Some of the items skipped with a detail that begins so are pending again; returns how many, 0 at the end."""
+        ...
+
+    async def attempted_open(self, run: Run) -> set[int]:
+        """The items that were tried and are still to be done."""
+        ...
+
+    async def attempted_ends(self, run: Run) -> list[AttemptedEnd]:
+        """How the items that were tried stand."""
         ...
 
     async def taken_count(self, run: Run) -> int:

@@ -52,10 +52,10 @@ SELECT value ->> 0, value ->> 1, unhex(value ->> 2), value ->> 3, value ->> 4, v
 FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING;
 
 -- name: doubt_elsewhere
--- A session that another unfinished run may have closed is looked up before this run sends anything for it.
+-- A session that another unfinished run may have closed is looked up, once, before this run sends anything for it.
 UPDATE items INDEXED BY items_session
 SET outcome = 'in_doubt', due_at = 1, detail = 'in doubt in another run of this ledger'
-WHERE run = :run AND outcome = 'pending' AND due_at = 0 AND session_id IN (
+WHERE run = :run AND outcome = 'pending' AND due_at = 0 AND final_status IS NULL AND session_id IN (
     SELECT o.session_id FROM runs r CROSS JOIN items o INDEXED BY items_open
     WHERE o.run = r.id AND r.id <> :run AND r.state <> 'finished' AND o.outcome IN ('claimed', 'in_doubt') AND o.due_at IS NOT NULL);
 
@@ -86,6 +86,22 @@ SELECT json_group_array(json(claim)) FROM (
 -- Items never tried that a cap leaves out.
 UPDATE items SET outcome = 'skipped', due_at = NULL, detail = :detail, recorded_at = :now WHERE seq IN (
     SELECT seq FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at = 0 LIMIT :limit);
+
+-- name: unskip
+-- Items that a cap left out are as if never seen.
+UPDATE items SET outcome = 'pending', due_at = 0, detail = NULL, recorded_at = NULL WHERE seq IN (
+    SELECT seq FROM items WHERE seq BETWEEN :first AND :last AND outcome = 'skipped' AND substr(detail, 1, length(:detail)) = :detail
+    LIMIT :limit);
+
+-- name: attempted_open
+-- Items that were tried and have no outcome yet. What is in doubt for ever is not waited for.
+SELECT seq FROM items INDEXED BY items_open
+WHERE run = :run AND outcome IN ('pending', 'in_doubt') AND due_at > 0 AND due_at < :never AND first_attempt_at IS NOT NULL;
+
+-- name: attempted_ends
+-- How the items that were tried ended, with what the last answer was.
+SELECT CASE outcome WHEN 'claimed' THEN 'in_doubt' ELSE outcome END, http_status, error, count(*) FROM items
+WHERE seq BETWEEN :first AND :last AND first_attempt_at IS NOT NULL GROUP BY 1, 2, 3;
 
 -- name: taken_count
 SELECT count(*) FROM items WHERE seq BETWEEN :first AND :last AND first_attempt_at IS NOT NULL;
@@ -263,7 +279,7 @@ SELECT coalesce(sum(n - 1), 0) FROM
 
 -- name: retry
 -- Items to be attempted again, with a clean slate; what they were is in `attempts`.
-UPDATE items SET outcome = 'pending', due_at = 1, attempts = 0, looks = 0, detail = NULL
+UPDATE items SET outcome = 'pending', due_at = first_attempt_at IS NOT NULL, attempts = 0, looks = 0, detail = NULL
 WHERE seq BETWEEN :first AND :last AND outcome IN ('failed', 'rejected', 'not_found');
 
 -- name: resettle

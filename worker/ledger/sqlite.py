@@ -11,7 +11,7 @@ import apsw
 
 from worker.budget import BudgetKey, BudgetStore, Decided, Decision
 from worker.errors import LedgerError, RunBusyError, RunNotFoundError
-from worker.ledger.protocol import Counts, InvalidKind, NewRun, NextDue, RunEnd
+from worker.ledger.protocol import AttemptedEnd, Counts, InvalidKind, NewRun, NextDue, RunEnd
 from worker.ledger.run_lock import run_lock
 from worker.ledger.sqlite_budget import SqliteBudget
 from worker.ledger.sqlite_store import READER_CACHE_KIB, Row, SqliteStore, connect
@@ -135,6 +135,15 @@ class SqliteLedger:
 
     async def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
         return await self._writer.run(self._writer.store.skip_fresh, run, detail, now)
+
+    async def unskip(self, run: Run, detail: str) -> int:
+        return await self._writer.run(self._writer.store.unskip, run, detail)
+
+    async def attempted_open(self, run: Run) -> set[int]:
+        return await self._reader.run(self._reader.store.attempted_open, run)
+
+    async def attempted_ends(self, run: Run) -> list[AttemptedEnd]:
+        return await self._reader.run(self._reader.store.attempted_ends, run)
 
     async def taken_count(self, run: Run) -> int:
         return await self._reader.run(self._reader.store.taken_count, run)

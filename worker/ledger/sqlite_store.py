@@ -13,7 +13,7 @@ import apsw
 
 from worker.errors import LedgerError
 from worker.ledger.migrate import check_version, load_migrations, migrate
-from worker.ledger.protocol import COLUMNS, Counts, EvalRuns, InvalidKind, NewRun, NextDue, RunEnd
+from worker.ledger.protocol import COLUMNS, AttemptedEnd, Counts, EvalRuns, InvalidKind, NewRun, NextDue, RunEnd
 from worker.ledger.queries import load_queries
 from worker.ledger.transaction import transaction
 from worker.models import (
@@ -201,6 +201,16 @@ class SqliteStore:
 
     def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
         return self._count_changed("skip_fresh", run=run.id, detail=detail, now=now, limit=_SKIPPED_AT_ONCE)
+
+    def unskip(self, run: Run, detail: str) -> int:
+        return self._count_changed("unskip", detail=detail, limit=_SKIPPED_AT_ONCE, **_span(run))
+
+    def attempted_open(self, run: Run) -> set[int]:
+        return {int(seq) for (seq,) in self._rows("attempted_open", run=run.id, never=NEVER)}
+
+    def attempted_ends(self, run: Run) -> list[AttemptedEnd]:
+        rows = self._rows("attempted_ends", **_span(run))
+        return [AttemptedEnd(Outcome(outcome), *rest) for outcome, *rest in rows]
 
     def taken_count(self, run: Run) -> int:
         ((count,),) = self._rows("taken_count", **_span(run))

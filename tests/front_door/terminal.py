@@ -1,0 +1,64 @@
+"""A closeout that is started from a terminal: a pseudo-terminal of which the test holds the other end."""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tests.front_door.support import LONGEST, Desk
+
+_ATTACH = "import os, sys; os.login_tty(0); os.execv(sys.executable, [sys.executable, '-m', 'worker', *sys.argv[1:]])"
+CTRL_C = "\x03"
+
+
+class Terminal:
+    """What a person at the terminal sees and types."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", master: int) -> None:
+        self.process = process
+        self.seen = ""
+        self._master = master
+
+    def type(self, text: str) -> None:
+        """As if typed: a Ctrl-C becomes a signal on its way, and a line is read once it is ended."""
+        os.write(self._master, text.encode())
+
+    def wait_for(self, text: str) -> None:
+        """Read until it is on the screen."""
+        self._read_until(lambda: text in self.seen, f"{text!r} did not appear")
+
+    def ended(self) -> int:
+        """Wait for the end of the process; returns its exit code."""
+        self._read_until(lambda: self.process.poll() is not None, "the process did not end")
+        return self.process.returncode
+
+    def _read_until(self, condition: Callable[[], bool], otherwise: str) -> None:
+        ends = time.monotonic() + LONGEST
+        while not condition():
+            assert time.monotonic() < ends, f"{otherwise}:\n{self.seen}"
+            if select.select([self._master], [], [], 0.05)[0]:
+                try:
+                    self.seen += os.read(self._master, 65_536).decode(errors="replace")
+                except OSError:  # the other end is closed: the process is about to end
+                    time.sleep(0.01)
+
+
+@contextmanager
+def at_a_terminal(desk: Desk, *words: str) -> Iterator[Terminal]:
+    """A command at work in a session of its own, whose terminal is the test's; killed at the end if still there."""
+    master, slave = pty.openpty()
+    environment = desk.environment() | {"TERM": "xterm", "COLUMNS": "200", "LINES": "40"}
+    process = subprocess.Popen([sys.executable, "-c", _ATTACH, *words], cwd=desk.home, env=environment, stdin=slave)
+    os.close(slave)
+    try:
+        yield Terminal(process, master)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        os.close(master)
