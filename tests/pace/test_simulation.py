@@ -24,9 +24,11 @@ def of(kind: LimitKind, limit: int, period: float, burst: int | None = None) -> 
     return kind, limit, period, burst
 
 
-def a_simulation(limit: Limit, ceiling: float, processes: int = 1, told: str = "seconds") -> Simulation:
+def a_simulation(
+    limit: Limit, ceiling: float, processes: int = 1, told: str = "seconds", delay: float = 0.05
+) -> Simulation:
     limiter = make_limiter(*limit)
-    return Simulation(lambda _: limiter, ceiling, processes, told=TELLING[told])
+    return Simulation(lambda _: limiter, ceiling, processes, delay=delay, told=TELLING[told])
 
 
 TOLD = [
@@ -53,6 +55,14 @@ def test_a_limit_that_is_known_is_used_and_hardly_ever_met(limit: Limit, process
 def test_a_limit_that_is_not_known_is_found(limit: Limit, told: str) -> None:
     """We ask for 100/s, it gives 40/s: at most 3% are 429s, and 90% is used, however the wait is told."""
     seen = a_simulation(limit, 100.0, told=told).run(900)
+    assert seen.refused_share <= 0.03
+    assert seen.rate(60, 900) >= 0.90 * 40
+
+
+@pytest.mark.parametrize("limit", UNTOLD, ids=str)
+def test_a_limit_is_found_although_answers_take_long(limit: Limit) -> None:
+    """Three tenths of a second to an answer: as much is learnt from it, only later."""
+    seen = a_simulation(limit, 100.0, delay=0.3).run(900)
     assert seen.refused_share <= 0.03
     assert seen.rate(60, 900) >= 0.90 * 40
 
