@@ -17,7 +17,7 @@ from worker.ledger.sqlite import SqliteLedger
 @working_options(BRAKE, PACE, SETTLE)
 @click.pass_context
 def command(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is read by name
-    """Attempt the failed, rejected and not-found sessions of RUN again, and whatever its cap lets through of the rest."""
+    """Attempt the failed, rejected and not-found sessions of RUN again, and what its cap lets through of the rest."""
     return anyio.run(partial(retry_run, read_invocation(context), run))
 
 

@@ -101,7 +101,7 @@ def test_it_is_told_at_the_first_look_after_its_time(deadline: float, unsettled:
     """And never where closing is done before."""
     chosen = Settings(deadline=deadline)
     ends = closing_ends(
-        deadline, settle=True, settle_for=chosen.settle_for, first_look=chosen.first_look, none_grace=chosen.none_grace,
+        deadline, settle=True, settle_for=chosen.settle_for, first_look=10.0, none_grace=chosen.none_grace,
         unsettled=unsettled, rate=50.0,
     )  # fmt: skip
     called = call(chosen, closing_takes=takes, unsettled=unsettled)

@@ -89,12 +89,12 @@ class Standing:
         self.pace = Pace(self.store, lambda: self.settings.allowed_rate, rng, self.clock)
         ledger = cast("Ledger", None)  # a display never asks the ledger nor the API, and records nothing
         api = cast("Api", None)
-        judge = Judge(Limits(8, 600_000, 0), cast("Any", None), wait=lambda _: 0, grace=Grace(0), settle=False)
+        judge = Judge(Limits(8, 600_000, 0), cast("Any", None), wait=lambda _: 0, grace=Grace(15_000), settle=False)
         now: Callable[[], int] = lambda: int(self.clock() * 1000)  # noqa: E731
         gate = Gate(self.pace, Patience(64, 600_000), self.stop, self.progress, now)
         recorder = cast("Recorder", None)
         self.context = Context(
-            self.run, self.settings, ledger, api, gate, judge, Lag(), recorder, self.progress, self.stop, now
+            self.run, self.settings, ledger, api, gate, judge, Lag(10_000), recorder, self.progress, self.stop, now
         )
 
     def busy(self) -> None:
