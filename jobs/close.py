@@ -11,7 +11,7 @@ import click
 
 from jobs.forecasting import forecast_of
 from jobs.invocation import Invocation, read_invocation
-from jobs.options import BRAKE, CLOSE, HOST, PACE, PORTION, SETTLE, working_options
+from jobs.options import BRAKE, CLOSE, GUARDS, HOST, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, leave, run_to_end, say
 from worker.admission import OpenedSource
 from worker.clock import now_ms
@@ -27,7 +27,7 @@ from worker.sources import open_source
 @click.command("close")
 @click.argument("source")
 @click.option("--new-run", is_flag=True, help="Start anew, even if a run of this source is unfinished.")
-@working_options(CLOSE, HOST, PORTION, BRAKE, PACE, SETTLE)
+@working_options(CLOSE, GUARDS, HOST, PORTION, BRAKE, PACE, SETTLE)
 @click.pass_context
 def command(context: click.Context, /, source: str, new_run: bool, **_: Any) -> int:  # the rest is read by name
     """Close the sessions that SOURCE lists.

@@ -31,6 +31,13 @@ CLOSE: list[_Decorator] = [
     _option("--reason", "The close reason, for rows without their own.", metavar="REASON"),
     _option("--allow-unknown-reason", "Send reasons that the API would store as 'unknown'.", is_flag=True),
 ]
+GUARDS: list[_Decorator] = [
+    _option(
+        "--protect",
+        "Leave sessions in these statuses alone.  [default: waiting_for_human,awaiting_approval; none: close whatever]",
+        metavar="STATUSES",
+    ),
+]
 HOST: list[_Decorator] = [
     _option(
         "--base-url",

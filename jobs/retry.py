@@ -7,14 +7,14 @@ import anyio
 import click
 
 from jobs.invocation import Invocation, read_invocation
-from jobs.options import BRAKE, PACE, SETTLE, working_options
+from jobs.options import BRAKE, GUARDS, PACE, SETTLE, working_options
 from jobs.running import conclude, run_to_end, say
 from worker.ledger.sqlite import SqliteLedger
 
 
 @click.command("retry")
 @click.argument("run")
-@working_options(BRAKE, PACE, SETTLE)
+@working_options(GUARDS, BRAKE, PACE, SETTLE)
 @click.pass_context
 def command(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is read by name
     """Attempt the failed, rejected and not-found sessions of RUN again, and what its cap lets through of the rest."""

@@ -75,10 +75,27 @@ class Closing:
         return skipped
 
     async def _permit_next(self, permitted: MemoryObjectSendStream[Claim]) -> None:
-        """There are as many senders as slots, so what has a slot never waits here."""
-        await self._context.gate.enter()
-        permitted.send_nowait(self._held.popleft())
+        """There are as many senders as slots, so what has a slot never waits here: it is judged once more, and sent."""
+        context = self._context
+        while not context.protected.current(context.now()):
+            await context.protected.wait()
+        await context.gate.enter()
+        claim = await self._unprotected() if context.protected.current(context.now()) else None
+        if claim is None:
+            context.gate.leave()
+            return
+        permitted.send_nowait(claim)
         self._sent += 1
+
+    async def _unprotected(self) -> Claim | None:
+        """The next one that may be closed; what must be left alone has its outcome then."""
+        while self._held:
+            claim = self._held.popleft()
+            session = self._context.protected.find(claim.session_id)
+            if session is None:
+                return claim
+            await self._context.spare(claim, session)
+        return None
 
     async def _sender(self, waiting: MemoryObjectReceiveStream[Claim]) -> None:
         """Senders live as long as the stage: a task for each close would cost more than its verdict."""

@@ -11,8 +11,9 @@ from worker.gate import Gate
 from worker.lag import Lag
 from worker.ledger.protocol import Ledger
 from worker.logs import get_logger
-from worker.models import Change, Claim, Exchange, Millis, Record, Run
+from worker.models import Change, Claim, Exchange, Millis, Outcome, Record, Run, SessionState
 from worker.progress import Progress
+from worker.protected import Protected
 from worker.quota import Quota
 from worker.recorder import Recorder
 from worker.settings import Settings
@@ -30,8 +31,8 @@ class Context:
 
     ``closing_done`` is set when no item is left to close or to verify. ``last_call`` stops reading and closing alone:
     what is closed is still settled. ``lag`` is what is known of the time from a close to its verdict. ``brake`` counts
-    how sessions end, ``quota`` how many may be taken up. ``approve`` shows a person what came of the canary, and says
-    whether to go on.
+    how sessions end, ``quota`` how many may be taken up, and ``protected`` knows which may not. ``approve`` shows a
+    person what came of the canary, and says whether to go on.
     """
 
     run: Run
@@ -48,6 +49,7 @@ class Context:
     closing_done: anyio.Event = field(default_factory=anyio.Event)
     last_call: Stop = field(default_factory=Stop)
     quota: Quota = field(default_factory=Quota)
+    protected: Protected = field(default_factory=Protected)
     approve: Callable[[str], Awaitable[bool]] = _yes
 
     def __post_init__(self) -> None:
@@ -85,6 +87,14 @@ class Context:
                 f"{why}{GOES_ON}: look at them with `closeout export {name}`; `closeout resume {name}` goes on, "
                 "with a higher --max-failures if they are to be borne"
             )
+
+    async def spare(self, claim: Claim, session: SessionState) -> None:
+        """Leave a protected session alone, for good in this run."""
+        detail = f"protected: {session.status}"
+        change = Change(claim.seq, Outcome.SKIPPED, attempts=claim.attempts, session=session, detail=detail)
+        await self.recorder.put(Record(None, (change,)))
+        self.quota.spared(claim)
+        self.ended((change,))
 
     async def probe(self) -> bool:
         """Ask the API for a sign of life; whether it gave one."""

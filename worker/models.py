@@ -233,9 +233,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An exchange and what it changed, written together."""
+    """An exchange and what it changed, written together; None where a change needed none."""
 
-    exchange: Exchange
+    exchange: Exchange | None
     changes: tuple[Change, ...]
 
 

@@ -23,6 +23,8 @@ from worker.ledger.protocol import Counts, Ledger, RunEnd
 from worker.models import Millis, Outcome, Run, RunState, as_found
 from worker.pacing import Pace
 from worker.progress import Progress
+from worker.protected import Protected
+from worker.protecting import Protecting
 from worker.quota import OVER_CAP, Quota, canary_left
 from worker.recorder import Recorder
 from worker.retry import Limits, backoff
@@ -71,6 +73,7 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
     recorder = Recorder(ledger, run, progress, now)
     lag = Lag(int(settings.first_look * 1000) if settings.first_look is not None else None)
     context = Context(run, settings, ledger, api, gate, judge, lag, recorder, progress, stop, now)
+    context.protected = Protected(frozenset(settings.protect))
     pace.probe = context.probe
     return context
 
@@ -142,7 +145,7 @@ async def _stages(context: Context, source: OpenedSource | None, *, settle_only:
                     return
                 if source is not None:
                     stages.start_soon(Admission(context, source).run)
-                for stage in (Closing, Verifying, Canary, LastCall):
+                for stage in (Protecting, Closing, Verifying, Canary, LastCall):
                     stages.start_soon(stage(context).run)
 
 

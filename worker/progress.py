@@ -57,7 +57,7 @@ class Progress:
     def recorded(self, records: Sequence[Record]) -> None:
         for record in records:
             for change in record.changes:
-                self._changed(change, closing=record.exchange.kind == "close")
+                self._changed(change, closing=record.exchange is None or record.exchange.kind == "close")
 
     def _changed(self, change: Change, *, closing: bool) -> None:
         self.settled += change.settled

@@ -40,6 +40,13 @@ class Quota:
             self.canary -= len(fresh)
             self.canaries |= {claim.seq for claim in fresh}
 
+    def spared(self, claim: Claim) -> None:
+        """One that was taken up is left alone: the next may be taken up for it."""
+        if claim.fresh and self.left is not None:
+            self.left += 1
+        if claim.seq in self.canaries and self.canary is not None:
+            self.canary += 1
+
     def ended(self, change: Change) -> None:
         """Take in what became of a session. One that cannot be verified stays in doubt, and is not waited for."""
         if change.outcome not in _OPEN or (change.due_at or 0) >= NEVER:

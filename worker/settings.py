@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from worker.brake import MaxFailures, parse_max_failures
+from worker.models import WAITING_STATUSES
 from worker.quiet_hours import QuietWindow, parse_quiet_hours, parse_zone
+from worker.statuses import parse_statuses
 from worker.units import parse_duration, parse_rate, parse_share
 
 DEFAULT_BASE_URL = "https://api-sandbox.featherhq.com"
@@ -32,6 +34,7 @@ class Settings(BaseModel):
     max_attempts: int = Field(8, ge=1)
     give_up_after: float = Field(600.0, gt=0)
     timeout: float = Field(30.0, gt=0)
+    protect: tuple[str, ...] = tuple(sorted(WAITING_STATUSES))
     reason: str | None = None
     allow_unknown_reason: bool = False
     id_column: str | None = None
@@ -61,6 +64,11 @@ class Settings(BaseModel):
     @classmethod
     def _duration(cls, value: object) -> object:
         return parse_duration(value) if isinstance(value, str) else value
+
+    @field_validator("protect", mode="before")
+    @classmethod
+    def _protect(cls, value: object) -> object:
+        return parse_statuses(value) if isinstance(value, str) else value
 
     @field_validator("base_url")
     @classmethod

@@ -79,6 +79,10 @@ class Api:
         """One page of the sessions started from ``first`` to ``last``, both inclusive; None sets no bound."""
         return await self._list(Listing(started_after=first, started_before=last), cursor, rows=False)
 
+    async def list_states(self, listing: Listing, cursor: str | None) -> Answer:
+        """One page of the sessions that answer the listing."""
+        return await self._list(listing, cursor, rows=False)
+
     async def list_sessions(self, listing: Listing, cursor: str | None) -> Answer:
         """One page of the sessions that answer the listing; the answer's ``rows`` are filled."""
         return await self._list(listing, cursor, rows=True)

@@ -194,7 +194,8 @@ UPDATE items SET
     error = CASE WHEN c.outcome IS NULL THEN items.error ELSE c.error END,
     http_status = CASE WHEN c.outcome IS NULL THEN items.http_status ELSE c.http_status END,
     attempts = coalesce(c.attempts, items.attempts),
-    first_attempt_at = coalesce(c.first_attempt_at, items.first_attempt_at),
+    first_attempt_at = CASE WHEN c.outcome = 'skipped' AND items.attempts = 0 THEN NULL -- claimed, and then left alone
+        ELSE coalesce(c.first_attempt_at, items.first_attempt_at) END,
     looks = c.looks, looked_at = coalesce(c.looked_at, items.looked_at), recorded_at = CASE WHEN c.outcome IS NULL THEN items.recorded_at ELSE :now END,
     eval_settled = c.settled, settle_at = c.settle_at, settled_at = CASE WHEN c.settled = 1 THEN :now END,
     started_at = coalesce(c.started_at, items.started_at), closed_at = coalesce(c.closed_at, items.closed_at),

@@ -250,18 +250,19 @@ class SqliteStore:
 
     def record(self, run: Run, records: Sequence[Record], now: Millis) -> None:
         """A few statements for the whole batch: each gives up the interpreter lock and must get it back."""
-        singles = [record for record in records if record.changes and record.exchange.kind != "list"]
+        exchanged = [(record.exchange, record.changes) for record in records if record.exchange is not None]
+        singles = [_attempt_values(*pair) for pair in exchanged if _is_single(*pair)]
         changes = [_change_values(change) for record in records for change in record.changes]
         with transaction(self._db):
-            self._rows("attempts", run=run.id, attempts=json.dumps([_attempt_values(record) for record in singles]))
+            self._rows("attempts", run=run.id, attempts=json.dumps(singles))
             self._rows("change", changes=json.dumps(changes), now=now)
-            for record in records:
-                if not record.changes or record.exchange.kind == "list":
-                    self._page(run, record)
+            for pair in exchanged:
+                if not _is_single(*pair):
+                    self._page(run, *pair)
 
-    def _page(self, run: Run, record: Record) -> None:
-        ((attempt,),) = self._rows("page", run=run.id, **asdict(record.exchange))
-        self._rows("sightings", attempt=attempt, items=json.dumps([change.seq for change in record.changes]))
+    def _page(self, run: Run, exchange: Exchange, changes: tuple[Change, ...]) -> None:
+        ((attempt,),) = self._rows("page", run=run.id, **asdict(exchange))
+        self._rows("sightings", attempt=attempt, items=json.dumps([change.seq for change in changes]))
 
     def retry(self, run: Run) -> int:
         return self._count_changed("retry", **_span(run))
@@ -335,9 +336,13 @@ def _item_values(row: SourceRow, seq: int, run: Run, now: Millis) -> Row:
     return (seq, run.id, row.session_id.replace("-", ""), row.line, row.reason, None, "pending", 0, None, None)
 
 
-def _attempt_values(record: Record) -> Row:
-    exchange = record.exchange
-    return (record.changes[0].seq, exchange.at, exchange.kind, exchange.http_status, exchange.error, exchange.ms)
+def _is_single(exchange: Exchange, changes: tuple[Change, ...]) -> bool:
+    """Whether it was about one item; a page tells of any number."""
+    return bool(changes) and exchange.kind != "list"
+
+
+def _attempt_values(exchange: Exchange, changes: tuple[Change, ...]) -> Row:
+    return (changes[0].seq, exchange.at, exchange.kind, exchange.http_status, exchange.error, exchange.ms)
 
 
 def _change_values(change: Change) -> Row:

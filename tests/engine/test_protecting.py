@@ -1,0 +1,153 @@
+"""What must be left alone is listed before anything is closed and every minute after; an old list closes nothing."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import anyio
+import pytest
+
+from tests.engine.support import an_answer
+from tests.engine.virtual_time import run_virtually
+from tests.report.support import Clock, Standing
+from worker.context import Context
+from worker.models import Answer, Listing, Record, SessionState
+from worker.protected import OLDEST, Protected
+from worker.protecting import Protecting
+from worker.settings import Settings
+
+MINUTE = 60.0
+
+
+class LoopClock(Clock):
+    """The virtual time of the loop that the test runs on."""
+
+    def __call__(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+@dataclass
+class ListingApi:
+    """Lists what ``waiting`` holds at the time; ``troubles`` come first, ``circles`` makes each page lead to itself."""
+
+    waiting: dict[str, str] = field(default_factory=dict)
+    troubles: list[Answer] = field(default_factory=list)
+    circles: bool = False
+    asked: list[str | None] = field(default_factory=list)
+
+    async def list_states(self, listing: Listing, cursor: str | None) -> Answer:
+        """One session a page."""
+        await anyio.lowlevel.checkpoint()
+        self.asked.append(listing.status)
+        if self.troubles:
+            return self.troubles.pop(0)
+        found = [SessionState(one, status) for one, status in self.waiting.items() if status == listing.status]
+        at = 0 if self.circles else int(cursor or 0)
+        more = str(at + 1) if self.circles or at + 1 < len(found) else None
+        return an_answer(200, *found[at : at + 1], kind="list", cursor=more)
+
+
+class Records:
+    """Takes records and forgets them."""
+
+    async def put(self, record: Record) -> None:
+        """Nothing."""
+
+
+def standing(listed: ListingApi, **settings: Any) -> Context:
+    """A run whose API is this one."""
+    context = Standing(Settings.model_validate(settings), clock=LoopClock()).context
+    context.api, context.recorder = cast("Any", listed), cast("Any", Records())
+    context.protected = Protected(frozenset(context.settings.protect))
+    return context
+
+
+def protect(listed: ListingApi, seconds: float, changes: dict[float, dict[str, str]], **settings: Any) -> Context:
+    """Run the stage for so long in virtual time; at the given seconds the world becomes another."""
+
+    async def run() -> Context:
+        context = standing(listed, **settings)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Protecting(context).run)
+            elapsed = 0.0
+            for at, world in sorted(changes.items()):
+                await anyio.sleep(at - elapsed)
+                elapsed, listed.waiting = at, world
+            await anyio.sleep(seconds - elapsed)
+            context.closing_done.set()
+        return context
+
+    return run_virtually(run)
+
+
+def test_all_pages_of_all_protected_statuses_are_listed() -> None:
+    """And nothing else."""
+    world = {"a": "waiting_for_human", "b": "awaiting_approval", "c": "waiting_for_human", "d": "active"}
+    api = ListingApi(world)
+    context = protect(api, 1, {})
+    assert {one for one in world if context.protected.find(one)} == {"a", "b", "c"}
+    assert api.asked == ["awaiting_approval", "waiting_for_human", "waiting_for_human"]
+
+
+def test_the_list_is_renewed_every_minute() -> None:
+    """What has come into such a status since is spared, what has left it is not."""
+    api = ListingApi({"a": "waiting_for_human"})
+    context = protect(api, MINUTE + 1, {30: {"b": "waiting_for_human"}})
+    assert context.protected.find("a") is None
+    assert context.protected.find("b") is not None
+    assert len(api.asked) == 4
+
+
+def test_a_status_that_the_older_dialect_does_not_know_is_not_asked_for() -> None:
+    """It would be refused, and no session can have it."""
+    for dialect, asked in (("1.21", ["ringing"]), ("1.90", ["pending_dispatch", "ringing"])):
+        api = ListingApi()
+        protect(api, 1, {}, protect="ringing,pending_dispatch", api=dialect)
+        assert api.asked == asked
+
+
+def test_no_protection_sends_nothing() -> None:
+    """And never waits."""
+    api = ListingApi()
+    context = protect(api, 1, {}, protect="none")
+    assert not api.asked
+    assert context.protected.current(10**15)
+
+
+@pytest.mark.parametrize("status", [None, 500, 503, 429, 408])
+def test_what_may_be_otherwise_the_next_time_is_asked_for_again(status: int | None) -> None:
+    """Until the list is whole."""
+    api = ListingApi({"a": "waiting_for_human"}, troubles=[an_answer(status, kind="list", retry_after=0.1)])
+    context = protect(api, 20, {})
+    assert not context.stop.requested
+    assert context.protected.find("a") is not None
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 422])
+def test_a_refusal_ends_the_run_in_one_line(status: int) -> None:
+    """It says how to go on without."""
+    context = protect(ListingApi(troubles=[an_answer(status, kind="list")]), 1, {})
+    assert f"the API answered {status}" in (context.stop.why or "")
+    assert "--protect none" in (context.stop.why or "")
+    assert not context.protected.current(context_now(context))
+
+
+def test_a_list_that_leads_in_a_circle_ends_the_run() -> None:
+    """After a few tries; it must not go on for ever, nor be believed."""
+    context = protect(ListingApi({"a": "waiting_for_human"}, circles=True), 60, {})
+    assert "leads in a circle" in (context.stop.why or "")
+    assert context.protected.find("a") is None
+
+
+def test_an_old_list_closes_nothing() -> None:
+    """Not before one has come, and not when the last one is older than five minutes."""
+    protected = Protected(frozenset({"waiting_for_human"}))
+    assert not protected.current(0)
+    protected.listed({}, asked=1_000)
+    assert protected.current(1_000 + OLDEST)
+    assert not protected.current(1_001 + OLDEST)
+
+
+def context_now(context: Context) -> int:
+    """Any time will do: nothing was listed."""
+    return context.run.created_at

@@ -1,0 +1,35 @@
+"""Which sessions must be left alone now: those that were in a protected status when these were last listed. No I/O."""
+
+import anyio
+
+from worker.models import Millis, SessionState
+
+OLDEST: Millis = 300_000  # an older list proves nothing: closing waits for a new one
+
+
+class Protected:
+    """Sessions by their id, and how old the knowledge is. Where no status is protected, nothing ever waits."""
+
+    def __init__(self, statuses: frozenset[str] = frozenset()) -> None:
+        self.statuses = statuses
+        self._sessions: dict[str, SessionState] = {}
+        self._as_of: Millis | None = None
+        self._listed = anyio.Event()
+
+    def listed(self, sessions: dict[str, SessionState], asked: Millis) -> None:
+        """Take in a whole list, which was begun at ``asked``."""
+        self._sessions, self._as_of = sessions, asked
+        listed, self._listed = self._listed, anyio.Event()
+        listed.set()
+
+    def find(self, session_id: str) -> SessionState | None:
+        """The session as it was listed, if it is protected."""
+        return self._sessions.get(session_id)
+
+    def current(self, now: Millis) -> bool:
+        """Whether the list is young enough to close by."""
+        return not self.statuses or (self._as_of is not None and now - self._as_of <= OLDEST)
+
+    async def wait(self) -> None:
+        """Return when the next list has come."""
+        await self._listed.wait()
