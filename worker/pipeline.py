@@ -60,7 +60,7 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
 ) -> Context:
     """Wire one run together."""
     give_up_after = int(settings.give_up_after * 1000)
-    pace = Pace(budget, Ceiling(settings, now), rng)
+    pace = Pace(budget, Ceiling(settings, now), rng, progress.clock)
     gate = Gate(pace, Patience(settings.concurrency, give_up_after), stop, progress, now)
     judge = Judge(
         limits=Limits(settings.max_attempts, give_up_after, since=now()),

@@ -50,18 +50,23 @@ class SimulatedApi:
         """One session, or what goes wrong."""
         await self._asked("read")
         if self._rng.random() < self.read_trouble:
-            return _answer("read", self._rng.choice([None, 404, 429, 500, 200]))
+            return self._answer("read", self._rng.choice([None, 404, 429, 500, 200]))
         session = self.sessions.get(session_id)
-        return _answer("read", 200, session) if session else _answer("read", 404)
+        found = self.state(session) if session else None
+        return self._answer("read", 200, found) if found else self._answer("read", 404)
+
+    def state(self, session: SessionState) -> SessionState | None:
+        """How a session stands now; None: it is gone."""
+        return session
 
     async def list_started(self, first: Millis | None, last: Millis | None, cursor: str | None) -> Answer:
         """One page."""
         await self._asked("list")
         self.windows.add((first, last))
         if self.requests["list"] <= self.throttle_first:
-            return _answer("list", 429)
+            return self._answer("list", 429)
         if self.list_status != 200 or (self.paging == "broken" and cursor is not None):
-            return _answer("list", 400 if self.list_status == 200 else self.list_status)
+            return self._answer("list", 400 if self.list_status == 200 else self.list_status)
         low, high = (0, 2**62) if self.paging == "unbounded" else (first or 0, 2**62 if last is None else last)
         return self._page([each for each in self._listed if low <= (each.started_at or 0) <= high], int(cursor or 0))
 
@@ -86,7 +91,8 @@ class SimulatedApi:
                 page += page
             case "strangers":
                 page += [SessionState(f"stranger-{at}-{n}", "active") for n in range(3)]
-        return _answer("list", 200, *page, cursor=more)
+        found = [state for each in page if (state := self.state(each)) is not None]
+        return self._answer("list", 200, *found, cursor=more)
 
     async def _asked(self, kind: Kind) -> None:
         self.requests[kind] += 1
@@ -94,7 +100,11 @@ class SimulatedApi:
             raise EndlessError
         await anyio.lowlevel.checkpoint()
 
+    def now(self) -> Millis:
+        """When an answer was asked for."""
+        return 0
 
-def _answer(kind: Kind, status: int | None, *sessions: SessionState, cursor: str | None = None) -> Answer:
-    error = None if status == 200 else "trouble"
-    return Answer(Exchange(0, kind, status, error, 1), sessions=sessions, cursor=cursor, from_api=status is not None)
+    def _answer(self, kind: Kind, status: int | None, *sessions: SessionState, cursor: str | None = None) -> Answer:
+        error = None if status == 200 else "trouble"
+        exchange = Exchange(self.now(), kind, status, error, 1)
+        return Answer(exchange, sessions=sessions, cursor=cursor, from_api=status is not None)
