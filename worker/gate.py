@@ -75,7 +75,7 @@ class Gate:
             self._trouble(answer)
             return
         self._trouble_since = None
-        if answer.from_api and status not in (401, 403):
+        if answer.exchange.kind == "close" and answer.from_api and status not in (401, 403):
             self.standing.proven = True
 
     async def _failed(self, answer: Answer) -> None:

@@ -8,12 +8,14 @@ import anyio
 
 from worker.context import Context
 from worker.models import Answer, Listing, Millis, Record, SessionState
-from worker.verdict import GOES_ON
+from worker.units import format_duration
+from worker.verdict import GOES_ON, halt_reason
 
 _EVERY: Millis = 60_000
-_AGAIN = 1.0  # seconds before a list that could not be had is asked for again; the gate ends it in the long run
-_TRIES = 3  # of a list that leads in a circle
+_AGAIN = 0.5  # seconds before a page that could not be had is asked for again
+_TRIES = 3  # of a page that makes no sense
 _LATER = frozenset({"pending_dispatch"})  # statuses that dialect 1.21 does not know, and refuses to list
+_WITHOUT = f"so those that --protect spares are not known{GOES_ON}; --protect none closes whatever the status"
 
 
 class Protecting:
@@ -21,7 +23,8 @@ class Protecting:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._circles = 0
+        self._trouble_since: Millis | None = None
+        self._nonsense = 0
 
     async def run(self) -> None:
         """List, and list again, until closing is done or a list cannot be had."""
@@ -31,40 +34,40 @@ class Protecting:
         with context.stop.interruptible():
             while not context.closing_done.is_set():
                 asked = context.now()
-                sessions = await self._list_all()
-                if sessions is None:
-                    await anyio.sleep(_AGAIN)
-                    continue
-                context.protected.listed(sessions, asked)
+                context.protected.listed(await self._list_all(), asked)
                 with anyio.move_on_after(max(0, asked + _EVERY - context.now()) / 1000):
                     await context.closing_done.wait()
 
-    async def _list_all(self) -> dict[str, SessionState] | None:
+    async def _list_all(self) -> dict[str, SessionState]:
         found: dict[str, SessionState] = {}
         for status in sorted(self._context.protected.statuses):
             if status in _LATER and self._context.settings.api == "1.21":
                 continue
-            if not await self._list(status, found):
-                return None
+            await self._list(status, found)
         return found
 
-    async def _list(self, status: str, found: dict[str, SessionState]) -> bool:
-        """All pages of one status; whether they are whole."""
-        cursors: set[str] = set()
+    async def _list(self, status: str, found: dict[str, SessionState]) -> None:
+        """All pages of one status."""
+        cursors: set[str | None] = set()
         cursor: str | None = None
-        while True:
-            answer = await self._send(Listing(status=status), cursor)
-            if answer.exchange.http_status != 200 or answer.exchange.error is not None:
-                self._refused(answer, status)
-                return False
+        while cursor not in cursors:
+            answer = await self._page(Listing(status=status), cursor)
             found |= {each.session_id: each for each in answer.sessions if each.status == status}
+            cursors.add(cursor)
             cursor = answer.cursor
             if cursor is None:
-                return True
-            if cursor in cursors:
-                self._in_a_circle(status)
-                return False
-            cursors.add(cursor)
+                return
+        await self._halt(f"the API's list of {status} sessions leads in a circle, {_WITHOUT}")
+
+    async def _page(self, listing: Listing, cursor: str | None) -> Answer:
+        """One page, asked for again until it is there or the run ends for it."""
+        while True:
+            answer = await self._send(listing, cursor)
+            if answer.http_status == 200 and answer.from_api:
+                self._trouble_since, self._nonsense = None, 0
+                return answer
+            await self._judge(answer, listing)
+            await anyio.sleep(_AGAIN)
 
     async def _send(self, listing: Listing, cursor: str | None) -> Answer:
         context = self._context
@@ -77,20 +80,29 @@ class Protecting:
         await context.recorder.put(Record(answer.exchange, ()))
         return answer
 
-    def _refused(self, answer: Answer, status: str) -> None:
-        """What will not be otherwise the next time ends the run; anything else is asked for again."""
-        code = answer.http_status
+    async def _judge(self, answer: Answer, listing: Listing) -> None:
+        """What will not be otherwise the next time ends the run, and what has been so for too long."""
+        context, code = self._context, answer.http_status
+        if code == 403:
+            await self._halt(f"the API answered 403: the key may not list sessions, {_WITHOUT}")
+        why = halt_reason(answer, proven=False)
+        if why is not None:
+            await self._halt(why)
         if code is not None and 400 <= code < 500 and code not in (408, 425, 429):
-            why = "the key may not list sessions" if code in (401, 403) else f"it does not list {status}"
-            self._context.stop.halt(
-                f"the API answered {code}: {why}, so those that --protect spares cannot be told{GOES_ON}; "
-                "--protect none closes whatever their status"
+            await self._halt(f"the API answered {code} and does not list {listing.status} sessions, {_WITHOUT}")
+        self._nonsense += code == 200
+        if self._nonsense >= _TRIES:
+            await self._halt(f"the API's list of {listing.status} sessions cannot be read, {_WITHOUT}")
+        if self._trouble_since is None:
+            self._trouble_since = context.now()
+        patience = context.settings.give_up_after
+        if context.now() - self._trouble_since >= patience * 1000:
+            await self._halt(
+                f"no list of {listing.status} sessions for {format_duration(patience)} "
+                f"(last: {answer.exchange.error or code}), {_WITHOUT}"
             )
 
-    def _in_a_circle(self, status: str) -> None:
-        self._circles += 1
-        if self._circles >= _TRIES:
-            self._context.stop.halt(
-                f"the API's list of {status} sessions leads in a circle, so those that --protect spares cannot be "
-                f"told{GOES_ON}; --protect none closes whatever their status"
-            )
+    async def _halt(self, why: str) -> None:
+        """A stop cancels this stage where it waits next."""
+        self._context.stop.halt(why)
+        await anyio.sleep_forever()

@@ -121,6 +121,14 @@ async def test_only_a_proper_answer_proves_key_and_host(status: int | None, from
     assert bench.gate.standing.proven is proven
 
 
+async def test_only_a_close_proves_that_the_key_may_close() -> None:
+    """A key may be allowed to read and list alone."""
+    bench = Bench()
+    for kind in ("read", "list"):
+        await bench.gate.told(an_answer(200, kind=kind))
+    assert not bench.gate.standing.proven
+
+
 async def test_what_was_proven_stays_proven() -> None:
     """A later 403 speaks of one session."""
     bench = Bench()

@@ -128,8 +128,8 @@ def test_a_refusal_ends_the_run_in_one_line(status: int) -> None:
     """It says how to go on without."""
     context = protect(ListingApi(troubles=[an_answer(status, kind="list")]), 1, {})
     assert f"the API answered {status}" in (context.stop.why or "")
-    assert "--protect none" in (context.stop.why or "")
-    assert not context.protected.current(context_now(context))
+    assert ("--protect none" in (context.stop.why or "")) == (status != 401)
+    assert not context.protected.current(0)
 
 
 def test_a_list_that_leads_in_a_circle_ends_the_run() -> None:
@@ -148,6 +148,23 @@ def test_an_old_list_closes_nothing() -> None:
     assert not protected.current(1_001 + OLDEST)
 
 
-def context_now(context: Context) -> int:
-    """Any time will do: nothing was listed."""
-    return context.run.created_at
+@pytest.mark.parametrize(
+    "nonsense", [an_answer(302, kind="list", from_api=False), an_answer(404, kind="list", from_api=False)]
+)
+def test_a_host_that_is_not_this_api_ends_the_run(nonsense: Answer) -> None:
+    """At once, as a close would."""
+    context = protect(ListingApi(troubles=[nonsense]), 1, {})
+    assert "check --base-url" in (context.stop.why or "")
+
+
+def test_a_list_that_cannot_be_read_ends_the_run() -> None:
+    """A 200 without a list, three times."""
+    unreadable = an_answer(200, kind="list", error="unreadable_answer", from_api=False)
+    context = protect(ListingApi(troubles=[unreadable] * 9), 20, {})
+    assert "cannot be read" in (context.stop.why or "")
+
+
+def test_a_page_that_never_comes_ends_the_run_in_the_end() -> None:
+    """After --give-up-after."""
+    context = protect(ListingApi(troubles=[an_answer(425, kind="list")] * 1_999), 700, {})
+    assert "for 10 min" in (context.stop.why or "")

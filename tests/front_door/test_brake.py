@@ -161,7 +161,7 @@ def test_doubts_of_another_run_do_not_lift_the_cap(tmp_path: Path) -> None:
         witness = Witness(sandbox)
         sandbox.outage = "reset"
         begun = witness.event_at(8, "close")
-        with desk.started("close", "sessions.csv", *WORDS, "--concurrency", "8") as child:
+        with desk.started("close", "sessions.csv", *WORDS, "--protect", "none", "--concurrency", "8") as child:
             waited(begun)
             child.process.kill()
             child.ended()

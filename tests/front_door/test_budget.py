@@ -12,7 +12,7 @@ from worker.sandbox.ratelimit import LimitKind
 from worker.sandbox.truth import most_within
 
 KINDS: tuple[LimitKind, ...] = ("fixed", "sliding", "bucket")
-WORDS = (*(word for word in FAST if word not in ("--rate", "600/s")), "--no-settle", "--json")
+WORDS = (*(word for word in FAST if word not in ("--rate", "600/s")), "--no-settle", "--protect", "none", "--json")
 
 
 def close_all(desk: Desk, sandbox: Sandbox, counts: Sequence[int], *words: str) -> list[dict[str, Any]]:

@@ -175,7 +175,7 @@ def test_settle_looks_later(tmp_path: Path) -> None:
     """Without settling the verdicts are open: exit code 4; ``settle`` makes them final: 0, with no further close."""
     with desk_of(tmp_path, quick()) as (desk, sandbox):
         ids = sandbox.add_sessions(30)
-        first = desk.run("close", desk.write_ids(ids), *FAST, "--no-settle", "--json")
+        first = desk.run("close", desk.write_ids(ids), *FAST, "--no-settle", "--protect", "none", "--json")
         assert (first.code, first.summary["state"]) == (4, "finished")
         assert first.summary["unsettled"] > 0
         assert first.summary["requests"]["list"] + first.summary["requests"]["read"] == 0

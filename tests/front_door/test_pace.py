@@ -55,7 +55,19 @@ def hold(home: Path, how: Any) -> Held:
         ids = sandbox.add_sessions(40)
         sandbox.script(ids[10], ["429"])
         desk.write_ids(ids)
-        words = ("--concurrency", "1", "--rate", "200/s", "--api", "1.90", "--max-attempts", "1", "--json")
+        words = (
+            "--concurrency",
+            "1",
+            "--rate",
+            "200/s",
+            "--api",
+            "1.90",
+            "--max-attempts",
+            "1",
+            "--protect",
+            "none",
+            "--json",
+        )
         done = desk.run("close", "sessions.csv", *FAST, *words)
     return Held(done, list(sandbox.counts.arrivals), desk, sandbox, ids)
 

@@ -60,7 +60,7 @@ def test_a_key_that_may_not_list_closes_nothing_unless_told_to(tmp_path: Path) -
 
 def test_nothing_is_closed_before_the_list_is_whole(tmp_path: Path) -> None:
     """Faults on the way to it are borne."""
-    config = quick(list_faults={"503": 0.5, "reset_before": 0.2}, max_faults_per_session=None, seed=4)
+    config = quick(list_faults={"503": 0.3, "reset_before": 0.1}, max_faults_per_session=None, seed=4)
     with desk_of(tmp_path, config) as (desk, sandbox):
         spared = sandbox.add_sessions(450, status=WAITING[0])
         source = desk.write_ids(spared + sandbox.add_sessions(20))
