@@ -16,9 +16,8 @@ Lane = Literal["close", "settle"]
 WaitCause = Literal["pace", "throttled", "outage", "paused"]
 
 LEASE = 0.08  # seconds' worth of permits in one lease: what a process that dies can take with it
-LATENESS = 0.015  # seconds by which asking may be late without costing permits
-GRACE = 0.020  # seconds after its end for which a lease may still be used; later, its permits are lost
-_HEADROOM = 0.985  # of the rate: pays for LATENESS and GRACE, so that no second sees more than the rate and a bit
+TOLERANCE = 0.012  # seconds after its time for which a permit may be used; later it is lost, and never made good for
+_HEADROOM = 0.985  # of the rate: pays for TOLERANCE, so that no second sees more than the rate and one
 _AHEAD = 0.25  # seconds: nothing is given out further ahead, so that a change of the budget soon reaches everyone
 _LOOK_AGAIN = 0.4  # seconds: longest wait before the budget is looked at again, for the same reason
 _CLOCK_SET_BACK = 1.0  # seconds: a clock that runs back by more was set
@@ -81,15 +80,23 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """``permits`` may leave from ``start`` on, evenly at ``rate``, the last of them before ``end`` and GRACE."""
+    """``permits`` that may leave one after the other, each at its time or up to TOLERANCE later.
+
+    So whoever holds leases, and however many do: no time ``t`` sees more than ``rate * (t + TOLERANCE) + 1`` leave.
+    """
 
     start: float
     permits: int
     rate: float
 
     @property
+    def step(self) -> float:
+        """Seconds from one permit's time to the next one's."""
+        return 1 / (self.rate * _HEADROOM)
+
+    @property
     def end(self) -> float:
-        return self.start + self.permits / (self.rate * _HEADROOM)
+        return self.start + self.permits * self.step
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +176,7 @@ def reserve(budget: Budget, now: float, ask: Ask) -> tuple[Budget, Answer]:
     if budget.holds:
         rate = min(rate, _FEELER)
     permits = max(1, min(ask.wanted, int(rate * LEASE)))
-    grant = Grant(max(budget.due, now - LATENESS), permits, rate)
+    grant = Grant(max(budget.due, now - TOLERANCE), permits, rate)
     budget = replace(budget, due=grant.end)
     if ask.lane == "settle":
         budget = replace(budget, settle_due=max(budget.settle_due, now - LEASE) + permits / (rate * SETTLE_SHARE))
@@ -195,7 +202,7 @@ def given_back(budget: Budget, grant: Grant, unused: int) -> Budget:
     """A process stops: what it has not used is free again, unless somebody already stands in line behind it."""
     if budget.due != grant.end:
         return budget
-    return replace(budget, due=grant.end - unused / (grant.rate * _HEADROOM))
+    return replace(budget, due=grant.end - unused * grant.step)
 
 
 def throttled(  # noqa: PLR0917  # what happened, in full

@@ -10,8 +10,8 @@ import anyio
 from aiolimiter import AsyncLimiter
 
 from worker.budget import (
-    GRACE,
     LEASE,
+    TOLERANCE,
     Ask,
     Budget,
     BudgetStore,
@@ -34,19 +34,17 @@ from worker.budget import (
 _T = TypeVar("_T")
 Cause = str
 _TIMER_SLACK = 0.003  # seconds by which a timer of the event loop may be late
-_INSIDE = 1.05  # how much faster than its rate a lease is used: the lease keeps the rate, its spacing must not delay it
+_CATCH_UP = 1.25  # times its rate: how fast a lease that is behind its time may be used
 _QUIET_LOOK = 0.4  # seconds between looks at a ceiling of zero
 
 
-def bucket(rate: float) -> tuple[float, float]:
-    """Capacity and seconds to drain it, such that no second sees more than ``rate + 1`` requests.
+def spacing(rate: float) -> tuple[float, float]:
+    """Capacity and seconds to drain it of a leaky bucket: what is late does not leave in one burst.
 
-    A leaky bucket lets capacity + (drain rate x 1 s) through in any second. A capacity of just under two makes good for
-    timers that are late by less than one interval; at high rates it takes more, and the drain rate gives way for it.
+    It delays nothing that is on time, nor one permit that is late. At high rates one timer is late for several.
     """
-    capacity = max(1.9, 1 + _TIMER_SLACK * rate)
-    drain = rate + 1.9 - capacity
-    return capacity, capacity / drain
+    capacity = max(2.0, 1 + _TIMER_SLACK * rate)
+    return capacity, capacity / (rate * _CATCH_UP)
 
 
 class _Leased:
@@ -55,24 +53,42 @@ class _Leased:
     def __init__(self) -> None:
         self.turn = anyio.Lock(fast_acquire=True)
         self.left = 0
-        self.until = 0.0
         self.grant: Grant | None = None
+        self._end = 0.0
         self._taken_at = 0.0
-        self._rate = 0.0
+        self._used = 0
         self.limiter = AsyncLimiter(1)
 
-    def take(self, grant: Grant, starts: float, now: float) -> None:
-        """Begin with a new lease; the one before it is used up or over."""
-        self.grant, self.left, self._taken_at = grant, grant.permits, now
-        self.until = max(starts, now) + (grant.end - grant.start) + GRACE
-        if grant.rate != self._rate:
-            self._rate = grant.rate
-            self.limiter = AsyncLimiter(*bucket(grant.rate * _INSIDE))
+    def take(self, grant: Grant, offset: float, now: float) -> None:
+        """Begin with a new lease, ``offset`` being what the ledger's clock is ahead; the one before it is over."""
+        if self.grant is None or grant.rate != self.grant.rate:
+            self.limiter = AsyncLimiter(*spacing(grant.rate))
+        self.grant, self.left, self._taken_at, self._used = grant, grant.permits, now, 0
+        self._end = grant.end - offset
+
+    def next_time(self, now: float) -> float | None:
+        """The time of the next permit that can still be used, or None. Those whose time is over are lost."""
+        if self.grant is None:
+            return None
+        while self.left > 0:
+            time = self._end - self.left * self.grant.step
+            if now <= time + TOLERANCE:
+                return time
+            self.left -= 1
+        return None
+
+    def use(self, now: float) -> bool:
+        """Take the next permit, if its time has come and is not over; it may have been taken away meanwhile."""
+        time = self.next_time(now)
+        if time is None or now < time:
+            return False
+        self.left -= 1
+        self._used += 1
+        return True
 
     def wanted(self, free: int, now: float) -> int:
         """What can be used soon: by the slots that are free, and by those that the last lease's time saw used."""
-        used = (self.grant.permits - self.left) if self.grant else 0
-        recent = used / max(now - self._taken_at, LEASE / 8)
+        recent = self._used / max(now - self._taken_at, LEASE / 8)
         return max(free, 1 + int(recent * LEASE))
 
 
@@ -136,13 +152,15 @@ class Pace:
         leased = self._leased[lane]
         async with leased.turn:
             while True:
-                if leased.left <= 0 or self._clock() > leased.until:
+                now = self._clock()
+                time = leased.next_time(now)
+                if time is None:
                     await self._lease(leased, lane, free)
                     continue
+                if time > now:
+                    await anyio.sleep(time - now)
                 await leased.limiter.acquire()
-                # A 429 that came meanwhile has taken the lease away.
-                if leased.left > 0:
-                    leased.left -= 1
+                if leased.use(self._clock()):
                     return
 
     async def _lease(self, leased: _Leased, lane: Lane, free: int) -> None:
@@ -155,9 +173,7 @@ class Pace:
         answer = await self._decide(lambda budget, now: reserve(budget, now, ask))
         if isinstance(answer, Grant):
             self.cause = None
-            starts = answer.start - self._offset
-            leased.take(answer, starts, self._clock())
-            await anyio.sleep(max(0.0, starts - self._clock()))
+            leased.take(answer, self._offset, self._clock())
         elif isinstance(answer, Wait):
             await self._wait(answer.seconds, answer.cause)
         elif isinstance(answer, Probe):

@@ -32,9 +32,9 @@ class Halt:
 class Standing:
     """How the API has stood to this run so far.
 
-    ``proven`` is true once it has given a proper answer to a close: before, one that says "not you" or "not here" speaks
-    of the key or the host and not of one session. ``outage`` is when its last outage began and ended: a failure in that
-    time speaks of the API, too.
+    ``proven`` is true once it has given a proper answer to a close: before, "not you" and "not here" speak of the key
+    or the host and not of one session. ``outage`` is when its last outage began and ended: a failure in that time
+    speaks of the API, too.
     """
 
     proven: bool = False

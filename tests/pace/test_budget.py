@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.budget import (
-    LATENESS,
+    TOLERANCE,
     Ask,
     Budget,
     Grant,
@@ -50,14 +50,14 @@ asks = st.lists(
 
 @given(asks)
 def test_leases_follow_one_another_and_none_is_given_far_ahead(history: list[tuple[float, float, int]]) -> None:
-    """Whoever asks, however often: the time of one lease is nobody else's, and late askers get LATENESS at most."""
+    """Whoever asks, however often: the time of one lease is nobody else's, and late askers get TOLERANCE at most."""
     budget, now, end = Budget(), NOW, 0.0
     for step, ceiling, wanted in history:
         now += step
         budget, answer = reserve(budget, now, Ask(ceiling, wanted))
         if isinstance(answer, Grant):
             assert answer.start >= end
-            assert now - LATENESS <= answer.start <= now + 0.25
+            assert now - TOLERANCE <= answer.start <= now + 0.25
             assert 1 <= answer.permits <= wanted
             assert answer.end - answer.start >= answer.permits / ceiling
             end = answer.end

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import anyio
+import anyio.to_thread
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
@@ -187,10 +188,12 @@ async def open_api(endpoint: Endpoint) -> AsyncIterator[Api]:
     httpx's own transport cannot keep up with the API's limit, so httpx runs over aiohttp. Redirects are never followed:
     the key would go with them. Cookies are not kept, and neither proxies nor keys are taken from the environment.
     """
+    # 20 ms to read the machine's certificates: in the first request they would hold up those that are to follow it.
+    trusted = await anyio.to_thread.run_sync(ssl.create_default_context)
 
     def session() -> aiohttp.ClientSession:
         made = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=endpoint.connections, ssl=ssl.create_default_context()),
+            connector=aiohttp.TCPConnector(limit=endpoint.connections, ssl=trusted),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         # aiohttp would send a GET again on its own after a broken connection, outside the pace and the ledger; it has
