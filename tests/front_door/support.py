@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +113,12 @@ class Desk:
         """Ask the ledger anything."""
         with closing(sqlite3.connect(self.ledger)) as connection:
             return connection.execute(statement).fetchall()
+
+    def budget_row(self, *columns: str) -> tuple[Any, ...]:
+        """These columns of the only budget beside the ledger."""
+        with closing(sqlite3.connect(f"{self.ledger}.budget")) as connection:
+            (row,) = connection.execute(f"SELECT {', '.join(columns)} FROM budgets").fetchall()  # noqa: S608  # constants
+        return tuple(row)
 
     def write_ids(self, ids: list[str], name: str = "sessions.csv") -> str:
         """A CSV with these ids; returns its name."""
@@ -231,6 +238,14 @@ class Witness:
 def waited(event: threading.Event) -> None:
     """Wait for an event, and fail if it does not come."""
     assert event.wait(LONGEST), "it did not happen in time"
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Look again and again until it holds, and fail if it does not in time."""
+    ends = time.monotonic() + LONGEST
+    while not condition():
+        assert time.monotonic() < ends, "it did not happen in time"
+        time.sleep(0.02)
 
 
 def assert_ledger_is_true(desk: Desk, sandbox: Sandbox, ids: list[str]) -> None:

@@ -1,12 +1,14 @@
 """One budget for all that runs on a ledger, seen at the other end of the wire: real processes, a real server."""
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.front_door.support import FAST, Desk, Witness, desk_of, quick, waited
+from tests.front_door.support import FAST, Desk, Witness, desk_of, quick, wait_until, waited
 from worker.sandbox import Sandbox
 from worker.sandbox.ratelimit import LimitKind
 from worker.sandbox.truth import most_within
@@ -131,6 +133,49 @@ def test_pause_rate_and_go_reach_every_run_of_the_budget(tmp_path: Path) -> None
     assert "paused" in said[0].err
     assert before_go - paused <= 8, "what was leased when the pause came"
     assert [each.summary["outcomes"]["closed"] for each in ended] == [150, 150]
+
+
+def test_a_rate_that_is_set_reaches_every_process_within_a_second(tmp_path: Path) -> None:
+    """From then on both together keep to it, and go lets them end at their own."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        witness = Witness(sandbox)
+        lists = [sandbox.add_sessions(140) for _ in range(2)]
+        for name, ids in zip(("one.csv", "two.csv"), lists, strict=True):
+            desk.write_ids(ids, name)
+        words = (*WORDS, "--rate", "60/s")
+        with desk.started("close", "one.csv", *words) as one, desk.started("close", "two.csv", *words) as two:
+            for ids in lists:
+                wait_until(lambda ids=ids: not witness.posts().keys().isdisjoint(ids))  # type: ignore[misc]
+            said = desk.run("rate", "last", "10/s")
+            since = time.monotonic() + 1.0
+            time.sleep(3.0)
+            unsaid = desk.run("go", "last")
+            ended = [one.ended(), two.ended()]
+        kept = [at for at, when in enumerate(sandbox.counts.arrivals) if since <= when < since + 2.0]
+    assert (said.code, unsaid.code) == (0, 0)
+    assert "at most 10/s" in said.err
+    assert len(kept) <= 10 * 2.0 + 1
+    for ids in lists:
+        assert {witness.log[at][1] for at in kept} & set(ids), "each process goes on, at its part of the rate"
+    assert [each.summary["outcomes"]["closed"] for each in ended] == [140, 140]
+
+
+def test_answers_that_take_far_longer_than_usual_slow_the_run(tmp_path: Path) -> None:
+    """Without a single 429: the rate is cut in the budget, and at the wire."""
+    with desk_of(tmp_path, quick(latency=0.02)) as (desk, sandbox):
+        desk.write_ids(sandbox.add_sessions(450))
+        calm = Witness(sandbox).event_at(160, "close")
+        with desk.started("close", "sessions.csv", *WORDS, "--rate", "150/s", "--concurrency", "128") as child:
+            waited(calm)
+            sandbox.config = replace(sandbox.config, latency=0.5)
+            slow_from = time.monotonic()
+            done = child.ended()
+        later = [at - slow_from for at in sandbox.counts.arrivals]
+    cut_rate, peak = desk.budget_row("cut_rate", "peak")
+    assert done.summary["outcomes"]["closed"] == 450
+    assert done.summary["requests"]["throttled"] == 0
+    assert cut_rate == pytest.approx(0.7 * peak)
+    assert sum(1.0 <= at < 1.5 for at in later) <= 0.85 * 150 * 0.5
 
 
 def test_a_run_that_does_not_run_cannot_be_paused(tmp_path: Path) -> None:
