@@ -113,7 +113,7 @@ class Job(_Table):
     """One sweep job. ``catch_up`` and ``jitter`` are in seconds, ``max_close`` in sessions.
 
     Where ``reason``, ``max_failures`` and ``settle`` are None, it is as the settings say. ``protect`` is what the file
-    says; what holds is ``protected``.
+    says; what holds is ``protected``. A ``catch_up`` of 0 leaves a missed night.
     """
 
     name: str
@@ -126,7 +126,7 @@ class Job(_Table):
     schedule: str | None = None
     timezone: str = "UTC"
     profile: str | None = None
-    catch_up: float = Field(0.0, le=7 * _DAY)
+    catch_up: float = Field(_DAY / 2, le=7 * _DAY)
     jitter: float = Field(0.0, le=_DAY)
     ping: Ping | None = None
     webhook: Webhook | None = None
