@@ -1,0 +1,180 @@
+"""Jobs started at their times: once each, one at a time, a missed night once, and an end that lets them end."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC
+from pathlib import Path
+
+import anyio
+import pytest
+
+from jobs.scheduling import Keeping, keep_times, run_child
+from tests.engine.virtual_time import late_by_up_to, run_virtually
+from worker.ledger.turn_lock import turn
+from worker.schedule import Schedule
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+NIGHTLY = Schedule("nightly", "0 3 * * *", UTC, catch_up=12 * HOUR)
+
+
+@dataclass
+class World:
+    """A ledger that remembers starts, and a clock that begins at ``began``; a job takes ``takes`` seconds."""
+
+    began: int = 0
+    takes: float = 60.0
+    known: dict[str, int] = field(default_factory=dict)
+    starts: list[tuple[str, int]] = field(default_factory=list)
+    running: int = 0
+    remembers: bool = True
+    zero: float | None = None
+
+    def now(self) -> int:
+        """Virtual milliseconds."""
+        if self.zero is None:
+            self.zero = asyncio.get_running_loop().time()
+        return self.began + int((asyncio.get_running_loop().time() - self.zero) * 1000)
+
+    async def started(self, name: str) -> int | None:
+        """As the ledger knows it."""
+        return self.known.get(name)
+
+    async def run(self, schedule: Schedule) -> None:
+        """One job; never two."""
+        assert not self.running
+        self.running += 1
+        self.starts.append((schedule.name, self.now()))
+        if self.remembers:
+            self.known[schedule.name] = self.now()
+        await asyncio.sleep(self.takes)
+        self.running -= 1
+
+    def keep(self, *schedulers: list[Schedule], seconds: float) -> list[tuple[str, int]]:
+        """What several schedulers on one ledger start in so many seconds."""
+
+        async def work() -> None:
+            lock, stop = anyio.Lock(), anyio.Event()
+
+            @asynccontextmanager
+            async def in_turn() -> AsyncIterator[bool]:
+                async with lock:
+                    yield not stop.is_set()
+
+            keeping = Keeping(self.now, self.started, in_turn, self.run, stop)
+            async with anyio.create_task_group() as tasks:
+                for schedules in schedulers:
+                    tasks.start_soon(keep_times, schedules, keeping)
+                await asyncio.sleep(seconds)
+                stop.set()
+
+        run_virtually(work, late_by_up_to(0.5, seed=1))
+        return self.starts
+
+
+@pytest.mark.parametrize("schedulers", [1, 2])
+def test_each_night_the_job_is_started_once(schedulers: int) -> None:
+    """At its time, also where two keep the same times."""
+    starts = World().keep(*[[NIGHTLY]] * schedulers, seconds=3 * 86_400)
+    assert len(starts) == 3
+    assert all(0 <= at - (day * DAY + 3 * HOUR) < 60_000 for day, (_, at) in enumerate(starts))
+
+
+def test_jobs_of_one_organisation_wait_for_each_other() -> None:
+    """None is left out for it, and ``run`` finds nobody running."""
+    others = [Schedule(name, "0 3 * * *", UTC) for name in ("a", "b")]
+    starts = World(takes=7_200).keep([NIGHTLY, *others], seconds=2 * 86_400)
+    assert sorted(name for name, _ in starts) == ["a", "a", "b", "b", "nightly", "nightly"]
+
+
+@pytest.mark.parametrize(("began", "expected"), [(14, [14, 27]), (16, [27])])
+def test_a_missed_night_is_made_up_for_once(began: int, expected: list[int]) -> None:
+    """If it is not too late for it, and the job had been started before."""
+    world = World(began=DAY + began * HOUR, known={"nightly": 3 * HOUR})
+    starts = world.keep([NIGHTLY], seconds=15 * 3_600)
+    assert [(at - DAY) // HOUR for _, at in starts] == expected
+
+
+def test_a_start_that_the_ledger_never_knew_of_is_not_made_again() -> None:
+    """A job that fails at once, say for its configuration, is not started over and over."""
+    assert len(World(remembers=False, takes=0.1).keep([NIGHTLY], seconds=2 * 86_400)) == 2
+
+
+async def there(path: Path) -> None:
+    """Wait until another process has made this file."""
+    while not path.exists():  # noqa: ASYNC110, ASYNC240  # it has no other way to tell us
+        await anyio.sleep(0.01)
+
+
+def test_a_turn_is_held_by_one_until_it_dies(tmp_path: Path) -> None:
+    """SIGKILL included; whoever waits stops waiting when told to."""
+    held = tmp_path / "held"
+    script = (
+        "import anyio, pathlib, sys; from worker.ledger.turn_lock import turn\n"
+        "async def main():\n"
+        "    async with turn(pathlib.Path(sys.argv[1]), '', anyio.Event()):\n"
+        "        pathlib.Path(sys.argv[2]).touch(); await anyio.sleep_forever()\n"
+        "anyio.run(main)\n"
+    )
+    ledger = tmp_path / "closeout.db"
+    root = str(Path(__file__).parents[2])
+    with subprocess.Popen(
+        [sys.executable, "-c", script, ledger, held], env={**os.environ, "PYTHONPATH": root}
+    ) as holder:
+
+        async def check() -> None:
+            with anyio.fail_after(20):
+                await there(held)
+            stopped = anyio.Event()
+            stopped.set()
+            async with turn(ledger, "", stopped) as mine:
+                assert not mine
+            async with turn(ledger, "other", anyio.Event()) as other:
+                assert other
+            holder.kill()
+            with anyio.fail_after(20):
+                async with turn(ledger, "", anyio.Event()) as mine:
+                    assert mine
+
+        try:
+            anyio.run(check)
+        finally:
+            holder.kill()
+
+
+def test_a_child_is_told_to_stop_once_and_may_end_what_it_began(tmp_path: Path) -> None:
+    """By TERM; its exit code is ours."""
+    ready, drained = tmp_path / "ready", tmp_path / "drained"
+    script = (
+        "import pathlib, signal, sys, time\n"
+        "def drain(*_):\n"
+        "    time.sleep(0.05); pathlib.Path(sys.argv[2]).touch(); sys.exit(143)\n"
+        f"signal.signal({int(signal.SIGTERM)}, drain); pathlib.Path(sys.argv[1]).touch(); time.sleep(60)\n"
+    )
+
+    async def check() -> int:
+        stop, codes = anyio.Event(), list[int]()
+
+        async def child() -> None:
+            codes.append(await run_child([sys.executable, "-c", script, str(ready), str(drained)], stop))
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(child)
+                await there(ready)
+                stop.set()
+        return codes[0]
+
+    assert anyio.run(check) == 143
+    assert drained.exists()
+
+
+def test_a_child_that_ends_by_itself_gives_its_code() -> None:
+    """Whatever it is."""
+    assert anyio.run(run_child, [sys.executable, "-c", "raise SystemExit(4)"], anyio.Event()) == 4
