@@ -131,6 +131,10 @@ def test_a_turn_is_held_by_one_until_it_dies(tmp_path: Path) -> None:
         async def check() -> None:
             with anyio.fail_after(20):
                 await there(held)
+            with anyio.move_on_after(0.2) as waiting:
+                async with turn(ledger, "", anyio.Event()):
+                    pytest.fail("two have the turn")
+            assert waiting.cancelled_caught
             stopped = anyio.Event()
             stopped.set()
             async with turn(ledger, "", stopped) as mine:
