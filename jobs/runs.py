@@ -10,8 +10,9 @@ import click
 
 from jobs.invocation import read_ledger_path
 from jobs.options import JSON, LEDGER
+from worker.clock import now_ms
 from worker.ledger.sqlite import SqliteLedger
-from worker.models import Run, as_found
+from worker.models import Run, as_found, at_work
 from worker.report.console import stdout_console
 from worker.report.tables import runs_json, runs_table
 
@@ -39,4 +40,4 @@ async def list_runs(path: Path, *, as_json: bool) -> int:
 
 async def as_it_is(ledger: SqliteLedger, run: Run) -> Run:
     """A run that its process left as running, and that nobody holds, was interrupted."""
-    return run if run.state == "running" and await ledger.busy(run) else as_found(run)
+    return at_work(run, now_ms()) if run.state == "running" and await ledger.busy(run) else as_found(run)

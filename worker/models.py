@@ -246,7 +246,8 @@ RunState = Literal["running", "finished", "halted", "interrupted", "planned"]
 class Run:
     """One run as the ledger holds it. ``options`` are its settings as JSON, without any secret.
 
-    ``seconds`` is the time spent working, over all processes, and ``waited`` what of it was spent waiting, by cause.
+    ``seconds`` is the time spent working, over all processes that have ended, and ``waited`` what of it was spent
+    waiting, by cause. ``begun_at`` is when the process that works on it now began.
     """
 
     id: int
@@ -266,6 +267,12 @@ class Run:
     ended_at: Millis | None
     seconds: float
     waited: Mapping[str, float] = field(default_factory=dict)
+    begun_at: Millis | None = None
+
+
+def at_work(run: Run, now: Millis) -> Run:
+    """A run that a process works on, with the time that it has been at it."""
+    return replace(run, seconds=run.seconds + max(0, now - (run.begun_at or now)) / 1000)
 
 
 def as_found(run: Run) -> Run:

@@ -149,8 +149,10 @@ def test_a_rate_that_is_set_reaches_every_process_within_a_second(tmp_path: Path
             said = desk.run("rate", "last", "10/s")
             since = time.monotonic() + 1.0
             time.sleep(3.0)
+            shown = desk.run("show", "last", "--json").summary
             unsaid = desk.run("go", "last")
             ended = [one.ended(), two.ended()]
+        assert (shown["state"], shown["seconds"] > 3, shown["rate"]["achieved"] > 0) == ("running", True, True)
         kept = [at for at, when in enumerate(sandbox.counts.arrivals) if since <= when < since + 2.0]
     assert (said.code, unsaid.code) == (0, 0)
     assert "at most 10/s" in said.err

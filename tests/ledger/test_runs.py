@@ -6,8 +6,10 @@ import anyio
 import pytest
 
 from tests.ledger.support import NOW, Opener, a_run, claim_all, outcomes_of
+from worker.clock import now_ms
 from worker.errors import RunNotFoundError
 from worker.ledger.protocol import Ledger, NewRun, RunEnd
+from worker.models import at_work
 
 pytestmark = pytest.mark.anyio
 
@@ -69,8 +71,11 @@ async def test_the_end_of_a_run_is_kept_and_its_time_adds_up(ledger: Ledger) -> 
     await ledger.start_run(run, '{"rate": 7}')
     again = await ledger.find_run(run.name)
     assert (again.state, again.why, again.ended_at, again.options) == ("running", None, None, '{"rate": 7}')
+    assert abs((again.begun_at or 0) - now_ms()) < 60_000
+    assert at_work(again, (again.begun_at or 0) + 500).seconds == 3.0
     await ledger.end_run(run, RunEnd("finished", None, 1.5), NOW + 99)
-    assert (await ledger.find_run(run.name)).seconds == 4.0
+    ended = await ledger.find_run(run.name)
+    assert (ended.seconds, ended.begun_at) == (4.0, None)
 
 
 async def test_the_unfinished_run_of_a_source_is_the_newest_one(ledger: Ledger) -> None:

@@ -20,11 +20,12 @@ SELECT * FROM runs WHERE id = :run;
 SELECT * FROM runs WHERE location = :location AND state <> 'finished' AND state <> 'planned' ORDER BY id DESC LIMIT 1;
 
 -- name: start_run
-UPDATE runs SET state = 'running', why = NULL, ended_at = NULL, options = :options WHERE id = :run;
+UPDATE runs SET state = 'running', why = NULL, ended_at = NULL, options = :options,
+    begun_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE id = :run;
 
 -- name: end_run
 -- The seconds of `waited`, a JSON object, are added up by their names.
-UPDATE runs SET state = :state, why = :why, ended_at = :now, seconds = seconds + :seconds, waited = (
+UPDATE runs SET state = :state, why = :why, ended_at = :now, begun_at = NULL, seconds = seconds + :seconds, waited = (
     SELECT json_group_object(key, seconds) FROM (
         SELECT key, round(sum(value), 3) AS seconds
         FROM (SELECT key, value FROM json_each(runs.waited) UNION ALL SELECT key, value FROM json_each(:waited)) GROUP BY key))

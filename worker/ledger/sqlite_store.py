@@ -99,7 +99,7 @@ def _run_of(row: Row) -> Run:
 
 _RUN_COLUMNS = (
     "id", "name", "job", "source", "location", "source_stat", "options", "state", "why", "rows_read", "duplicates",
-    "source_done", "digest", "created_at", "ended_at", "seconds", "waited",
+    "source_done", "digest", "created_at", "ended_at", "seconds", "waited", "begun_at",
 )  # fmt: skip
 
 
