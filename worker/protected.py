@@ -8,13 +8,17 @@ OLDEST: Millis = 300_000  # an older list proves nothing: closing waits for a ne
 
 
 class Protected:
-    """Sessions by their id, and how old the knowledge is. Where no status is protected, nothing ever waits."""
+    """Sessions by their id, and how old the knowledge is. Where no status is protected, nothing ever waits.
+
+    ``wanted`` is set once there is something to close: before, a list would be of no use.
+    """
 
     def __init__(self, statuses: frozenset[str] = frozenset()) -> None:
         self.statuses = statuses
         self._sessions: dict[str, SessionState] = {}
         self._as_of: Millis | None = None
         self._listed = anyio.Event()
+        self.wanted = anyio.Event()
 
     def listed(self, sessions: dict[str, SessionState], asked: Millis) -> None:
         """Take in a whole list, which was begun at ``asked``."""
@@ -32,4 +36,5 @@ class Protected:
 
     async def wait(self) -> None:
         """Return when the next list has come."""
+        self.wanted.set()
         await self._listed.wait()

@@ -27,16 +27,23 @@ class Protecting:
         self._nonsense = 0
 
     async def run(self) -> None:
-        """List, and list again, until closing is done or a list cannot be had."""
+        """List once there is something to close, and again and again, until closing is done or a list cannot be had."""
         context = self._context
         if not context.protected.statuses:
             return
         with context.stop.interruptible():
-            while not context.closing_done.is_set():
-                asked = context.now()
-                context.protected.listed(await self._list_all(), asked)
-                with anyio.move_on_after(max(0, asked + _EVERY - context.now()) / 1000):
-                    await context.closing_done.wait()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_listing)
+                await context.closing_done.wait()
+                tasks.cancel_scope.cancel()
+
+    async def _keep_listing(self) -> None:
+        context = self._context
+        await context.protected.wanted.wait()
+        while True:
+            asked = context.now()
+            context.protected.listed(await self._list_all(), asked)
+            await anyio.sleep(max(0, asked + _EVERY - context.now()) / 1000)
 
     async def _list_all(self) -> dict[str, SessionState]:
         found: dict[str, SessionState] = {}

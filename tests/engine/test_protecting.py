@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from tests.engine.support import an_answer
@@ -69,6 +70,9 @@ def protect(listed: ListingApi, seconds: float, changes: dict[float, dict[str, s
         context = standing(listed, **settings)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(Protecting(context).run)
+            await anyio.lowlevel.checkpoint()
+            assert not listed.asked, "there is nothing to close yet"
+            context.protected.wanted.set()
             elapsed = 0.0
             for at, world in sorted(changes.items()):
                 await anyio.sleep(at - elapsed)
