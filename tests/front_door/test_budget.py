@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.front_door.support import FAST, Desk, Witness, desk_of, quick, wait_until, waited
+from tests.front_door.support import FAST, Desk, Witness, desk_of, quick, side_by_side, wait_until, waited
 from worker.sandbox import Sandbox
 from worker.sandbox.ratelimit import LimitKind
 from worker.sandbox.truth import most_within
@@ -77,10 +77,14 @@ def test_a_429_to_one_process_holds_the_other(tmp_path: Path) -> None:
     assert [each for each in arrivals if each > 1.95]
 
 
-@pytest.mark.parametrize("how", ["503", "reset"])
-def test_an_outage_is_sat_out(tmp_path: Path, how: Any) -> None:
+def test_an_outage_is_sat_out(tmp_path: Path) -> None:
     """Fire is held, one probe after the other is sent, and afterwards every session is closed: none has failed."""
-    with desk_of(tmp_path, quick(second_close="409")) as (desk, sandbox):
+    side_by_side(sit_out, *((tmp_path / how, how) for how in ("503", "reset")))
+
+
+def sit_out(home: Path, how: Any) -> None:
+    """An outage of this kind in the middle of a run."""
+    with desk_of(home, quick(second_close="409")) as (desk, sandbox):
         witness = Witness(sandbox)
         begun, probed = witness.event_at(60, "close"), None
         desk.write_ids(sandbox.add_sessions(400))
