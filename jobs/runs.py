@@ -12,7 +12,7 @@ from jobs.invocation import read_ledger_path
 from jobs.options import JSON, LEDGER
 from worker.clock import now_ms
 from worker.ledger.sqlite import SqliteLedger
-from worker.models import Run, as_found, at_work
+from worker.models import Run, as_found, worked_until
 from worker.report.console import stdout_console
 from worker.report.tables import runs_json, runs_table
 
@@ -40,4 +40,6 @@ async def list_runs(path: Path, *, as_json: bool) -> int:
 
 async def as_it_is(ledger: SqliteLedger, run: Run) -> Run:
     """A run that its process left as running, and that nobody holds, was interrupted."""
-    return at_work(run, now_ms()) if run.state == "running" and await ledger.busy(run) else as_found(run)
+    if run.state == "running" and await ledger.busy(run):
+        return worked_until(run, now_ms())
+    return as_found(worked_until(run, await ledger.last_exchange(run)))

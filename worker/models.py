@@ -270,9 +270,11 @@ class Run:
     begun_at: Millis | None = None
 
 
-def at_work(run: Run, now: Millis) -> Run:
-    """A run that a process works on, with the time that it has been at it."""
-    return replace(run, seconds=run.seconds + max(0, now - (run.begun_at or now)) / 1000)
+def worked_until(run: Run, then: Millis | None) -> Run:
+    """A run whose process has not ended it, with the time that it was at it until then."""
+    if run.begun_at is None or then is None:
+        return run
+    return replace(run, seconds=run.seconds + max(0, then - run.begun_at) / 1000)
 
 
 def as_found(run: Run) -> Run:

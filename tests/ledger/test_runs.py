@@ -5,11 +5,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.ledger.support import NOW, Opener, a_run, claim_all, outcomes_of
+from tests.ledger.support import NOW, Opener, a_run, claim_all, exchange, outcomes_of
 from worker.clock import now_ms
 from worker.errors import RunNotFoundError
 from worker.ledger.protocol import Ledger, NewRun, RunEnd
-from worker.models import at_work
+from worker.models import Record, worked_until
 
 pytestmark = pytest.mark.anyio
 
@@ -72,10 +72,22 @@ async def test_the_end_of_a_run_is_kept_and_its_time_adds_up(ledger: Ledger) -> 
     again = await ledger.find_run(run.name)
     assert (again.state, again.why, again.ended_at, again.options) == ("running", None, None, '{"rate": 7}')
     assert abs((again.begun_at or 0) - now_ms()) < 60_000
-    assert at_work(again, (again.begun_at or 0) + 500).seconds == 3.0
+    assert worked_until(again, (again.begun_at or 0) + 500).seconds == 3.0
     await ledger.end_run(run, RunEnd("finished", None, 1.5), NOW + 99)
     ended = await ledger.find_run(run.name)
     assert (ended.seconds, ended.begun_at) == (4.0, None)
+
+
+async def test_the_time_of_a_process_that_died_is_that_until_its_last_exchange(ledger: Ledger) -> None:
+    """It never said how long it worked; so rates stay right over all processes."""
+    run = await a_run(ledger)
+    assert await ledger.last_exchange(run) is None
+    begun = (await ledger.find_run(run.name)).begun_at or 0
+    for at in (begun + 700, begun + 4_000, begun + 3_000):
+        await ledger.record(run, [Record(exchange("list", at=at), ())], at)
+    assert await ledger.last_exchange(run) == begun + 3_000
+    await ledger.start_run(run, "{}")
+    assert (await ledger.find_run(run.name)).seconds == 3.0
 
 
 async def test_the_unfinished_run_of_a_source_is_the_newest_one(ledger: Ledger) -> None:

@@ -119,6 +119,10 @@ class Ledger(Protocol):
         """Begin or go on: what a dead process had claimed becomes in doubt, and doubts are due at once."""
         ...
 
+    async def last_exchange(self, run: Run) -> Millis | None:
+        """When the last exchange of the run was; None where there was none."""
+        ...
+
     async def end_run(self, run: Run, end: RunEnd, now: Millis) -> None: ...
     async def admit(self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis) -> int:
         """Add the next rows of the source; returns how many of them were duplicates."""

@@ -19,8 +19,14 @@ SELECT * FROM runs WHERE id = :run;
 -- The newest unfinished run of one source.
 SELECT * FROM runs WHERE location = :location AND state <> 'finished' AND state <> 'planned' ORDER BY id DESC LIMIT 1;
 
+-- name: last_exchange
+-- When the last exchange of a run was.
+SELECT at FROM attempts WHERE run = :run ORDER BY seq DESC LIMIT 1;
+
 -- name: start_run
+-- A process that died has not said how long it worked: it did until its last exchange.
 UPDATE runs SET state = 'running', why = NULL, ended_at = NULL, options = :options,
+    seconds = seconds + max(0, coalesce((SELECT at FROM attempts WHERE run = :run ORDER BY seq DESC LIMIT 1) - begun_at, 0)) / 1000.0,
     begun_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE id = :run;
 
 -- name: end_run

@@ -121,6 +121,9 @@ class SqliteLedger:
     async def start_run(self, run: Run, options: str) -> None:
         await self._writer.run(self._writer.store.start_run, run, options)
 
+    async def last_exchange(self, run: Run) -> Millis | None:
+        return await self._reader.run(self._reader.store.last_exchange, run)
+
     async def end_run(self, run: Run, end: RunEnd, now: Millis) -> None:
         await self._writer.run(self._writer.store.end_run, run, end, now)
 

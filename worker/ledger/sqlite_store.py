@@ -161,6 +161,10 @@ class SqliteStore:
             self._rows("rearm_doubts", run=run.id)
             self._rows("rearm_settles", run=run.id, never=NEVER)
 
+    def last_exchange(self, run: Run) -> Millis | None:
+        rows = self._rows("last_exchange", run=run.id)
+        return int(rows[0][0]) if rows else None
+
     def end_run(self, run: Run, end: RunEnd, now: Millis) -> None:
         values = {"state": end.state, "why": end.why, "seconds": end.seconds, "waited": json.dumps(end.waited)}
         self._write("end_run", run=run.id, now=now, **values)
