@@ -12,7 +12,7 @@ import click
 from jobs.forecasting import forecast_of
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import BRAKE, CLOSE, GUARDS, HOST, PACE, PORTION, SETTLE, working_options
-from jobs.running import conclude, leave, run_to_end, say
+from jobs.running import conclude, leave, reading, run_to_end, say
 from worker.admission import OpenedSource
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
@@ -49,7 +49,7 @@ async def close_source(invocation: Invocation, source: str, *, new_run: bool) ->
         if unfinished is None:
             told = await anyio.to_thread.run_sync(forecast_of, opened, invocation.settings)
             run = await ledger.create_run(_new_run(opened, invocation.settings), now_ms())
-            ended = await run_to_end(ledger, run, invocation, opened, foretold=told)
+            ended = await run_to_end(ledger, run, invocation, reading(opened), foretold=told)
         else:
             ended = await _go_on(ledger, unfinished, invocation, opened)
         return await conclude(ledger, ended, invocation)
@@ -83,7 +83,7 @@ async def _go_on(ledger: SqliteLedger, run: Run, invocation: Invocation, opened:
     unchanged = run.source_done and run.source_stat == source_stat(opened.location)
     if not unchanged:
         await anyio.to_thread.run_sync(opened.skip, run)
-    return await run_to_end(ledger, run, invocation, None if unchanged else opened)
+    return await run_to_end(ledger, run, invocation, reading(None if unchanged else opened))
 
 
 def expect_same_host(run: Run, settings: Settings) -> None:

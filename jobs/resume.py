@@ -10,7 +10,8 @@ import click
 from jobs.close import open_rows
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import BRAKE, GUARDS, PACE, PORTION, SETTLE, working_options
-from jobs.running import conclude, leave, run_to_end, say
+from jobs.running import conclude, leave, reading, run_to_end, say
+from jobs.sweep import sweep_on
 from worker.admission import OpenedSource
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Run
@@ -34,12 +35,14 @@ async def resume_run(invocation: Invocation, name: str, source: str | None) -> i
     async with SqliteLedger.open(invocation.ledger) as ledger:
         run = await ledger.find_run(name)
         invocation = invocation.for_run(run)
+        if invocation.settings.rule is not None:
+            return await sweep_on(ledger, run, invocation)
         opened = await anyio.to_thread.run_sync(
             rest_of_source, run, source or run.location, invocation, abandon_on_cancel=True
         )
         if opened is None and not run.source_done:
             say(f"the rest of {run.source} cannot be read again: going on with the {run.rows_read:,} rows read of it")
-        ended = await run_to_end(ledger, run, invocation, opened)
+        ended = await run_to_end(ledger, run, invocation, reading(opened))
         return await conclude(ledger, ended, invocation)
 
 

@@ -9,6 +9,7 @@ import click
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import BRAKE, GUARDS, PACE, SETTLE, working_options
 from jobs.running import conclude, run_to_end, say
+from jobs.sweep import sweep_on
 from worker.ledger.sqlite import SqliteLedger
 
 
@@ -29,5 +30,7 @@ async def retry_run(invocation: Invocation, name: str) -> int:
             count = await ledger.retry(run)
         say(f"run {run.name}: {count:,} sessions to attempt again")
         invocation = invocation.for_run(run)
+        if invocation.settings.rule is not None:
+            return await sweep_on(ledger, run, invocation)
         ended = await run_to_end(ledger, run, invocation, None)
         return await conclude(ledger, ended, invocation)

@@ -12,7 +12,7 @@ import anyio
 import click
 
 from jobs.invocation import Invocation
-from worker.admission import OpenedSource
+from worker.admission import OpenedSource, admit_source
 from worker.api.client import Endpoint, open_api
 from worker.budget import BudgetKey, BudgetStore, unruled
 from worker.context import Context
@@ -47,7 +47,7 @@ async def run_to_end(
     ledger: SqliteLedger,
     run: Run,
     invocation: Invocation,
-    source: OpenedSource | None,
+    feed: Watcher | None,
     *,
     settle_only: bool = False,
     foretold: str | None = None,
@@ -68,7 +68,7 @@ async def run_to_end(
             say(f"forecast: {foretold}")
         try:
             beside = await watchers(invocation, ledger, current)
-            return await work(context, source, beside, settle_only=settle_only)
+            return await work(context, feed, beside, settle_only=settle_only)
         except* CloseoutError as errors:
             first = ours_first(errors)
             raise HaltError(f"{first}; run {run.name} can be resumed") from first
@@ -84,15 +84,32 @@ async def forget_the_dead(ledger: SqliteLedger, store: BudgetStore, run: Run) ->
         await store.decide(lambda budget, _: (unruled(budget) if budget.set_by == said_to else budget, None))
 
 
+def reading(source: OpenedSource | None) -> Watcher | None:
+    """What feeds a run from a source."""
+    return None if source is None else partial(admit_source, source=source)
+
+
 async def approve(context: Context, told: str, *, asks: bool) -> bool:
     """Show what came of the canary; ask a person on a terminal whether to go on, else go on."""
     say(told)
-    if not (asks and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
-        return True
+    return await _ask(context, "Go on with the rest?") if asks and _somebody_is_there() else True
+
+
+async def confirm(context: Context, told: str, *, yes: bool) -> bool:
+    """Show what is not as usual; ask a person on a terminal whether to go on, else do so only where ``yes`` says so."""
+    say(told)
+    return yes or (_somebody_is_there() and await _ask(context, "Close them all the same?"))
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+async def _ask(context: Context, question: str) -> bool:
     context.progress.asking = True
     await anyio.sleep(_DISPLAY_GONE)
     try:
-        click.echo("Go on with the rest? [y/N]: ", nl=False, err=True)
+        click.echo(f"{question} [y/N]: ", nl=False, err=True)
         # Not in a thread: one that still waited for a line after Ctrl-C would keep the process from ending.
         await anyio.wait_readable(sys.stdin)
         return sys.stdin.readline().strip().lower() in {"y", "yes"}

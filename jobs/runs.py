@@ -14,27 +14,30 @@ from worker.clock import now_ms
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Run, as_found, worked_until
 from worker.report.console import stdout_console
+from worker.report.nights import nights_table
 from worker.report.tables import runs_json, runs_table
 
 
 @click.command("runs")
+@click.option("--job", metavar="NAME", help="Those of one job, night by night, with what was unusual.")
 @LEDGER
 @JSON
 @click.pass_context
-def command(context: click.Context, /, as_json: bool, **_: Any) -> int:  # the rest is read by name
+def command(context: click.Context, /, job: str | None, *, as_json: bool, **_: Any) -> int:  # the rest is read by name
     """List the runs of the ledger, the newest first."""
-    return anyio.run(partial(list_runs, read_ledger_path(context), as_json=as_json))
+    return anyio.run(partial(list_runs, read_ledger_path(context), job, as_json=as_json))
 
 
-async def list_runs(path: Path, *, as_json: bool) -> int:
-    """Print the runs as a table or as JSON."""
+async def list_runs(path: Path, job: str | None, *, as_json: bool) -> int:
+    """Print the runs, or those of one job, as a table or as JSON."""
     async with SqliteLedger.open(path) as ledger:
-        runs = [await as_it_is(ledger, run) for run in await ledger.runs()]
+        chosen = [run for run in await ledger.runs() if job is None or run.job == job]
+        runs = [await as_it_is(ledger, run) for run in chosen]
         counts = {run.name: await ledger.counts(run) for run in runs}
     if as_json:
         click.echo(json.dumps(runs_json(runs, counts), ensure_ascii=False))
     else:
-        stdout_console().print(runs_table(runs, counts))
+        stdout_console().print(runs_table(runs, counts) if job is None else nights_table(runs, counts))
     return 0
 
 

@@ -32,7 +32,7 @@ KNOWN_BY = {
     "apsw": {"worker.ledger"},
     "sqlite3": set[str](),
     "aiolimiter": {"worker.pacing"},
-    "pydantic": {"worker.api", "worker.settings", "jobs"},
+    "pydantic": {"worker.api", "worker.rule", "worker.settings", "jobs"},
     "zstandard": {"worker.sources"},
     "fcntl": {"worker.ledger"},
     "cronsim": {"worker.schedule"},

@@ -93,6 +93,11 @@ def _chain(rest: list[SourceRow], batches: Iterator[list[SourceRow]]) -> Iterato
     yield from batches
 
 
+async def admit_source(context: Context, source: OpenedSource) -> None:
+    """Admit all that is left of a source, in the course of a run."""
+    await Admission(context, source).run()
+
+
 class Admission:
     """Reads an opened source in a worker thread and admits what it yields."""
 

@@ -8,6 +8,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from worker.context import Context
 from worker.models import NEVER, Claim, Outcome
+from worker.protected import OLDEST
 from worker.quota import OVER_CAP
 
 _IDLE = 0.25  # seconds between looks for work when there is none
@@ -92,9 +93,12 @@ class Closing:
         while self._held:
             claim = self._held.popleft()
             session = self._context.protected.find(claim.session_id)
-            if session is None:
+            if session is not None:
+                await self._context.spare(claim, f"protected: {session.status}", session)
+            elif claim.looked_at is not None and self._context.now() - claim.looked_at > OLDEST:
+                await self._context.spare(claim, "listed too long ago to be closed: the next sweep finds it again")
+            else:
                 return claim
-            await self._context.spare(claim, session)
         return None
 
     async def _sender(self, waiting: MemoryObjectReceiveStream[Claim]) -> None:

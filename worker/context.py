@@ -88,9 +88,8 @@ class Context:
                 "with a higher --max-failures if they are to be borne"
             )
 
-    async def spare(self, claim: Claim, session: SessionState) -> None:
-        """Leave a protected session alone, for good in this run."""
-        detail = f"protected: {session.status}"
+    async def spare(self, claim: Claim, detail: str, session: SessionState | None = None) -> None:
+        """Leave a session alone, for good in this run."""
         change = Change(claim.seq, Outcome.SKIPPED, attempts=claim.attempts, session=session, detail=detail)
         await self.recorder.put(Record(None, (change,)))
         self.quota.spared(claim)

@@ -52,7 +52,8 @@ class SourceRow:
 
     ``line`` is the 1-based line on which the record begins. Exactly one of ``session_id`` (canonical,
     lower case) and ``problem`` is set; ``text`` is what stood there, cut at 200 characters, when there is a
-    problem, else empty. ``reason`` is the row's own close reason, or None.
+    problem, else empty. ``reason`` is the row's own close reason, or None. What a listing told has no line (0), but the
+    time of the session's start, and when it was ``seen`` so.
     """
 
     line: int
@@ -60,6 +61,8 @@ class SourceRow:
     reason: str | None = None
     text: str = ""
     problem: str | None = None
+    started_at: Millis | None = None
+    seen_at: Millis | None = None
 
 
 @dataclass(frozen=True, slots=True)

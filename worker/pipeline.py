@@ -7,7 +7,6 @@ from typing import Any
 
 import anyio
 
-from worker.admission import Admission, OpenedSource
 from worker.api.client import Api
 from worker.budget import BudgetStore
 from worker.canary import Canary
@@ -82,13 +81,14 @@ Watcher = Callable[[Context], Coroutine[Any, Any, None]]
 
 
 async def work(
-    context: Context, source: OpenedSource | None, watchers: Sequence[Watcher] = (), *, settle_only: bool = False
+    context: Context, feed: Watcher | None, watchers: Sequence[Watcher] = (), *, settle_only: bool = False
 ) -> Ended:
     """Do all that is left of a run whose lock the caller holds; with ``settle_only``, only its evaluations.
 
-    ``source`` is what is left to read, or None. ``watchers`` run beside it (a display) and are cancelled at the end.
+    ``feed`` admits what is left to be admitted, or is None. ``watchers`` run beside it (a display) and are cancelled at
+    the end.
     """
-    context.progress.source_done = source is None
+    context.progress.source_done = feed is None
     await _raise_cap(context)
     await context.ledger.start_run(context.run, context.settings.model_dump_json())
     context.quota = await _quota(context)
@@ -98,7 +98,7 @@ async def work(
             beside.start_soon(watch_signals, context.stop, give_up)
             for watcher in watchers:
                 beside.start_soon(watcher, context)
-            await _stages(context, source, settle_only=settle_only)
+            await _stages(context, feed, settle_only=settle_only)
         ended = await _end(context, settle_only=settle_only)
         beside.cancel_scope.cancel()
     context.log.info("ended", state=ended.state, why=ended.why, exit_code=ended.exit_code)
@@ -134,7 +134,7 @@ async def _quota(context: Context) -> Quota:
     )
 
 
-async def _stages(context: Context, source: OpenedSource | None, *, settle_only: bool) -> None:
+async def _stages(context: Context, feed: Watcher | None, *, settle_only: bool) -> None:
     async with anyio.create_task_group() as recording:
         with context.recorder:
             recording.start_soon(context.recorder.run)
@@ -143,8 +143,8 @@ async def _stages(context: Context, source: OpenedSource | None, *, settle_only:
                 if settle_only:
                     context.closing_done.set()
                     return
-                if source is not None:
-                    stages.start_soon(Admission(context, source).run)
+                if feed is not None:
+                    stages.start_soon(feed, context)
                 for stage in (Protecting, Closing, Verifying, Canary, LastCall):
                     stages.start_soon(stage(context).run)
 

@@ -20,7 +20,8 @@ class Settings(BaseModel):
     """Durations in seconds, rates in requests per second, ``share`` as a fraction of ``org_limit``.
 
     ``max_failures``, ``quiet_hours`` and ``timezone`` are text as it is typed and stored; ``failure_limit``,
-    ``quiet_windows`` and ``zone`` are what it means. ``canary`` and ``limit`` are in sessions.
+    ``quiet_windows`` and ``zone`` are what it means. ``canary``, ``limit`` and ``max_close`` are in sessions. ``rule``
+    is that of a sweep, as JSON.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -49,6 +50,8 @@ class Settings(BaseModel):
     quiet_hours: str | None = None
     timezone: str | None = None
     organisation: str = ""
+    rule: str | None = None
+    max_close: int | None = Field(None, ge=1)
 
     @field_validator("org_limit", "rate", mode="before")
     @classmethod

@@ -8,7 +8,7 @@ import pytest
 from jobs.cli import report
 from jobs.configuration import Given
 from jobs.invocation import Invocation
-from jobs.running import run_to_end
+from jobs.running import reading, run_to_end
 from worker.admission import OpenedSource
 from worker.errors import LedgerError
 from worker.ledger.protocol import NewRun
@@ -49,7 +49,7 @@ async def test_a_ledger_that_fails_ends_the_run_in_one_line(
         invocation = Invocation(settings, Given(), sandbox.config.api_key, full_ledger.path, progress=False)
         source = OpenedSource(open_source(str(rows)))
         with pytest.raises(BaseException) as caught:  # noqa: PT011  # alone or in a group: report() takes both
-            await run_to_end(full_ledger, run, invocation, source)
+            await run_to_end(full_ledger, run, invocation, reading(source))
     assert report(caught.value, show_trace=False) == 3
     begun, said = capsys.readouterr().err.splitlines()
     assert begun.startswith(f"closeout: run {run.name}: closing on http://127.0.0.1")

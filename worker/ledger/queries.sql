@@ -53,10 +53,15 @@ WHERE host = :host AND organisation = :organisation;
 
 -- name: admit
 -- Rows of the source, as a JSON array of arrays. A session already in the run is left as it is.
-INSERT INTO items (seq, run, session_id, line, reason, text, outcome, due_at, detail, recorded_at)
+INSERT INTO items (seq, run, session_id, line, reason, text, outcome, due_at, detail, recorded_at, started_at, looked_at)
 SELECT value ->> 0, value ->> 1, unhex(value ->> 2), value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8,
-       value ->> 9
+       value ->> 9, value ->> 10, value ->> 11
 FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING;
+
+-- name: seen_again
+-- What a sweep has listed once more, and has not closed yet.
+UPDATE items INDEXED BY items_session SET looked_at = :at
+WHERE run = :run AND session_id IN (SELECT unhex(value) FROM json_each(:sessions)) AND outcome = 'pending';
 
 -- name: doubt_elsewhere
 -- A session that another unfinished run may have closed is looked up, once, before this run sends anything for it.

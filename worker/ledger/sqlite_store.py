@@ -179,9 +179,16 @@ class SqliteStore:
             before = self._db.total_changes()
             self._rows("admit", rows=json.dumps(values))
             duplicates = len(rows) - (self._db.total_changes() - before)
+            self._see_again(run, rows)
             self._rows("doubt_elsewhere", run=run.id)
             self._rows("admitted", run=run.id, read=len(rows), duplicates=duplicates, digest=digest)
         return duplicates
+
+    def _see_again(self, run: Run, rows: Sequence[SourceRow]) -> None:
+        seen = [row for row in rows if row.session_id is not None and row.seen_at is not None]
+        if seen:
+            sessions = json.dumps([str(row.session_id).replace("-", "") for row in seen])
+            self._rows("seen_again", run=run.id, sessions=sessions, at=min(row.seen_at or 0 for row in seen))
 
     def source_done(self, run: Run) -> None:
         self._write("source_done", run=run.id)
@@ -336,8 +343,22 @@ class SqliteStore:
 
 def _item_values(row: SourceRow, seq: int, run: Run, now: Millis) -> Row:
     if row.session_id is None:
-        return (seq, run.id, None, row.line, row.reason, row.text, "invalid", None, row.problem, now)
-    return (seq, run.id, row.session_id.replace("-", ""), row.line, row.reason, None, "pending", 0, None, None)
+        return (seq, run.id, None, row.line, row.reason, row.text, "invalid", None, row.problem, now, None, None)
+    session = row.session_id.replace("-", "")
+    return (
+        seq,
+        run.id,
+        session,
+        row.line or None,
+        row.reason,
+        None,
+        "pending",
+        0,
+        None,
+        None,
+        row.started_at,
+        row.seen_at,
+    )
 
 
 def _is_single(exchange: Exchange, changes: tuple[Change, ...]) -> bool:

@@ -1,0 +1,79 @@
+"""``closeout sweep NAME``: finds sessions by the rule of a configured job, and closes them."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import anyio
+import click
+
+from jobs.configuration import Given, config_path, overlay
+from jobs.invocation import Invocation, read_invocation
+from jobs.job import Job
+from jobs.job_tables import find_job
+from jobs.options import BRAKE, HOST, PACE, PORTION, SETTLE, working_options
+from jobs.running import conclude, confirm, run_to_end
+from worker.clock import now_ms
+from worker.context import Context
+from worker.errors import RunBusyError
+from worker.finding import Finding, Sweep
+from worker.ledger.protocol import NewRun
+from worker.ledger.sqlite import SqliteLedger
+from worker.models import Run
+from worker.rule import read_rule, rule_text
+from worker.settings import Settings
+
+_NIGHTS = 10  # so many earlier runs of a job say what is usual
+
+
+@click.command("sweep")
+@click.argument("name")
+@working_options(HOST, PORTION, BRAKE, PACE, SETTLE)
+@click.pass_context
+def command(context: click.Context, /, name: str, **_: Any) -> int:  # the rest is read by name
+    """Close the sessions that the job NAME of closeout.toml chooses.
+
+    They are listed twice: first only counted, so that more than max_close, far more than usual, or none where there
+    usually are some, close nothing unless you say so (--yes, or on a terminal when asked).
+    """
+    job = find_job(config_path(context.params["config"]), name)
+    context.params["profile"] = context.params["profile"] or job.profile
+    invocation = as_job(read_invocation(context), job, overlay(Given(), context))
+    return anyio.run(partial(sweep_job, invocation, job))
+
+
+def as_job(invocation: Invocation, job: Job, said: Given) -> Invocation:
+    """The same with what the job says, except where a flag or the environment said otherwise."""
+    own = {name: value for name, value in job.settings.items() if name not in said.values}
+    kept = {"protect": tuple(sorted(job.protected)), "rule": rule_text(job.selection), "max_close": job.max_close}
+    settings = Settings.model_validate(invocation.settings.model_dump() | own | kept)
+    return replace(invocation, settings=settings)
+
+
+async def sweep_job(invocation: Invocation, job: Job) -> int:
+    """One run of the job; returns the exit code. Raises RunBusyError where one is at work."""
+    async with SqliteLedger.open(invocation.ledger, create=True) as ledger:
+        for run in await ledger.runs():
+            if run.job == job.name and run.state == "running" and await ledger.busy(run):
+                raise RunBusyError(f"job {job.name} is at work already, as run {run.name}: wait for it, or stop it")
+        options = invocation.settings.model_dump_json()
+        run = await ledger.create_run(NewRun(f"job {job.name}", options, job=job.name), now_ms())
+        return await sweep_on(ledger, run, invocation)
+
+
+async def sweep_on(ledger: SqliteLedger, run: Run, invocation: Invocation) -> int:
+    """Begin a sweep, or go on with one by its stored rule: it is listed anew, and what was done stays done."""
+    settings = invocation.settings
+    sweep = Sweep(read_rule(settings.rule or ""), settings.max_close or 1, await nights(ledger, run))
+
+    async def find(context: Context) -> None:
+        await Finding(context, sweep, partial(confirm, context, yes=invocation.yes)).run()
+
+    ended = await run_to_end(ledger, run, invocation, find)
+    return await conclude(ledger, ended, invocation)
+
+
+async def nights(ledger: SqliteLedger, run: Run) -> list[int]:
+    """How many sessions the same job found in its last runs before this one."""
+    earlier = [each for each in await ledger.runs() if each.job == run.job and each.id < run.id]
+    return [each.rows_read - each.duplicates for each in earlier if each.state == "finished"][:_NIGHTS]

@@ -1,0 +1,170 @@
+"""``closeout sweep``: sessions found by a rule are closed, and no other, seen through real processes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.front_door.support import FAST, Desk, Witness, desk_of, quick, waited
+from worker.sandbox import Sandbox
+from worker.sandbox.times import iso, to_micros
+
+WORDS = (*FAST, "--json")
+IDLE = '[jobs.night]\nselect = {idle_for = "24h"}\nreason = "abandoned"\n'
+MIX = {"active": 5.0, "paused": 2.0, "waiting_for_human": 1.0, "awaiting_approval": 1.0, "ringing": 1.0, "closed": 3.0}
+
+
+def ago(**age: float) -> str:
+    """An instant so long ago, as the API writes it."""
+    return iso(to_micros(datetime.now(UTC) - timedelta(**age)))
+
+
+def add(sandbox: Sandbox, count: int, spoke: str | None, **values: Any) -> list[str]:
+    """Sessions that were heard from last at that time, started a week ago unless told otherwise."""
+    now = datetime.now(UTC)
+    values.setdefault("started", (now - timedelta(days=7), now - timedelta(days=6)))
+    return sandbox.add_sessions(count, fields={"last_message_at": spoke}, **values)
+
+
+@contextmanager
+def night(tmp_path: Path, jobs: str = IDLE, **config: Any) -> Iterator[tuple[Desk, Sandbox]]:
+    """A folder with these jobs and a sandbox."""
+    with desk_of(tmp_path, quick(**config)) as (desk, sandbox):
+        (desk.home / "closeout.toml").write_text(jobs, encoding="utf-8")
+        yield desk, sandbox
+
+
+def test_what_the_rule_chooses_is_closed_and_nothing_else(tmp_path: Path) -> None:
+    """Of 3,000 sessions of all kinds: every idle active or paused one, for hardly more than a request each."""
+    with night(tmp_path) as (desk, sandbox):
+        idle = add(sandbox, 1_200, ago(hours=30), status=MIX)
+        busy = add(sandbox, 1_200, ago(hours=20), status=MIX) + add(sandbox, 600, None, status=MIX)
+        before = {one: sandbox.truth(one).status for one in idle + busy}
+        done = desk.run("sweep", "night", *WORDS)
+    wanted = {one for one in idle if before[one] in ("active", "paused")}
+    closed = {one for one in idle + busy if sandbox.truth(one).closes_effective}
+    assert closed == wanted
+    assert done.code == 0
+    assert (done.summary["job"], done.summary["outcomes"]["closed"]) == ("night", len(wanted))
+    assert {sandbox.truth(one).reason for one in wanted} == {"abandoned"}
+    assert done.summary["requests"]["close"] == len(wanted)
+    assert done.summary["requests"]["total"] <= 1.12 * len(wanted)
+    assert {row["line"] for row in desk.rows()} == {None}
+    assert {row["job"] for row in desk.rows()} == {"night"}
+
+
+def test_a_session_that_a_person_comes_to_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    """Between the listing and the close: what is listed as protected by then is skipped, and one closed is told."""
+    with night(tmp_path) as (desk, sandbox):
+        ids = add(sandbox, 60, ago(days=2))
+        witness = Witness(sandbox)
+        changed = witness.event_at(2, "list")
+
+        def human() -> None:
+            sandbox.set_status(ids[0], "waiting_for_human")
+            sandbox.close_elsewhere(ids[1])
+            changed.set()
+
+        witness.at(3, human, "list")  # two statuses are counted; then they are listed to be closed
+        done = desk.run("sweep", "night", *WORDS)
+        assert sandbox.truth(ids[0]).closes_received == 0
+    assert changed.is_set()
+    assert sandbox.truth(ids[1]).closes_effective == 0
+    assert done.summary["outcomes"]["closed"] == 58
+
+
+@pytest.mark.parametrize("yes", [False, True])
+def test_more_than_may_be_closed_closes_nothing(tmp_path: Path, *, yes: bool) -> None:
+    """It halts and says how to go on; ``--yes`` is an answer given before."""
+    with night(tmp_path, IDLE + "max_close = 20\n") as (desk, sandbox):
+        add(sandbox, 50, ago(days=2))
+        done = desk.run("sweep", "night", *WORDS, *(["--yes"] if yes else []))
+        assert sandbox.counts.requests["close"] == (50 if yes else 0)
+        again = desk.run("resume", "last", *WORDS, "--yes")
+    assert "more sessions match than max_close = 20 allows" in done.err
+    assert done.code == (0 if yes else 3)
+    if not yes:
+        assert "--yes" in done.summary["why"]
+    assert again.code == 0
+    assert again.summary["outcomes"]["closed"] == sandbox.counts.closes_effective == 50
+
+
+def test_a_night_that_is_not_as_usual_is_asked_about(tmp_path: Path) -> None:
+    """After three nights: none at all, or over ten times as many. And ``runs --job`` tells night by night."""
+    with night(tmp_path) as (desk, sandbox):
+        for _ in range(3):
+            add(sandbox, 4, ago(days=2))
+            assert desk.run("sweep", "night", *WORDS).code == 0
+        none = desk.run("sweep", "night", *WORDS)
+        add(sandbox, 41, ago(days=2))
+        many = desk.run("sweep", "night", *WORDS)
+        listed = desk.run("runs", "--job", "night")
+    assert (none.code, many.code) == (3, 3)
+    assert "no session matches" in none.err
+    assert "41 sessions match, over 10 times the median" in many.err
+    assert sandbox.counts.closes_effective == 12
+    nights = listed.out.splitlines()
+    assert nights[0].split()[3:8] == ["found", "closed", "skipped", "wrong", "took"]
+    assert [line.split()[3:5] for line in nights[-3:]] == [["4", "4"]] * 3
+    assert "over 10 times the median" in listed.out
+
+
+def test_a_killed_sweep_is_gone_on_with(tmp_path: Path) -> None:
+    """It lists anew by the rule it was begun with; nothing is closed twice, and nothing is left."""
+    with night(tmp_path, second_close="409", latency=0.02) as (desk, sandbox):
+        ids = add(sandbox, 300, ago(days=2))
+        begun = Witness(sandbox).event_at(100, "close")
+        with desk.started("sweep", "night", *WORDS, "--rate", "150/s") as child:
+            waited(begun)
+            child.process.kill()
+            child.ended()
+        (desk.home / "closeout.toml").write_text("[jobs.night]\nselect = {expired = true}\n", encoding="utf-8")
+        more = add(sandbox, 30, ago(days=2))
+        done = desk.run("resume", "last", *WORDS)
+    assert done.code == 0
+    assert all(sandbox.truth(one).closes_effective == 1 for one in ids + more)
+    assert sandbox.counts.closes_repeated == 0
+    assert done.summary["rows_read"] - done.summary["duplicates"] == 330
+
+
+def test_two_of_the_same_job_do_not_run_at_once(tmp_path: Path) -> None:
+    """The second one ends with exit code 5 and sends nothing."""
+    with night(tmp_path) as (desk, sandbox):
+        add(sandbox, 100, ago(days=2))
+        begun = Witness(sandbox).event_at(10, "close")
+        with desk.started("sweep", "night", *WORDS, "--rate", "40/s") as child:
+            waited(begun)
+            second = desk.run("sweep", "night", *WORDS)
+            done = child.ended()
+    assert (second.code, done.code) == (5, 0)
+    assert "is at work already" in second.err
+    assert done.summary["requests"]["close"] == 100
+
+
+def test_a_listing_in_trouble_closes_nothing_by_guess(tmp_path: Path) -> None:
+    """A key that may not list: one line, nothing closed. Faults on the way are borne, and all is found."""
+    with night(tmp_path, list_faults={"503": 0.2, "truncated": 0.1}, max_faults_per_session=None) as (desk, sandbox):
+        ids = add(sandbox, 500, ago(days=2))
+        sandbox.add_key("another", scopes=["conversations:write"])
+        desk.env["CLOSEOUT_API_KEY"] = "another"
+        refused = desk.run("sweep", "night", *WORDS)
+        assert sandbox.counts.requests["close"] == 0
+        del desk.env["CLOSEOUT_API_KEY"]
+        done = desk.run("sweep", "night", *WORDS)
+    assert refused.code == 3
+    assert "the key may not list sessions" in refused.summary["why"]
+    assert sandbox.counts.faults
+    assert done.summary["outcomes"]["closed"] == len(ids)
+
+
+def test_a_job_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """With the one that was meant; and a mistake in it with file, line and key."""
+    with night(tmp_path, IDLE + "[jobs.other]\nselect = {idle = 3}\n") as (desk, sandbox):
+        missing, wrong = desk.run("sweep", "nigth"), desk.run("sweep", "other")
+        assert not sandbox.counts.requests
+    assert (missing.code, wrong.code) == (2, 2)
+    assert "did you mean night?" in missing.err
+    assert "closeout.toml, line 5" in wrong.err

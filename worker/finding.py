@@ -1,0 +1,134 @@
+"""The finding stage of a sweep: lists what its rule may choose, judges it row by row, and admits what it chooses.
+
+It lists twice. The first time it only counts, so that a result that is not as usual closes nothing. The second time it
+admits, no further ahead of closing than two minutes' worth, so that no session is closed on what was seen long ago;
+what has waited for five minutes all the same is left for the next sweep.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from worker.context import Context
+from worker.models import PAGE_SIZE, Millis, SessionRow, SourceRow
+from worker.pages import Pages
+from worker.rule import unusual
+from worker.selector import Selection, listings, mismatch
+from worker.verdict import GOES_ON
+
+_AHEAD = 120.0  # seconds' worth of closes
+_PASSES = 3  # what closing moved between two pages is found by listing once more
+_LOOK = 0.25
+_LACKING = "so what the job chooses is not known{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a sweep goes by: its rule, the most that it may close, and how many it found the times before."""
+
+    selection: Selection
+    max_close: int
+    nights: Sequence[int]
+
+
+class Finding:
+    """Runs until everything that the rule chooses is admitted. ``confirm`` asks whether to go on all the same."""
+
+    def __init__(self, context: Context, sweep: Sweep, confirm: Callable[[str], Awaitable[bool]]) -> None:
+        self._context = context
+        self._sweep = sweep
+        self._confirm = confirm
+        self._pages = Pages(context, context.api.list_sessions, _LACKING)
+        self._most: int | None = sweep.max_close
+        self._admitted = 0
+        self._done_before = context.progress.done
+
+    async def run(self) -> None:
+        """Count, have it confirmed where it is not as usual, then admit."""
+        context = self._context
+        with context.stop.interruptible(), context.last_call.interruptible():
+            if not await self._accepted(await self._count()):
+                return
+            for _ in range(_PASSES):
+                if not await self._admit_all():
+                    break
+                await self._all_closed()
+            await context.ledger.source_done(context.run)
+            context.progress.source_done = True
+
+    async def _accepted(self, why: Counter[str]) -> bool:
+        context, chosen = self._context, why[""]
+        context.log.info("listed", chosen=chosen, left=dict(why))
+        strange = unusual(chosen, self._sweep.max_close, self._sweep.nights)
+        if strange is None:
+            return True
+        if await self._confirm(f"{_in_words(why)}; {strange}"):
+            self._most = None
+            return True
+        context.stop.halt(f"{strange}{GOES_ON}: `closeout resume {context.run.name} --yes` goes on all the same")
+        return False
+
+    async def _count(self) -> Counter[str]:
+        """Sessions by the reason why they are not chosen; the chosen ones, by none. No further than it matters."""
+        why: Counter[str] = Counter()
+        async for row, now, _ in self._rows():
+            why[mismatch(self._sweep.selection, row, now) or ""] += 1
+            if why[""] > self._sweep.max_close:
+                break
+        return why
+
+    async def _rows(self) -> AsyncIterator[tuple[SessionRow, Millis, Millis]]:
+        """What the API lists for the rule, and when it was asked: the server's time, and ours."""
+        context = self._context
+        clock = context.api.server_clock
+        for listing in listings(self._sweep.selection, clock.earliest(context.now())):
+            async for answer in self._pages.of(listing):
+                now = clock.earliest(answer.exchange.at)
+                for row in answer.rows:
+                    yield row, now, answer.exchange.at
+
+    async def _admit_all(self) -> int:
+        """One pass; returns how many were new."""
+        new, batch = 0, list[SourceRow]()
+        async for row, now, asked in self._rows():
+            if mismatch(self._sweep.selection, row, now) is None:
+                batch.append(SourceRow(0, row.session_id, started_at=row.started_at, seen_at=asked))
+            if len(batch) >= min(PAGE_SIZE, self._ahead):
+                new += await self._admit(batch)
+                batch = []
+        return new + await self._admit(batch)
+
+    async def _admit(self, rows: list[SourceRow]) -> int:
+        context = self._context
+        if not rows:
+            return 0
+        if self._most is not None and self._admitted + len(rows) > 2 * self._most:
+            context.stop.halt(f"far more sessions match than when they were counted{GOES_ON}")
+            await anyio.sleep_forever()
+        duplicates = await context.ledger.admit(context.run, rows, "", context.now())
+        context.progress.admitted(rows, duplicates)
+        self._admitted += len(rows) - duplicates
+        while self._open > self._ahead:  # noqa: ASYNC110  # both sides of it move: the closes and the pace
+            await anyio.sleep(_LOOK)
+        return len(rows) - duplicates
+
+    @property
+    def _ahead(self) -> int:
+        """How many may wait to be closed, at the pace of now."""
+        return max(1, round(self._context.gate.pace.rate * _AHEAD))
+
+    @property
+    def _open(self) -> int:
+        """Admitted and not closed yet."""
+        return self._admitted - (self._context.progress.done - self._done_before)
+
+    async def _all_closed(self) -> None:
+        while self._open > 0:  # noqa: ASYNC110  # a counter that the recorder moves
+            await anyio.sleep(_LOOK)
+
+
+def _in_words(why: Counter[str]) -> str:
+    left = ", ".join(f"{count:,} {reason}" for reason, count in why.most_common() if reason)
+    return f"{why['']:,} sessions match" + (f", others do not ({left})" if left else "")

@@ -1,0 +1,84 @@
+"""All pages of a listing, each asked for again until it is there, or the run ends for the lack of it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import anyio
+
+from worker.context import Context
+from worker.models import Answer, Listing, Millis, Record
+from worker.units import format_duration
+from worker.verdict import GOES_ON, halt_reason
+
+_AGAIN = 0.5  # seconds before a page that could not be had is asked for again
+_TRIES = 3  # of a page that makes no sense
+Request = Callable[[Listing, str | None], Awaitable[Answer]]
+
+
+class Pages:
+    """Sends ``request`` for each page, at the run's pace. ``lacking`` tells a person what the lack of them means."""
+
+    def __init__(self, context: Context, request: Request, lacking: str) -> None:
+        self._context = context
+        self._request = request
+        self._lacking = lacking
+        self._trouble_since: Millis | None = None
+        self._nonsense = 0
+
+    async def of(self, listing: Listing) -> AsyncIterator[Answer]:
+        """The pages, each of them a good answer. A listing that leads in a circle halts the run."""
+        cursors: set[str | None] = set()
+        cursor: str | None = None
+        while cursor not in cursors:
+            answer = await self._page(listing, cursor)
+            cursors.add(cursor)
+            cursor = answer.cursor
+            yield answer
+            if cursor is None:
+                return
+        await self._halt(f"the API's list of {listing.status} sessions leads in a circle")
+
+    async def _page(self, listing: Listing, cursor: str | None) -> Answer:
+        while True:
+            answer = await self._send(listing, cursor)
+            if answer.http_status == 200 and answer.from_api:
+                self._trouble_since, self._nonsense = None, 0
+                return answer
+            await self._judge(answer, listing)
+            await anyio.sleep(_AGAIN)
+
+    async def _send(self, listing: Listing, cursor: str | None) -> Answer:
+        context = self._context
+        await context.gate.enter()
+        try:
+            answer = await self._request(listing, cursor)
+        finally:
+            context.gate.leave()
+        await context.gate.told(answer)
+        await context.recorder.put(Record(answer.exchange, ()))
+        return answer
+
+    async def _judge(self, answer: Answer, listing: Listing) -> None:
+        """What will not be otherwise the next time ends the run, and what has been so for too long."""
+        context, code = self._context, answer.http_status
+        if code == 403:
+            await self._halt("the API answered 403: the key may not list sessions")
+        why = halt_reason(answer, proven=False)
+        if why is not None:
+            context.stop.halt(why)
+            await anyio.sleep_forever()
+        if code is not None and 400 <= code < 500 and code not in (408, 425, 429):
+            await self._halt(f"the API answered {code} and does not list {listing.status} sessions")
+        self._nonsense += code == 200
+        if self._nonsense >= _TRIES:
+            await self._halt(f"the API's list of {listing.status} sessions cannot be read")
+        if self._trouble_since is None:
+            self._trouble_since = context.now()
+        patience = context.settings.give_up_after
+        if context.now() - self._trouble_since >= patience * 1000:
+            last = answer.exchange.error or code
+            await self._halt(f"no list of {listing.status} sessions for {format_duration(patience)} (last: {last})")
+
+    async def _halt(self, why: str) -> None:
+        """A stop cancels this stage where it waits next."""
+        self._context.stop.halt(f"{why}, {self._lacking.format(GOES_ON)}")
+        await anyio.sleep_forever()

@@ -1,0 +1,39 @@
+"""The rule of a sweep as it is kept with its run, and whether what it finds is as it usually is. Pure."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from pydantic import TypeAdapter
+
+from worker.selector import Selection
+
+_NIGHTS = 3  # before them nothing is usual
+_ABSURD = 10  # times the median of the last nights
+_SELECTION = TypeAdapter(Selection)
+
+
+def rule_text(selection: Selection) -> str:
+    """A selection as JSON."""
+    return _SELECTION.dump_json(selection).decode()
+
+
+def read_rule(text: str) -> Selection:
+    """The selection that ``rule_text`` wrote."""
+    return _SELECTION.validate_json(text)
+
+
+def unusual(found: int, max_close: int, nights: Sequence[int]) -> str | None:
+    """Why a person should look before so many sessions are closed, or None.
+
+    ``nights`` are how many the same job found before.
+    """
+    if found > max_close:
+        return f"more sessions match than max_close = {max_close:,} allows"
+    usual = median(nights) if len(nights) >= _NIGHTS else 0
+    if usual and found == 0:
+        return f"no session matches, where the median of the last {len(nights)} times is {usual:,.0f}"
+    if usual and found > _ABSURD * usual:
+        return (
+            f"{found:,} sessions match, over {_ABSURD} times the median of the last {len(nights)} times ({usual:,.0f})"
+        )
+    return None
