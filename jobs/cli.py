@@ -12,6 +12,7 @@ COMMANDS = {
     "demo": ("jobs.demo", "Try it all with no key and no network: the sandbox, 1,000 sessions, the report."),
     "close": ("jobs.close", "Close the sessions that a file or standard input lists."),
     "sweep": ("jobs.sweep", "Find sessions by the rule of a configured job, and close them."),
+    "schedule": ("jobs.schedule", "Run the configured jobs at their times, or print units that do."),
     "resume": ("jobs.resume", "Go on with an unfinished run."),
     "retry": ("jobs.retry", "Attempt the failed, rejected and not-found sessions of a run again."),
     "settle": ("jobs.settle", "Look again at evaluations that were not final."),

@@ -11,15 +11,17 @@ from jobs.configuration import Given, config_path, overlay
 from jobs.invocation import Invocation, read_invocation
 from jobs.job import Job
 from jobs.job_tables import find_job
+from jobs.notify import tell_end, tell_failure, tell_start
 from jobs.options import BRAKE, HOST, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, confirm, run_to_end
 from worker.clock import now_ms
 from worker.context import Context
-from worker.errors import RunBusyError
+from worker.errors import CloseoutError, RunBusyError
 from worker.finding import Finding, Sweep
 from worker.ledger.protocol import NewRun
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Run
+from worker.pipeline import Ended
 from worker.rule import read_rule, rule_text
 from worker.settings import Settings
 
@@ -58,19 +60,29 @@ async def sweep_job(invocation: Invocation, job: Job) -> int:
                 raise RunBusyError(f"job {job.name} is at work already, as run {run.name}: wait for it, or stop it")
         options = invocation.settings.model_dump_json()
         run = await ledger.create_run(NewRun(f"job {job.name}", options, job=job.name), now_ms())
-        return await sweep_on(ledger, run, invocation)
+        await tell_start(job)
+        try:
+            ended = await _work(ledger, run, invocation)
+        except CloseoutError:
+            await tell_failure(job)
+            raise
+        await tell_end(job, ended, invocation.settings)
+        return await conclude(ledger, ended, invocation)
 
 
 async def sweep_on(ledger: SqliteLedger, run: Run, invocation: Invocation) -> int:
-    """Begin a sweep, or go on with one by its stored rule: it is listed anew, and what was done stays done."""
+    """Go on with a sweep by its stored rule: it is listed anew, and what was done stays done."""
+    return await conclude(ledger, await _work(ledger, run, invocation), invocation)
+
+
+async def _work(ledger: SqliteLedger, run: Run, invocation: Invocation) -> Ended:
     settings = invocation.settings
     sweep = Sweep(read_rule(settings.rule or ""), settings.max_close or 1, await nights(ledger, run))
 
     async def find(context: Context) -> None:
         await Finding(context, sweep, partial(confirm, context, yes=invocation.yes)).run()
 
-    ended = await run_to_end(ledger, run, invocation, find)
-    return await conclude(ledger, ended, invocation)
+    return await run_to_end(ledger, run, invocation, find)
 
 
 async def nights(ledger: SqliteLedger, run: Run) -> list[int]:

@@ -43,8 +43,8 @@ def timed_jobs(jobs: Iterable[Job]) -> list[Timed]:
 
 
 def sweep_arguments(job: Job, config: str = CONFIG) -> list[str]:
-    """What is asked of closeout; nobody is there to answer questions."""
-    return ["sweep", job.name, "--yes", "--config", config, "--ledger", LEDGER]
+    """What is asked of closeout. Not ``--yes``: where nobody is there to answer, what is not as usual must halt."""
+    return ["sweep", job.name, "--config", config, "--ledger", LEDGER]
 
 
 def values_or_star(values: Sequence[int], count: int, to: str) -> str:

@@ -26,7 +26,7 @@ PARTS = {
 }
 # Where a foreign package may be known; everywhere else it would leak.
 KNOWN_BY = {
-    "httpx": {"worker.api"},
+    "httpx": {"jobs.notify", "worker.api"},
     "httpx_aiohttp": {"worker.api"},
     "aiohttp": {"worker.api", "worker.sandbox"},
     "apsw": {"worker.ledger"},

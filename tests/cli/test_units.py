@@ -43,7 +43,7 @@ profile = "team b"
 """
 COMMAND = ["/opt/close out/100%/closeout"]
 NIGHTLY = [
-    *("sweep", "nightly", "--yes", "--config", "/etc/closeout/closeout.toml"),
+    *("sweep", "nightly", "--config", "/etc/closeout/closeout.toml"),
     *("--ledger", "/var/lib/closeout/closeout.db"),
 ]
 
@@ -213,7 +213,7 @@ def test_a_pod_may_do_what_a_sweep_needs_and_no_more() -> None:
     assert set(container["resources"]) == {"requests", "limits"}
     mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
     assert NIGHTLY[-1].startswith(mounts["ledger"]["mountPath"] + "/")
-    assert NIGHTLY[4].startswith(mounts["config"]["mountPath"] + "/")
+    assert NIGHTLY[3].startswith(mounts["config"]["mountPath"] + "/")
     assert mounts["config"]["readOnly"]
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     assert set(mounts) == set(volumes)

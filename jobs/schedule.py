@@ -1,0 +1,127 @@
+"""``closeout schedule``: runs the configured jobs at their times, or prints units that do."""
+
+import signal
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import click
+from anyio.abc import TaskStatus
+
+from jobs.configuration import build_settings, config_path, overlay, read_config
+from jobs.invocation import ledger_path
+from jobs.job import Job
+from jobs.job_tables import read_jobs
+from jobs.options import DEFAULT_LEDGER, LEDGER
+from jobs.print_cron import print_cron
+from jobs.print_kubernetes import print_kubernetes
+from jobs.print_systemd import print_systemd
+from jobs.running import say
+from jobs.scheduling import Keeping, keep_times, run_child
+from jobs.units import timed_jobs
+from worker.clock import format_instant, now_ms
+from worker.ledger.sqlite import SqliteLedger
+from worker.ledger.turn_lock import turn
+from worker.models import Millis
+from worker.schedule import Schedule, next_start
+
+_TERMINATED = 128 + signal.SIGTERM
+
+
+@click.command("schedule")
+@click.option("--print", "kind", type=click.Choice(["systemd", "cron", "kubernetes"]), help="Print units, run nothing.")
+@click.option("--image", default="closeout", show_default=True, help="The image that Kubernetes runs.")
+@click.option(
+    "--config", metavar="FILE", help="The configuration file.  [default: closeout.toml here or in the user's folder]"
+)
+@LEDGER
+@click.pass_context
+def command(context: click.Context, /, kind: str | None, image: str, config: str | None, **_: Any) -> int:  # by name
+    """Run the jobs of closeout.toml that have a schedule, each at its times, until told to end.
+
+    One at a time for each organisation, and never two of the same. A night that was missed is caught up once, as the
+    job's catch_up says. TERM or Ctrl-C lets the job at work drain.
+    """
+    path = config_path(config)
+    jobs = [timed.job for timed in timed_jobs(read_jobs(path).values())]
+    if kind is not None:
+        click.echo(_units(kind, jobs, image), nl=False)
+        return 0
+    given = overlay(read_config(path, None), context)
+    ledger = ledger_path(given.values.get("ledger") or DEFAULT_LEDGER)
+    return anyio.run(partial(keep_all, jobs, path or Path(), ledger))
+
+
+def _units(kind: str, jobs: Sequence[Job], image: str) -> str:
+    if kind == "kubernetes":
+        return print_kubernetes(jobs, image)
+    called = (
+        [str(Path(sys.argv[0]).resolve())] if Path(sys.argv[0]).name == "closeout" else [sys.executable, "-m", "worker"]
+    )
+    return print_systemd(jobs, called) if kind == "systemd" else print_cron(jobs, called)
+
+
+async def keep_all(jobs: Sequence[Job], config: Path, ledger_file: Path) -> int:
+    """Keep the times of all jobs; returns the exit code once told to end."""
+    stop = anyio.Event()
+    async with SqliteLedger.open(ledger_file, create=True) as ledger, anyio.create_task_group() as tasks:
+        await tasks.start(_watch, stop)
+        async with anyio.create_task_group() as keepers:
+            for organisation, schedules in by_organisation(jobs, config).items():
+                keeping = Keeping(
+                    now=now_ms,
+                    started=partial(last_start, ledger),
+                    turn=partial(turn, ledger_file, organisation, stop),
+                    run=partial(_sweep, config, ledger_file, stop),
+                    stop=stop,
+                )
+                keepers.start_soon(keep_times, schedules, keeping)
+        tasks.cancel_scope.cancel()
+    return _TERMINATED
+
+
+def by_organisation(jobs: Iterable[Job], config: Path) -> dict[str, list[Schedule]]:
+    """The times of the jobs that must not run beside each other, by host and organisation. Says when each is next."""
+    found: defaultdict[str, list[Schedule]] = defaultdict(list)
+    for job in jobs:
+        times = job.times
+        if times is None:
+            continue
+        settings = build_settings(read_config(config, job.profile))
+        found[f"{urlsplit(settings.base_url).netloc.lower()} {settings.organisation}"].append(times)
+        say(f"job {job.name}: next at {format_instant(next_start(times, now_ms()))}")
+    return found
+
+
+async def last_start(ledger: SqliteLedger, name: str) -> Millis | None:
+    """When a job was started last, by the schedule or by hand; None if never."""
+    return max((run.created_at for run in await ledger.runs() if run.job == name), default=None)
+
+
+async def _sweep(config: Path, ledger_file: Path, stop: anyio.Event, schedule: Schedule) -> None:
+    say(f"job {schedule.name}: starting")
+    command = [
+        sys.executable,
+        "-m",
+        "worker",
+        "sweep",
+        schedule.name,
+        "--config",
+        str(config),
+        "--ledger",
+        str(ledger_file),
+    ]
+    code = await run_child(command, stop)
+    say(f"job {schedule.name}: ended with exit code {code}, next at {format_instant(next_start(schedule, now_ms()))}")
+
+
+async def _watch(stop: anyio.Event, *, task_status: TaskStatus[None]) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            stop.set()
