@@ -13,7 +13,7 @@ from jobs.job import Job
 from jobs.job_tables import find_job
 from jobs.notify import tell_end, tell_failure, tell_start
 from jobs.options import BRAKE, HOST, PACE, PORTION, SETTLE, working_options
-from jobs.running import conclude, confirm, run_to_end
+from jobs.running import conclude, confirm, run_to_end, say
 from worker.clock import now_ms
 from worker.context import Context
 from worker.errors import CloseoutError, RunBusyError
@@ -80,7 +80,7 @@ async def _work(ledger: SqliteLedger, run: Run, invocation: Invocation) -> Ended
     sweep = Sweep(read_rule(settings.rule or ""), settings.max_close or 1, await nights(ledger, run))
 
     async def find(context: Context) -> None:
-        await Finding(context, sweep, partial(confirm, context, yes=invocation.yes)).run()
+        await Finding(context, sweep, say, partial(confirm, context, yes=invocation.yes)).run()
 
     return await run_to_end(ledger, run, invocation, find)
 

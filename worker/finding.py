@@ -34,11 +34,17 @@ class Sweep:
 
 
 class Finding:
-    """Runs until everything that the rule chooses is admitted. ``confirm`` asks whether to go on all the same."""
+    """Runs until everything that the rule chooses is admitted.
 
-    def __init__(self, context: Context, sweep: Sweep, confirm: Callable[[str], Awaitable[bool]]) -> None:
+    ``tell`` shows a person what was counted, ``confirm`` asks whether to go on although it is not as usual.
+    """
+
+    def __init__(
+        self, context: Context, sweep: Sweep, tell: Callable[[str], None], confirm: Callable[[str], Awaitable[bool]]
+    ) -> None:
         self._context = context
         self._sweep = sweep
+        self._tell = tell
         self._confirm = confirm
         self._pages = Pages(context, context.api.list_sessions, _LACKING)
         self._most: int | None = sweep.max_close
@@ -60,11 +66,11 @@ class Finding:
 
     async def _accepted(self, why: Counter[str]) -> bool:
         context, chosen = self._context, why[""]
-        context.log.info("listed", chosen=chosen, left=dict(why))
+        self._tell(_in_words(why))
         strange = unusual(chosen, self._sweep.max_close, self._sweep.nights)
         if strange is None:
             return True
-        if await self._confirm(f"{_in_words(why)}; {strange}"):
+        if await self._confirm(strange):
             self._most = None
             return True
         context.stop.halt(f"{strange}{GOES_ON}: `closeout resume {context.run.name} --yes` goes on all the same")
