@@ -78,6 +78,8 @@ async def sweep_on(ledger: SqliteLedger, run: Run, invocation: Invocation) -> in
 async def _work(ledger: SqliteLedger, run: Run, invocation: Invocation) -> Ended:
     settings = invocation.settings
     sweep = Sweep(read_rule(settings.rule or ""), settings.max_close or 1, await nights(ledger, run))
+    protect = tuple(sorted({*settings.protect, *sweep.selection.protected}))  # a flag may protect more, and never less
+    invocation = replace(invocation, settings=settings.model_copy(update={"protect": protect}))
 
     async def find(context: Context) -> None:
         await Finding(context, sweep, say, partial(confirm, context, yes=invocation.yes)).run()

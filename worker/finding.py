@@ -127,7 +127,9 @@ class Finding:
 
     @property
     def _open(self) -> int:
-        """Admitted and not closed yet."""
+        """Admitted and not closed yet. What a cap leaves out ends with the listing, so it is not waited for."""
+        if self._context.quota.used_up:
+            return 0
         return self._admitted - (self._context.progress.done - self._done_before)
 
     async def _all_closed(self) -> None:

@@ -130,6 +130,18 @@ def test_a_killed_sweep_is_gone_on_with(tmp_path: Path) -> None:
     assert done.summary["rows_read"] - done.summary["duplicates"] == 330
 
 
+def test_a_cap_ends_a_sweep_and_no_flag_lifts_what_its_job_protects(tmp_path: Path) -> None:
+    """What the cap leaves out is skipped; going on without it, the job's protection holds whatever the flags say."""
+    with night(tmp_path) as (desk, sandbox):
+        add(sandbox, 50, ago(days=2))
+        first = desk.run("sweep", "night", *WORDS, "--limit", "20")
+        again = desk.run("resume", "last", *WORDS, "--limit", "none", "--protect", "none")
+        shown = desk.run("show", "last", "--json").summary
+    assert (first.summary["outcomes"]["closed"], first.summary["outcomes"]["skipped"]) == (20, 30)
+    assert (again.code, again.summary["outcomes"]["closed"]) == (0, 50)
+    assert {"waiting_for_human", "awaiting_approval"} <= set(shown["settings"]["protect"])
+
+
 def test_two_of_the_same_job_do_not_run_at_once(tmp_path: Path) -> None:
     """The second one ends with exit code 5 and sends nothing."""
     with night(tmp_path) as (desk, sandbox):
