@@ -188,7 +188,7 @@ def fates_of(
     ]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     drawn=_FATES,
     queued=st.sampled_from([0.0, 0.2, 4.0, 14.0]),
