@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import anyio
 
 from worker.context import Context
-from worker.models import PAGE_SIZE, Millis, SessionRow, SourceRow
+from worker.models import PAGE_SIZE, Millis, Outcome, SessionRow, SourceRow
 from worker.pages import Pages
 from worker.rule import unusual
 from worker.selector import Selection, listings, mismatch
@@ -49,6 +49,7 @@ class Finding:
         self._pages = Pages(context, context.api.list_sessions, _LACKING)
         self._most: int | None = sweep.max_close
         self._admitted = 0
+        self._before = context.run.rows_read - context.run.duplicates  # by earlier processes: max_close is the run's
         self._done_before = context.progress.done
 
     async def run(self) -> None:
@@ -67,6 +68,8 @@ class Finding:
     async def _accepted(self, why: Counter[str]) -> bool:
         context, chosen = self._context, why[""]
         self._tell(_in_words(why))
+        if context.run.rows_read:
+            chosen += (await context.ledger.counts(context.run)).outcomes[Outcome.CLOSED]
         strange = unusual(chosen, self._sweep.max_close, self._sweep.nights)
         if strange is None:
             return True
@@ -110,12 +113,16 @@ class Finding:
         context = self._context
         if not rows:
             return 0
-        if self._most is not None and self._admitted + len(rows) > 2 * self._most:
-            context.stop.halt(f"far more sessions match than when they were counted{GOES_ON}")
-            await anyio.sleep_forever()
         duplicates = await context.ledger.admit(context.run, rows, "", context.now())
         context.progress.admitted(rows, duplicates)
         self._admitted += len(rows) - duplicates
+        if self._most is not None and self._admitted + self._before > self._most:
+            name = context.run.name
+            context.stop.halt(
+                f"more sessions match by now than max_close = {self._most:,} allows{GOES_ON}: "
+                f"`closeout resume {name} --yes` goes on all the same"
+            )
+            await anyio.sleep_forever()
         while self._open > self._ahead:  # noqa: ASYNC110  # both sides of it move: the closes and the pace
             await anyio.sleep(_LOOK)
         return len(rows) - duplicates

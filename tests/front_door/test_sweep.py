@@ -92,6 +92,25 @@ def test_more_than_may_be_closed_closes_nothing(tmp_path: Path, *, yes: bool) ->
     assert again.summary["outcomes"]["closed"] == sandbox.counts.closes_effective == 50
 
 
+def test_no_more_than_max_close_are_closed_though_more_come_to_match(tmp_path: Path) -> None:
+    """Between the count and the listing, and over all processes of the run."""
+    with night(tmp_path, IDLE + "max_close = 20\n") as (desk, sandbox):
+        add(sandbox, 15, ago(days=2))
+
+        def more() -> None:
+            add(sandbox, 15, ago(days=2))
+
+        Witness(sandbox).at(3, more, "list")
+        done = desk.run("sweep", "night", *WORDS)
+        assert sandbox.counts.closes_effective <= 20
+        again = desk.run("resume", "last", *WORDS)
+        assert sandbox.counts.closes_effective <= 20
+        last = desk.run("resume", "last", *WORDS, "--yes")
+    assert (done.code, again.code, last.code) == (3, 3, 0)
+    assert "max_close = 20" in done.summary["why"]
+    assert sandbox.counts.closes_effective == 30
+
+
 def test_a_night_that_is_not_as_usual_is_asked_about(tmp_path: Path) -> None:
     """After three nights: none at all, or over ten times as many. And ``runs --job`` tells night by night."""
     with night(tmp_path) as (desk, sandbox):
