@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import anyio
 
 from worker.context import Context
-from worker.models import PAGE_SIZE, Millis, Outcome, SessionRow, SourceRow
+from worker.models import NEVER, PAGE_SIZE, Millis, Outcome, SessionRow, SourceRow
 from worker.pages import Pages
 from worker.rule import unusual
 from worker.selector import Selection, listings, mismatch
@@ -123,7 +123,7 @@ class Finding:
                 f"`closeout resume {name} --yes` goes on all the same"
             )
             await anyio.sleep_forever()
-        while self._open > self._ahead:  # noqa: ASYNC110  # both sides of it move: the closes and the pace
+        while self._open > self._ahead and not await self._nothing_due():  # noqa: ASYNC110  # the pace moves, too
             await anyio.sleep(_LOOK)
         return len(rows) - duplicates
 
@@ -140,8 +140,14 @@ class Finding:
         return self._admitted - (self._context.progress.done - self._done_before)
 
     async def _all_closed(self) -> None:
-        while self._open > 0:  # noqa: ASYNC110  # a counter that the recorder moves
+        while self._open > 0 and not await self._nothing_due():  # noqa: ASYNC110  # the ledger is asked
             await anyio.sleep(_LOOK)
+
+    async def _nothing_due(self) -> bool:
+        """Whether what is open will never be done: sessions in doubt that could not be verified."""
+        await self._context.recorder.flush()
+        due = await self._context.ledger.next_due(self._context.run)
+        return due.pending is None and (due.doubt is None or due.doubt >= NEVER)
 
 
 def _in_words(why: Counter[str]) -> str:

@@ -161,6 +161,16 @@ def test_a_cap_ends_a_sweep_and_no_flag_lifts_what_its_job_protects(tmp_path: Pa
     assert {"waiting_for_human", "awaiting_approval"} <= set(shown["settings"]["protect"])
 
 
+def test_a_session_that_stays_in_doubt_does_not_hold_up_the_sweep(tmp_path: Path) -> None:
+    """Its answer is lost, and it cannot be read: the run ends, and says so."""
+    with night(tmp_path, read_faults={"500": 1.0}, max_faults_per_session=None) as (desk, sandbox):
+        ids = add(sandbox, 20, ago(days=2))
+        sandbox.script(ids[3], ["reset_before"])
+        done = desk.run("sweep", "night", *WORDS, "--no-settle", "--max-attempts", "1", "--max-failures", "100%")
+    assert done.code == 3
+    assert (done.summary["outcomes"]["closed"], done.summary["outcomes"]["in_doubt"]) == (19, 1)
+
+
 def test_two_of_the_same_job_do_not_run_at_once(tmp_path: Path) -> None:
     """The second one ends with exit code 5 and sends nothing."""
     with night(tmp_path) as (desk, sandbox):
