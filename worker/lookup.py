@@ -64,7 +64,12 @@ class Lookup:
         with to_read:
             while (window := course.next()) is not None:
                 answer = await self._send(self.api.list_started, window.first, window.last, window.cursor)
-                await sink(Sighting(answer, tuple(course.took(window, answer))))
+                seen = course.took(window, answer)
+                await sink(Sighting(answer, tuple(pair for pair in seen if pair[1].terminal)))
+                for claim, session in seen:
+                    # A listing may be behind: what is closed once more on its word would be closed twice.
+                    if not session.terminal:
+                        to_read.send_nowait(claim)
                 self._hand_over(course, to_read)
             self._hand_over(course, to_read)
 

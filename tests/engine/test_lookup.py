@@ -2,7 +2,8 @@
 
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import anyio
@@ -17,7 +18,7 @@ from tests.pace.support import MemoryBudget
 from worker.api.client import Api
 from worker.gate import Gate, Patience
 from worker.lookup import Lookup, Sighting
-from worker.models import PAGE_SIZE, Claim, SessionState
+from worker.models import PAGE_SIZE, Answer, Claim, SessionState
 from worker.pacing import Pace
 from worker.progress import Progress
 from worker.stopping import Stop
@@ -34,14 +35,27 @@ class Told:
     seen: Counter[int] = field(default_factory=Counter)
     unseen: Counter[int] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[str] = field(default_factory=Counter)
 
     async def __call__(self, sighting: Sighting) -> None:
         await anyio.lowlevel.checkpoint()
         self.kinds[sighting.answer.exchange.kind] += 1
         self.seen.update(claim.seq for claim, _ in sighting.seen)
+        self.statuses.update(session.status for _, session in sighting.seen)
         assert all(claim.session_id == session.session_id for claim, session in sighting.seen)
         if sighting.unseen is not None:
             self.unseen[sighting.unseen.seq] += 1
+
+
+@dataclass
+class LaggingApi(SimulatedApi):
+    """Its pages show sessions with the status that they had before."""
+
+    shown: str = "active"
+
+    def _page(self, listed: Sequence[SessionState], at: int) -> Answer:
+        page = super()._page(listed, at)
+        return replace(page, sessions=tuple(replace(each, status=self.shown) for each in page.sessions))
 
 
 def a_claim(number: int, started_at: int | None) -> Claim:
@@ -249,6 +263,18 @@ def test_a_page_refused_for_the_pace_is_asked_for_again() -> None:
     told, _ = look_up(api, claims)
     assert once_each(told, claims)
     assert api.requests == {"list": 3}
+
+
+@pytest.mark.parametrize("started", [True, False])
+@pytest.mark.parametrize("status", ["active", "some_new_status"])
+def test_a_page_is_not_believed_that_a_session_is_open(status: str, *, started: bool) -> None:
+    """A listing may be behind. What is closed again on its word would be closed twice; so the session is read."""
+    claims = [a_claim(number, NOW + number if started else None) for number in range(150)]
+    api = LaggingApi(sessions_of(claims), shown=status)
+    told, _ = look_up(api, claims)
+    assert once_each(told, claims)
+    assert told.statuses == Counter({"closed": 150})
+    assert api.requests["read"] == 150
 
 
 def test_a_key_that_may_not_list_is_not_asked_to_again() -> None:
