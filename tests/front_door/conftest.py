@@ -1,4 +1,4 @@
-"""What takes long and mostly waits is begun with the first test, and looked at when its own tests come."""
+"""What takes long and mostly waits is done once, several at a time, for all the tests that look at it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 
 @pytest.fixture(scope="session")
 def pool() -> Iterator[ThreadPoolExecutor]:
-    """Two at a time, so that the other tests have a share of the machine."""
+    """Two at a time, so that other tests have a share of the machine."""
     with ThreadPoolExecutor(2) as executor:
         yield executor
 
@@ -30,15 +30,6 @@ def ordeals(pool: ThreadPoolExecutor, tmp_path_factory: pytest.TempPathFactory) 
 def storms(pool: ThreadPoolExecutor, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Future[Storm]]:
     """Storms to come, one for each answer to a second close, each with another clock at the server."""
     return _begun(pool, weather, tmp_path_factory.mktemp("storms"), MODES)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _begin(request: pytest.FixtureRequest) -> None:
-    """Begin those that a selected test asks for."""
-    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
-    for name in ("ordeals", "storms"):
-        if name in wanted:
-            request.getfixturevalue(name)
 
 
 def _begun(

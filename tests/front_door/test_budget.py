@@ -13,6 +13,8 @@ from worker.sandbox import Sandbox
 from worker.sandbox.ratelimit import LimitKind
 from worker.sandbox.truth import most_within
 
+pytestmark = pytest.mark.alone
+
 KINDS: tuple[LimitKind, ...] = ("fixed", "sliding", "bucket")
 WORDS = (*(word for word in FAST if word not in ("--rate", "600/s")), "--no-settle", "--protect", "none", "--json")
 

@@ -11,6 +11,8 @@ from tests.front_door.support import FAST, Desk, Done, Witness, assert_ledger_is
 from worker.sandbox import Sandbox
 from worker.sandbox.truth import most_within
 
+pytestmark = pytest.mark.alone
+
 # Of a date, told in whole seconds, up to one second is lost. Untold waits begin at half a second.
 LEAST_WAIT = {"seconds": 1.98, "date": 0.98, "body": 1.98, "none": 0.48}
 
