@@ -37,6 +37,10 @@ GUARDS: list[_Decorator] = [
         "Leave sessions in these statuses alone.  [default: waiting_for_human,awaiting_approval; none: close whatever]",
         metavar="STATUSES",
     ),
+    _option("--only-status", "Close only sessions in these statuses; none: in any.", metavar="STATUSES"),
+    _option("--idle-for", "Close only sessions whose last message is older than TIME.", metavar="TIME"),
+    _option("--expired/--no-expired", "Close only sessions whose time to live is over."),
+    _option("--state-max-age", "How old what these three go by may be at the close.  [default: 5m]", metavar="TIME"),
 ]
 HOST: list[_Decorator] = [
     _option(

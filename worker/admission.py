@@ -125,5 +125,6 @@ class Admission:
     async def _admit(self, rows: list[SourceRow]) -> None:
         context = self._context
         checked = with_known_reasons(rows, context.settings)
-        duplicates = await context.ledger.admit(context.run, checked, self._source.digest.value, context.now())
+        digest, parked = self._source.digest.value, context.settings.guarded
+        duplicates = await context.ledger.admit(context.run, checked, digest, context.now(), parked=parked)
         context.progress.admitted(checked, duplicates)

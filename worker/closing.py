@@ -6,9 +6,9 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from worker.api.client import Api
 from worker.context import Context
 from worker.models import NEVER, Claim, Outcome
-from worker.protected import OLDEST
 from worker.quota import OVER_CAP
 
 _IDLE = 0.25  # seconds between looks for work when there is none
@@ -17,8 +17,9 @@ _IDLE = 0.25  # seconds between looks for work when there is none
 class Closing:
     """Runs until every item has its outcome, or the run stops. What was claimed and not sent is released."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, api: Api) -> None:
         self._context = context
+        self._api = api
         self._held: deque[Claim] = deque()
         self._claiming = False
         self._claimed = anyio.Event()
@@ -95,11 +96,24 @@ class Closing:
             session = self._context.protected.find(claim.session_id)
             if session is not None:
                 await self._context.spare(claim, f"protected: {session.status}", session)
-            elif claim.looked_at is not None and self._context.now() - claim.looked_at > OLDEST:
-                await self._context.spare(claim, "listed too long ago to be closed: the next sweep finds it again")
+            elif self._seen_too_long_ago(claim):
+                await self._leave_for_now(claim)
             else:
                 return claim
         return None
+
+    def _seen_too_long_ago(self, claim: Claim) -> bool:
+        """Where it matters how the session was: by the rule of a sweep, or by a guard."""
+        settings = self._context.settings
+        if not settings.guarded and settings.rule is None:
+            return False
+        return claim.looked_at is None or self._context.now() - claim.looked_at > settings.state_max_age * 1000
+
+    async def _leave_for_now(self, claim: Claim) -> None:
+        if self._context.settings.guarded:
+            await self._context.park(claim)
+        else:
+            await self._context.spare(claim, "listed too long ago to be closed: the next sweep finds it again")
 
     async def _sender(self, waiting: MemoryObjectReceiveStream[Claim]) -> None:
         """Senders live as long as the stage: a task for each close would cost more than its verdict."""
@@ -112,7 +126,7 @@ class Closing:
         context = self._context
         gate = context.gate
         try:
-            answer = await context.api.close(claim.session_id, claim.reason or context.settings.reason)
+            answer = await self._api.close(claim.session_id, claim.reason or context.settings.reason)
             await gate.told(answer)
             verdict = context.judge.close_answer(claim, answer, context.now())
             await context.conclude(claim, answer.exchange, verdict)

@@ -2,16 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVarTuple
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from worker.api.client import Api
+from worker.api.client import ReadingApi
 from worker.budget import Lane
 from worker.course import Course, Paging, Scan
 from worker.gate import Gate
-from worker.models import PAGE_SIZE, Answer, Claim, SessionState
+from worker.models import PAGE_SIZE, Answer, Claim, Millis, SessionState
 
 _READERS = 16
 _PAGERS = 8  # at once, at most: pages come one after the other in each, and may take long to arrive
@@ -35,14 +36,17 @@ Sink = Callable[[Sighting], Awaitable[None]]
 class Lookup:
     """Looks up claims and hands each exchange to a sink. ``lane`` is its place in the budget.
 
-    ``paging`` is what it has learnt of the API's listing, ``requests`` what it has sent over its life.
+    ``rows``: the sessions seen are rows, with all that a rule may choose by, and a page is believed that a session is
+    open, as a sweep believes it, unless a close may have been sent for it. ``paging`` is what it has learnt of the
+    API's listing, ``requests`` what it has sent over its life.
     """
 
-    api: Api
+    api: ReadingApi
     gate: Gate
     lane: Lane = "close"
     paging: Paging = field(default_factory=Paging)
     requests: int = 0
+    rows: bool = False
 
     async def states(self, claims: Sequence[Claim], sink: Sink) -> None:
         """Look each of the claims up, once; their session ids must differ. The sink is called by several tasks."""
@@ -63,15 +67,18 @@ class Lookup:
     async def _pager(self, course: Course | Scan, to_read: MemoryObjectSendStream[Claim], sink: Sink) -> None:
         with to_read:
             while (window := course.next()) is not None:
-                answer = await self._send(self.api.list_started, window.first, window.last, window.cursor)
+                answer = await self._send(self._list, window.first, window.last, window.cursor)
                 seen = course.took(window, answer)
-                await sink(Sighting(answer, tuple(pair for pair in seen if pair[1].terminal)))
+                await sink(Sighting(answer, tuple(pair for pair in seen if self._believed(*pair))))
                 for claim, session in seen:
-                    # A listing may be behind: what is closed once more on its word would be closed twice.
-                    if not session.terminal:
+                    if not self._believed(claim, session):
                         to_read.send_nowait(claim)
                 self._hand_over(course, to_read)
             self._hand_over(course, to_read)
+
+    def _believed(self, claim: Claim, session: SessionState) -> bool:
+        """A listing may be behind: what is closed once more on its word would be closed twice."""
+        return session.terminal or (self.rows and claim.first_attempt_at is None)
 
     @staticmethod
     def _hand_over(course: Course | Scan, to_read: MemoryObjectSendStream[Claim]) -> None:
@@ -82,12 +89,20 @@ class Lookup:
     async def _reader(self, reading: MemoryObjectReceiveStream[Claim], sink: Sink) -> None:
         with reading:
             async for claim in reading:
-                answer = await self._send(self.api.read, claim.session_id)
+                answer = await self._send(self._read, claim.session_id)
                 session = answer.session
                 if session is not None and session.session_id == claim.session_id:
                     await sink(Sighting(answer, ((claim, session),)))
                 else:
                     await sink(Sighting(answer, unseen=claim))
+
+    @property
+    def _list(self) -> Callable[[Millis | None, Millis | None, str | None], Awaitable[Answer]]:
+        return partial(self.api.list_started, rows=True) if self.rows else self.api.list_started
+
+    @property
+    def _read(self) -> Callable[[str], Awaitable[Answer]]:
+        return partial(self.api.read, rows=True) if self.rows else self.api.read
 
     async def _send(self, request: Callable[[*_Args], Awaitable[Answer]], *args: *_Args) -> Answer:
         await self.gate.enter(self.lane)

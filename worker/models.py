@@ -10,7 +10,9 @@ from typing import Literal
 
 Millis = int
 PAGE_SIZE = 200  # sessions on one page of the API's listing, at most
-NEVER: Millis = 2**62  # due at no time: given up until somebody asks again
+# Due at no time: given up until somebody asks again. A pending item that is due so long after an instant is *parked*:
+# not to be closed before it has been looked up, which is to be done from that instant on.
+NEVER: Millis = 2**62
 
 
 class Outcome(StrEnum):
@@ -181,7 +183,8 @@ class Claim:
 
     ``attempts`` counts the closes sent so far; ``first_attempt_at`` is on our clock; ``http_status`` is that of
     the last close answer; ``looks`` counts the look-ups since the item's state last changed. ``looked_at`` is when the
-    evaluations were last looked at. ``fresh``: never tried.
+    evaluations were last looked at, or the session before its close. ``fresh``: never tried. ``status`` and
+    ``updated_at`` are those of its last look-up, of parked items alone.
     """
 
     seq: int
@@ -197,6 +200,8 @@ class Claim:
     recorded_at: Millis | None = None
     looked_at: Millis | None = None
     fresh: bool = False
+    status: str | None = None
+    updated_at: Millis | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from worker.closing import Closing
 from worker.context import Context
 from worker.errors import HaltError
 from worker.gate import Gate, Patience
+from worker.guarding import Guarding
 from worker.lag import Grace, Lag
 from worker.last_call import LastCall
 from worker.ledger.protocol import Counts, Ledger, RunEnd
@@ -90,6 +91,7 @@ async def work(
     """
     context.progress.source_done = feed is None
     await _raise_cap(context)
+    await _drop_guards(context)
     await context.ledger.start_run(context.run, context.settings.model_dump_json())
     context.quota = await _quota(context)
     context.log.info("working", source=context.run.source, rate=context.settings.allowed_rate)
@@ -120,6 +122,13 @@ async def _raise_cap(context: Context) -> None:
         context.progress.outcomes[Outcome.SKIPPED] -= unskipped
 
 
+async def _drop_guards(context: Context) -> None:
+    """What an earlier process parked for a guard that holds no longer may be closed at once."""
+    if not context.settings.guarded and context.settings.rule is None:
+        while await context.ledger.unpark(context.run):
+            pass
+
+
 async def _quota(context: Context) -> Quota:
     """Cap and canary are those of the run: what earlier processes took up counts."""
     settings, ledger, run = context.settings, context.ledger, context.run
@@ -145,8 +154,10 @@ async def _stages(context: Context, feed: Watcher | None, *, settle_only: bool) 
                     return
                 if feed is not None:
                     stages.start_soon(feed, context)
-                for stage in (Protecting, Closing, Verifying, Canary, LastCall):
+                for stage in (Protecting, Guarding, Verifying, Canary, LastCall):
                     stages.start_soon(stage(context).run)
+                if isinstance(context.api, Api):
+                    stages.start_soon(Closing(context, context.api).run)
 
 
 async def _end(context: Context, *, settle_only: bool) -> Ended:

@@ -57,17 +57,18 @@ class Progress:
     def recorded(self, records: Sequence[Record]) -> None:
         for record in records:
             for change in record.changes:
-                self._changed(change, closing=record.exchange is None or record.exchange.kind == "close")
+                self._changed(change, close=record.exchange is not None and record.exchange.kind == "close")
 
-    def _changed(self, change: Change, *, closing: bool) -> None:
+    def verified(self, changes: Sequence[Change]) -> None:
+        """Take in what came of looks at sessions in doubt."""
+        self.doubts -= sum(change.outcome is not Outcome.IN_DOUBT for change in changes)
+
+    def _changed(self, change: Change, *, close: bool) -> None:
         self.settled += change.settled
         outcome = change.outcome
         if outcome is None:
             return
-        if closing:
-            self.doubts += outcome is Outcome.IN_DOUBT
-        else:
-            self.doubts -= outcome is not Outcome.IN_DOUBT
+        self.doubts += close and outcome is Outcome.IN_DOUBT
         if outcome not in (Outcome.PENDING, Outcome.IN_DOUBT):
             self.outcomes[outcome] += 1
             self.to_settle += outcome in (Outcome.CLOSED, Outcome.ALREADY_CLOSED)

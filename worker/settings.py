@@ -36,6 +36,10 @@ class Settings(BaseModel):
     give_up_after: float = Field(600.0, gt=0)
     timeout: float = Field(30.0, gt=0)
     protect: tuple[str, ...] = tuple(sorted(WAITING_STATUSES))
+    only_status: tuple[str, ...] = ()
+    idle_for: float | None = Field(None, gt=0)
+    expired: bool = False
+    state_max_age: float = Field(300.0, ge=1)
     reason: str | None = None
     allow_unknown_reason: bool = False
     id_column: str | None = None
@@ -63,12 +67,22 @@ class Settings(BaseModel):
     def _share(cls, value: object) -> object:
         return parse_share(value) if isinstance(value, str) else value
 
-    @field_validator("give_up_after", "timeout", "settle_for", "first_look", "none_grace", "deadline", mode="before")
+    @field_validator(
+        "give_up_after",
+        "timeout",
+        "settle_for",
+        "first_look",
+        "none_grace",
+        "deadline",
+        "idle_for",
+        "state_max_age",
+        mode="before",
+    )
     @classmethod
     def _duration(cls, value: object) -> object:
         return parse_duration(value) if isinstance(value, str) else value
 
-    @field_validator("protect", mode="before")
+    @field_validator("protect", "only_status", mode="before")
     @classmethod
     def _protect(cls, value: object) -> object:
         return parse_statuses(value) if isinstance(value, str) else value
@@ -128,6 +142,11 @@ class Settings(BaseModel):
     def allowed_rate(self) -> float:
         """Requests per second that this run may send."""
         return self.rate if self.rate is not None else self.org_limit * self.share
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the state of each session is looked up before it is closed."""
+        return bool(self.only_status or self.idle_for is not None or self.expired)
 
     @property
     def failure_limit(self) -> MaxFailures:

@@ -153,10 +153,9 @@ class Judge:
 
     def doubt_found(self, claim: Claim, session: SessionState, now: Millis) -> Change:
         """What becomes of a doubtful item whose session has been seen."""
-        if self._was_closed(session):
-            outcome = Outcome.CLOSED if self._closed_by_us(claim, session) else Outcome.ALREADY_CLOSED
-            attempts = max(claim.attempts, 1) if outcome is Outcome.CLOSED else claim.attempts
-            return self._closed(claim, outcome, session, now, now, http_status=claim.http_status, attempts=attempts)
+        closed = self.found_closed(claim, session, now)
+        if closed is not None:
+            return closed
         if claim.first_attempt_at is None:  # another run's doubt: this one has not tried it yet
             return replace(_kept(claim, Outcome.PENDING), due_at=0, session=session)
         if _no_second_try(claim.http_status):
@@ -169,6 +168,14 @@ class Judge:
             detail = f"attempts or time used up; the session is {session.status}"
             return replace(_kept(claim, Outcome.FAILED), session=session, detail=detail)
         return replace(_kept(claim, Outcome.PENDING), due_at=now, session=session)
+
+    def found_closed(self, claim: Claim, session: SessionState, now: Millis) -> Change | None:
+        """What becomes of an item whose session was seen closed; None: it was not."""
+        if not self._was_closed(session):
+            return None
+        outcome = Outcome.CLOSED if self._closed_by_us(claim, session) else Outcome.ALREADY_CLOSED
+        attempts = max(claim.attempts, 1) if outcome is Outcome.CLOSED else claim.attempts
+        return self._closed(claim, outcome, session, now, now, http_status=claim.http_status, attempts=attempts)
 
     def _closed_by_us(self, claim: Claim, session: SessionState) -> bool:
         """A refused close did nothing; any close before it may have done it, and the time of closing tells."""

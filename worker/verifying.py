@@ -5,6 +5,7 @@ import anyio
 from worker.context import Context
 from worker.lookup import Lookup, Sighting
 from worker.models import Claim, Record
+from worker.verdict import Halt
 
 _BATCH = 500
 _IDLE = 0.25
@@ -37,8 +38,10 @@ class Verifying:
         if sighting.unseen is not None:
             verdict = context.judge.doubt_unanswered(sighting.unseen, sighting.answer, now)
             await context.conclude(sighting.unseen, sighting.answer.exchange, verdict)
+            context.progress.verified((verdict.change if isinstance(verdict, Halt) else verdict,))
             return
         asked = sighting.answer.exchange.at  # a late answer tells of then, not of now
         changes = tuple(context.judge.doubt_found(claim, session, asked) for claim, session in sighting.seen)
         await context.recorder.put(Record(sighting.answer.exchange, changes))
+        context.progress.verified(changes)
         context.ended(changes)

@@ -114,6 +114,11 @@ class Desk:
         with closing(sqlite3.connect(self.ledger)) as connection:
             return connection.execute(statement).fetchall()
 
+    def change(self, statement: str) -> None:
+        """Make the ledger as if time had passed."""
+        with closing(sqlite3.connect(self.ledger)) as connection, connection:
+            connection.execute(statement)
+
     def budget_row(self, *columns: str) -> tuple[Any, ...]:
         """These columns of the only budget beside the ledger."""
         with closing(sqlite3.connect(f"{self.ledger}.budget")) as connection:

@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 import anyio
@@ -14,7 +13,7 @@ import anyio.to_thread
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from worker.api.models import parse_json, parse_page, parse_rows, parse_session
+from worker.api.models import parse_json, parse_page, parse_row, parse_rows, parse_session
 from worker.api.told import error_code, from_api, told_wait
 from worker.clock import ServerClock, format_instant, now_ms, parse_http_date
 from worker.models import PAGE_SIZE, Answer, Exchange, Kind, Listing, Millis, SessionRow, SessionState
@@ -38,8 +37,8 @@ class Endpoint:
         return self.base_url.rstrip("/") + COLLECTIONS[self.dialect]
 
 
-class Api:
-    """Close, read and list sessions. ``server_clock`` learns from each answer.
+class ReadingApi:
+    """Reads and lists sessions, and has no way to change one. ``server_clock`` learns from each answer.
 
     Requests go to the transport directly. All that ``httpx.AsyncClient`` would add (redirects, cookies, authentication,
     the environment's proxies and keys) must not happen here, and costs a third of an exchange (docs/benchmarks.md).
@@ -63,22 +62,19 @@ class Api:
         self._now = now
         self.server_clock = ServerClock()
 
-    async def close(self, session_id: str, reason: str | None) -> Answer:
-        """Ask for one close. What it means is for ``verdict`` to say."""
-        body = json.dumps({"reason": reason} if reason else {}).encode()
-        return await self._exchange("close", "POST", f"/{session_id}/close", content=body)
-
-    async def read(self, session_id: str) -> Answer:
-        """One session's state."""
-        return await self._exchange("read", "GET", f"/{session_id}")
+    async def read(self, session_id: str, *, rows: bool = False) -> Answer:
+        """One session's state; with ``rows`` all of it that a rule may choose by."""
+        return await self._get("read", f"{self._collection}/{session_id}", rows=rows)
 
     async def probe(self) -> Answer:
         """A sign of life that concerns no session: who the key belongs to. Its answer is not looked into."""
-        return await self._exchange("probe", "GET", _WHOAMI)
+        return await self._get("probe", self._base + _WHOAMI)
 
-    async def list_started(self, first: Millis | None, last: Millis | None, cursor: str | None) -> Answer:
+    async def list_started(
+        self, first: Millis | None, last: Millis | None, cursor: str | None, *, rows: bool = False
+    ) -> Answer:
         """One page of the sessions started from ``first`` to ``last``, both inclusive; None sets no bound."""
-        return await self._list(Listing(started_after=first, started_before=last), cursor, rows=False)
+        return await self._list(Listing(started_after=first, started_before=last), cursor, rows=rows)
 
     async def list_states(self, listing: Listing, cursor: str | None) -> Answer:
         """One page of the sessions that answer the listing."""
@@ -92,15 +88,19 @@ class Api:
         params = _params_of(listing) | {"limit": str(PAGE_SIZE)}
         if cursor is not None:
             params["cursor"] = cursor
-        return await self._exchange("list", "GET", "", rows=rows, params=params)
+        return await self._get("list", self._collection, rows=rows, params=params)
 
-    async def _exchange(self, kind: Kind, method: str, path: str, *, rows: bool = False, **content: Any) -> Answer:
+    async def _get(self, kind: Kind, url: str, *, rows: bool = False, params: dict[str, str] | None = None) -> Answer:
+        return await self._exchange(
+            kind, lambda: httpx.Request("GET", url, headers=self._headers, params=params), rows=rows
+        )
+
+    async def _exchange(self, kind: Kind, request: Callable[[], httpx.Request], *, rows: bool) -> Answer:
         at, began = self._now(), time.perf_counter()
         try:
-            root = self._base if kind == "probe" else self._collection
-            request = httpx.Request(method, root + path, headers=self._headers, **content)
+            made = request()
             with anyio.fail_after(self._endpoint.timeout):
-                response = await self._transport.handle_async_request(request)
+                response = await self._transport.handle_async_request(made)
                 try:
                     await response.aread()
                 finally:
@@ -122,6 +122,18 @@ class Api:
         told = told_wait(response.headers.get("retry-after"), body, date if date is not None else at + ms)
         exchange = Exchange(at, kind, response.status_code, code, ms)
         return Answer(exchange, from_api=from_api(body), retry_after=told, server_time=date)
+
+
+class Api(ReadingApi):
+    """Closes sessions, too."""
+
+    async def close(self, session_id: str, reason: str | None) -> Answer:
+        """Ask for one close. What it means is for ``verdict`` to say."""
+        body = json.dumps({"reason": reason} if reason else {}).encode()
+        url = f"{self._collection}/{session_id}/close"
+        return await self._exchange(
+            "close", lambda: httpx.Request("POST", url, headers=self._headers, content=body), rows=False
+        )
 
 
 def _params_of(listing: Listing) -> dict[str, str]:
@@ -155,7 +167,7 @@ def _good(kind: Kind, at: Millis, ms: int, response: httpx.Response, date: Milli
         sessions, cursor = page if page is not None else ((), None)
         usable = page is not None
     else:
-        session = parse_session(response.content)
+        session = parse_row(response.content) if rows else parse_session(response.content)
         sessions, usable = (session,) if session else (), session is not None
     exchange = Exchange(at, kind, 200, None if usable else "unreadable_answer", ms)
     return Answer(exchange, sessions=sessions, rows=listed, cursor=cursor, from_api=usable, server_time=date)
@@ -183,7 +195,21 @@ def _failure(error: BaseException) -> tuple[str, bool]:
 
 @asynccontextmanager
 async def open_api(endpoint: Endpoint) -> AsyncIterator[Api]:
-    """An Api with its own connections, closed at the end.
+    """An Api with its own connections, closed at the end."""
+    async with _open_transport(endpoint) as transport:
+        yield Api(transport, endpoint)
+
+
+@asynccontextmanager
+async def open_reading_api(endpoint: Endpoint) -> AsyncIterator[ReadingApi]:
+    """The same for what must not change anything."""
+    async with _open_transport(endpoint) as transport:
+        yield ReadingApi(transport, endpoint)
+
+
+@asynccontextmanager
+async def _open_transport(endpoint: Endpoint) -> AsyncIterator[httpx.AsyncBaseTransport]:
+    """Connections of their own.
 
     httpx's own transport cannot keep up with the API's limit, so httpx runs over aiohttp. Redirects are never followed:
     the key would go with them. Cookies are not kept, and neither proxies nor keys are taken from the environment.
@@ -202,4 +228,4 @@ async def open_api(endpoint: Endpoint) -> AsyncIterator[Api]:
         return made
 
     async with AiohttpTransport(client=session) as transport:
-        yield Api(transport, endpoint)
+        yield transport

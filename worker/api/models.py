@@ -78,6 +78,15 @@ def parse_session(body: bytes) -> SessionState | None:
         return _state_of(session) if session is not None else None
 
 
+def parse_row(body: bytes) -> SessionRow | None:
+    """The same with all of a session that a rule may choose by."""
+    try:
+        return _row_of(_Row.model_validate_json(body))
+    except ValidationError:
+        row = _parse_drifted(_Row, parse_json(body))
+        return _row_of(row) if row is not None else None
+
+
 def parse_page(body: bytes) -> tuple[tuple[SessionState, ...], str | None] | None:
     """The usable sessions of a listing page and the cursor of the next page (None: the last), or None if unusable."""
     page = _read_page(body, _SESSIONS, _Session)

@@ -124,13 +124,30 @@ class Ledger(Protocol):
         ...
 
     async def end_run(self, run: Run, end: RunEnd, now: Millis) -> None: ...
-    async def admit(self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis) -> int:
-        """Add the next rows of the source; returns how many of them were duplicates."""
+    async def admit(
+        self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis, *, parked: bool = False
+    ) -> int:
+        """Add the next rows of the source; returns how many of them were duplicates.
+
+        ``parked``: they must be looked up before they may be closed.
+        """
         ...
 
     async def source_done(self, run: Run) -> None: ...
     async def claim(self, run: Run, limit: int, now: Millis, fresh: int | None = None) -> list[Claim]:
         """Take up to ``limit`` items that are due, at most ``fresh`` of them never tried before (None: any number)."""
+        ...
+
+    async def parked(self, run: Run, limit: int, now: Millis) -> list[Claim]:
+        """Items that are to be looked up now, before they may be closed."""
+        ...
+
+    async def unpark(self, run: Run) -> int:
+        """Some of the parked items may be closed without a look; returns how many, 0 when none is left."""
+        ...
+
+    async def open_count(self, run: Run) -> int:
+        """How many items wait to be closed, or are being closed; the parked ones do not count."""
         ...
 
     async def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:

@@ -94,10 +94,28 @@ SELECT json_group_array(json(claim)) FROM (
     FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at = 0
     ORDER BY seq LIMIT :limit);
 
+-- name: parked
+-- Items to be looked up before they may be closed, with what their last look-up said.
+SELECT json_group_array(json(claim)) FROM (
+    SELECT json_array(seq, hex(session_id), reason, attempts, first_attempt_at, http_status, error, looks, started_at,
+                      closed_at, recorded_at, looked_at, json('false'), final_status, updated_at) AS claim
+    FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at BETWEEN :never AND :never + :now
+    ORDER BY due_at, seq LIMIT :limit);
+
+-- name: unpark
+-- Parked items are as if admitted without a guard.
+UPDATE items SET due_at = first_attempt_at IS NOT NULL WHERE seq IN (
+    SELECT seq FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at >= :never LIMIT :limit);
+
+-- name: open_count
+SELECT count(*) FROM items INDEXED BY items_open
+WHERE run = :run AND outcome IN ('pending', 'claimed') AND due_at < :never;
+
 -- name: skip_fresh
 -- Items never tried that a cap leaves out.
 UPDATE items SET outcome = 'skipped', due_at = NULL, detail = :detail, recorded_at = :now WHERE seq IN (
-    SELECT seq FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at = 0 LIMIT :limit);
+    SELECT seq FROM items INDEXED BY items_open
+    WHERE run = :run AND outcome = 'pending' AND (due_at = 0 OR due_at >= :never AND first_attempt_at IS NULL) LIMIT :limit);
 
 -- name: unskip
 -- Items that a cap left out are as if never seen.
@@ -206,7 +224,8 @@ UPDATE items SET
     error = CASE WHEN c.outcome IS NULL THEN items.error ELSE c.error END,
     http_status = CASE WHEN c.outcome IS NULL THEN items.http_status ELSE c.http_status END,
     attempts = coalesce(c.attempts, items.attempts),
-    first_attempt_at = CASE WHEN c.outcome = 'skipped' AND items.attempts = 0 THEN NULL -- claimed, and then left alone
+    first_attempt_at = CASE WHEN c.outcome = 'skipped' AND items.attempts = 0 OR c.outcome = 'pending' AND c.due_at >= :never AND items.due_at = 0
+            THEN NULL -- claimed, and then left alone
         ELSE coalesce(c.first_attempt_at, items.first_attempt_at) END,
     looks = c.looks, looked_at = coalesce(c.looked_at, items.looked_at), recorded_at = CASE WHEN c.outcome IS NULL THEN items.recorded_at ELSE :now END,
     eval_settled = c.settled, settle_at = c.settle_at, settled_at = CASE WHEN c.settled = 1 THEN :now END,
@@ -217,14 +236,16 @@ UPDATE items SET
     critical_total = coalesce(c.critical_total, items.critical_total),
     critical_succeeded = coalesce(c.critical_succeeded, items.critical_succeeded),
     critical_failed = coalesce(c.critical_failed, items.critical_failed),
-    critical_pending = coalesce(c.critical_pending, items.critical_pending)
+    critical_pending = coalesce(c.critical_pending, items.critical_pending),
+    updated_at = coalesce(c.updated_at, items.updated_at), channel = coalesce(c.channel, items.channel)
 FROM (
     SELECT value ->> 0 AS seq, value ->> 1 AS outcome, value ->> 2 AS due_at, value ->> 3 AS detail, value ->> 4 AS error,
            value ->> 5 AS http_status, value ->> 6 AS attempts, value ->> 7 AS first_attempt_at, value ->> 8 AS looks,
            value ->> 9 AS settled, value ->> 10 AS settle_at, value ->> 11 AS looked_at, value ->> 12 AS started_at,
            value ->> 13 AS closed_at, value ->> 14 AS final_status, value ->> 15 AS eval_status, value ->> 16 AS total,
            value ->> 17 AS succeeded, value ->> 18 AS failed, value ->> 19 AS pending, value ->> 20 AS critical_total,
-           value ->> 21 AS critical_succeeded, value ->> 22 AS critical_failed, value ->> 23 AS critical_pending
+           value ->> 21 AS critical_succeeded, value ->> 22 AS critical_failed, value ->> 23 AS critical_pending,
+           value ->> 24 AS updated_at, value ->> 25 AS channel
     FROM json_each(:changes)
 ) AS c
 WHERE items.seq = c.seq;

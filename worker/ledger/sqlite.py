@@ -14,8 +14,9 @@ from worker.errors import LedgerError, RunBusyError, RunNotFoundError
 from worker.ledger.protocol import AttemptedEnd, Counts, InvalidKind, NewRun, NextDue, RunEnd
 from worker.ledger.run_lock import run_lock
 from worker.ledger.sqlite_budget import SqliteBudget
-from worker.ledger.sqlite_store import READER_CACHE_KIB, Row, SqliteStore, connect
-from worker.models import Claim, ClosedItem, Exchange, Millis, Record, Run, SourceRow
+from worker.ledger.sqlite_rows import Row
+from worker.ledger.sqlite_store import READER_CACHE_KIB, SqliteStore, connect
+from worker.models import NEVER, Claim, ClosedItem, Exchange, Millis, Record, Run, SourceRow
 
 _T = TypeVar("_T")
 _Store = TypeVar("_Store")
@@ -127,14 +128,25 @@ class SqliteLedger:
     async def end_run(self, run: Run, end: RunEnd, now: Millis) -> None:
         await self._writer.run(self._writer.store.end_run, run, end, now)
 
-    async def admit(self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis) -> int:
-        return await self._writer.run(self._writer.store.admit, run, rows, digest, now)
+    async def admit(
+        self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis, *, parked: bool = False
+    ) -> int:
+        return await self._writer.run(self._writer.store.admit, run, rows, digest, now, NEVER if parked else 0)
 
     async def source_done(self, run: Run) -> None:
         await self._writer.run(self._writer.store.source_done, run)
 
     async def claim(self, run: Run, limit: int, now: Millis, fresh: int | None = None) -> list[Claim]:
         return await self._writer.run(self._writer.store.claim, run, limit, now, fresh)
+
+    async def parked(self, run: Run, limit: int, now: Millis) -> list[Claim]:
+        return await self._reader.run(self._reader.store.parked, run, limit, now)
+
+    async def unpark(self, run: Run) -> int:
+        return await self._writer.run(self._writer.store.unpark, run)
+
+    async def open_count(self, run: Run) -> int:
+        return await self._reader.run(self._reader.store.open_count, run)
 
     async def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
         return await self._writer.run(self._writer.store.skip_fresh, run, detail, now)

@@ -15,6 +15,7 @@ from worker.errors import LedgerError
 from worker.ledger.migrate import check_version, load_migrations, migrate
 from worker.ledger.protocol import COLUMNS, AttemptedEnd, Counts, EvalRuns, InvalidKind, NewRun, NextDue, RunEnd
 from worker.ledger.queries import load_queries
+from worker.ledger.sqlite_rows import Row, attempt_values, bytes_of, change_values, claim_of, is_single, item_values
 from worker.ledger.transaction import transaction
 from worker.models import (
     LIVE_STATUSES,
@@ -22,7 +23,6 @@ from worker.models import (
     Change,
     Claim,
     ClosedItem,
-    EvalSummary,
     Exchange,
     Millis,
     Outcome,
@@ -32,7 +32,6 @@ from worker.models import (
 )
 
 QUERIES = load_queries()
-Row = tuple[Any, ...]  # what a column holds is stated by the schema, not by the type checker
 _RUN_SHIFT = 40
 _SKIPPED_AT_ONCE = 20_000  # rows in one transaction: others wait for it
 _RESULTS = f"SELECT {', '.join(COLUMNS)} FROM item_results"  # noqa: S608  # constant column names
@@ -40,16 +39,6 @@ _NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for anot
 BUSY_MS = 30_000
 WRITER_CACHE_KIB = 32 * 1024  # the index over random ids lives in it
 READER_CACHE_KIB = 2 * 1024
-
-
-def text_of(digits: str) -> str:
-    """The canonical text of a UUID's 32 hexadecimal digits."""
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
-def bytes_of(session_id: str) -> bytes:
-    """The 16 bytes of a canonical UUID."""
-    return bytes.fromhex(session_id.replace("-", ""))
 
 
 def connect(path: Path, *, create: bool = False, cache_kib: int = WRITER_CACHE_KIB) -> apsw.Connection:
@@ -101,11 +90,6 @@ _RUN_COLUMNS = (
     "id", "name", "job", "source", "location", "source_stat", "options", "state", "why", "rows_read", "duplicates",
     "source_done", "digest", "created_at", "ended_at", "seconds", "waited", "begun_at",
 )  # fmt: skip
-
-
-def _claim_of(values: list[Any]) -> Claim:
-    seq, digits, *rest = values
-    return Claim(seq, text_of(digits.lower()), *rest)
 
 
 def _after(claim: Claim | None) -> dict[str, int]:
@@ -171,11 +155,11 @@ class SqliteStore:
 
     # admission
 
-    def admit(self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis) -> int:
-        """Add the next rows of the source; returns how many were duplicates."""
+    def admit(self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis, due: Millis = 0) -> int:
+        """Add the next rows of the source, due at this time; returns how many were duplicates."""
         with transaction(self._db):
             base = (run.id << _RUN_SHIFT) + self.run(run.id).rows_read
-            values = [_item_values(row, base + at, run, now) for at, row in enumerate(rows)]
+            values = [item_values(row, base + at, run, now, due) for at, row in enumerate(rows)]
             before = self._db.total_changes()
             self._rows("admit", rows=json.dumps(values))
             duplicates = len(rows) - (self._db.total_changes() - before)
@@ -208,10 +192,21 @@ class SqliteStore:
     def _claims(self, query: str, **values: object) -> list[Claim]:
         """All at once, as JSON: each row fetched alone would wait for the interpreter lock."""
         ((found,),) = self._rows(query, **values)
-        return [_claim_of(values) for values in json.loads(found)]
+        return [claim_of(values) for values in json.loads(found)]
+
+    def parked(self, run: Run, limit: int, now: Millis) -> list[Claim]:
+        return self._claims("parked", run=run.id, limit=limit, now=now, never=NEVER)
+
+    def unpark(self, run: Run) -> int:
+        return self._count_changed("unpark", run=run.id, limit=_SKIPPED_AT_ONCE, never=NEVER)
+
+    def open_count(self, run: Run) -> int:
+        ((count,),) = self._rows("open_count", run=run.id, never=NEVER)
+        return int(count)
 
     def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
-        return self._count_changed("skip_fresh", run=run.id, detail=detail, now=now, limit=_SKIPPED_AT_ONCE)
+        values = {"detail": detail, "now": now, "never": NEVER}
+        return self._count_changed("skip_fresh", run=run.id, limit=_SKIPPED_AT_ONCE, **values)
 
     def unskip(self, run: Run, detail: str) -> int:
         return self._count_changed("unskip", detail=detail, limit=_SKIPPED_AT_ONCE, **_span(run))
@@ -262,13 +257,13 @@ class SqliteStore:
     def record(self, run: Run, records: Sequence[Record], now: Millis) -> None:
         """A few statements for the whole batch: each gives up the interpreter lock and must get it back."""
         exchanged = [(record.exchange, record.changes) for record in records if record.exchange is not None]
-        singles = [_attempt_values(*pair) for pair in exchanged if _is_single(*pair)]
-        changes = [_change_values(change) for record in records for change in record.changes]
+        singles = [attempt_values(*pair) for pair in exchanged if is_single(*pair)]
+        changes = [change_values(change) for record in records for change in record.changes]
         with transaction(self._db):
             self._rows("attempts", run=run.id, attempts=json.dumps(singles))
-            self._rows("change", changes=json.dumps(changes), now=now)
+            self._rows("change", changes=json.dumps(changes), now=now, never=NEVER)
             for pair in exchanged:
-                if not _is_single(*pair):
+                if not is_single(*pair):
                     self._page(run, *pair)
 
     def _page(self, run: Run, exchange: Exchange, changes: tuple[Change, ...]) -> None:
@@ -322,7 +317,7 @@ class SqliteStore:
 
     def _closed(self, query: str, **values: object) -> list[ClosedItem]:
         ((found,),) = self._rows(query, **values)
-        return [ClosedItem(_claim_of(claim), *rest) for claim, *rest in json.loads(found)]
+        return [ClosedItem(claim_of(claim), *rest) for claim, *rest in json.loads(found)]
 
     def invalid_kinds(self, run: Run, limit: int) -> list[InvalidKind]:
         return [InvalidKind(*row) for row in self._rows("invalid_kinds", run=run.id, limit=limit)]
@@ -339,50 +334,3 @@ class SqliteStore:
     def attempts_of(self, run: Run, session_id: str) -> list[Exchange]:
         rows = self._rows("item_by_session", run=run.id, session_id=bytes_of(session_id))
         return [Exchange(*row) for row in self._rows("attempts_of", item=rows[0][0])] if rows else []
-
-
-def _item_values(row: SourceRow, seq: int, run: Run, now: Millis) -> Row:
-    if row.session_id is None:
-        return (seq, run.id, None, row.line, row.reason, row.text, "invalid", None, row.problem, now, None, None)
-    session = row.session_id.replace("-", "")
-    return (
-        seq,
-        run.id,
-        session,
-        row.line or None,
-        row.reason,
-        None,
-        "pending",
-        0,
-        None,
-        None,
-        row.started_at,
-        row.seen_at,
-    )
-
-
-def _is_single(exchange: Exchange, changes: tuple[Change, ...]) -> bool:
-    """Whether it was about one item; a page tells of any number."""
-    return bool(changes) and exchange.kind != "list"
-
-
-def _attempt_values(exchange: Exchange, changes: tuple[Change, ...]) -> Row:
-    return (changes[0].seq, exchange.at, exchange.kind, exchange.http_status, exchange.error, exchange.ms)
-
-
-def _change_values(change: Change) -> Row:
-    """In the order of the statement ``change``."""
-    session = change.session
-    return (
-        change.seq, change.outcome, change.due_at, change.detail, change.error, change.http_status, change.attempts,
-        change.first_attempt_at, change.looks, int(change.settled), change.settle_at,
-        change.looked_at,
-        *((session.started_at, session.closed_at, session.status, *_eval_values(session.evals)) if session else ()),
-    )  # fmt: skip
-
-
-def _eval_values(evals: EvalSummary) -> Row:
-    return (
-        evals.status, evals.total, evals.succeeded, evals.failed, evals.pending, evals.critical_total,
-        evals.critical_succeeded, evals.critical_failed, evals.critical_pending,
-    )  # fmt: skip

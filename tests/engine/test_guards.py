@@ -1,0 +1,87 @@
+"""What a guard makes of a look at a session, and of the lack of one."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.engine.support import MAX_ATTEMPTS, NOW, SESSION, WAIT, a_claim, a_judge, an_answer
+from worker.guards import Guards, guards_of, seen_change, unseen_change
+from worker.models import NEVER, Outcome, SessionRow
+from worker.settings import Settings
+from worker.verdict import Halt
+
+HOUR = 3_600_000
+ROW = SessionRow(session_id=SESSION, status="active", started_at=NOW - 48 * HOUR, last_message_at=NOW - 30 * HOUR)
+FRESH = a_claim(first_attempt_at=None)
+
+
+def guards(**values: object) -> Guards:
+    """Those of such settings."""
+    return guards_of(Settings.model_validate(values))
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (ROW, None),
+        (replace(ROW, status="paused"), "guard: another status: paused"),
+        (replace(ROW, status="hibernating"), "guard: another status: hibernating"),
+        (replace(ROW, status="waiting_for_human"), "protected: waiting_for_human"),
+        (replace(ROW, last_message_at=NOW - HOUR), "guard: not idle for so long"),
+        (replace(ROW, started_at=NOW - HOUR), "guard: not idle for so long"),
+        (replace(ROW, last_message_at=None), "guard: last_message_at is not told"),
+    ],
+)
+def test_what_a_guard_says_no_to_is_skipped(row: SessionRow, why: str | None) -> None:
+    """With what was seen; the rest may be closed now, as if never tried."""
+    change = seen_change(FRESH, row, a_judge(), guards(only_status="active", idle_for="24h"), NOW)
+    expected = (Outcome.PENDING, 0) if why is None else (Outcome.SKIPPED, None)
+    assert (change.outcome, change.due_at) == expected
+    assert (change.detail, change.session, change.looked_at) == (why, row, NOW)
+
+
+def test_what_was_tried_before_is_not_as_if_never_tried() -> None:
+    """It stays one of those that a cap counts."""
+    assert seen_change(a_claim(attempts=2), ROW, a_judge(), guards(idle_for="1h"), NOW).due_at == 1
+
+
+@pytest.mark.parametrize("status", ["closed", "expired", "error", "superseded"])
+def test_a_session_that_has_ended_was_closed_before(status: str) -> None:
+    """Whatever the guards say; its verdict is still looked for."""
+    row = replace(ROW, status=status, closed_at=NOW - HOUR)
+    change = seen_change(FRESH, row, a_judge(), guards(only_status="active"), NOW)
+    assert (change.outcome, change.session, change.attempts) == (Outcome.ALREADY_CLOSED, row, 0)
+
+
+@pytest.mark.parametrize("status", [None, 429, 500, 503, 404])
+def test_what_could_not_be_looked_up_is_looked_up_later(status: int | None) -> None:
+    """A 404 of a proxy tells nothing of the session. It stays parked: nothing is closed meanwhile."""
+    change = unseen_change(FRESH, an_answer(status, kind="read", from_api=False), a_judge(), NOW)
+    assert not isinstance(change, Halt)
+    assert (change.outcome, change.due_at) == (Outcome.PENDING, NEVER + NOW + WAIT)
+
+
+def test_what_can_never_be_looked_up_has_failed() -> None:
+    """After as many looks as a close has attempts; being throttled is no failure of the session."""
+    tired = replace(FRESH, looks=MAX_ATTEMPTS - 1)
+    failed = unseen_change(tired, an_answer(500, kind="read"), a_judge(), NOW)
+    throttled = unseen_change(tired, an_answer(429, kind="read"), a_judge(), NOW)
+    assert not isinstance(failed, Halt)
+    assert not isinstance(throttled, Halt)
+    assert (failed.outcome, failed.error) == (Outcome.FAILED, "http_500")
+    assert throttled.outcome is Outcome.PENDING
+
+
+def test_a_session_that_does_not_exist_is_not_found() -> None:
+    """By the API's own word."""
+    change = unseen_change(FRESH, an_answer(404, kind="read"), a_judge(), NOW)
+    assert not isinstance(change, Halt)
+    assert (change.outcome, change.http_status) == (Outcome.NOT_FOUND, 404)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_may_not_read_ends_the_run(status: int) -> None:
+    """Nothing is closed unseen."""
+    halt = unseen_change(FRESH, an_answer(status, kind="read"), a_judge(), NOW)
+    assert isinstance(halt, Halt)
+    assert halt.change.outcome is Outcome.PENDING

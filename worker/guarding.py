@@ -1,0 +1,68 @@
+"""The guarding stage: where a guard needs the state of each session, it is looked up before the close.
+
+No further ahead than closing comes to soon, as what was seen must not be older than ``state_max_age`` at the close;
+what is, is parked and looked up again.
+"""
+
+import anyio
+
+from worker.context import Context
+from worker.guards import guards_of, seen_change, unseen_change
+from worker.lookup import Lookup, Sighting
+from worker.models import Record, SessionRow
+
+_AHEAD = 120.0  # seconds' worth of closes, or less where the state may not be so old
+_BATCH = 20_000
+_IDLE = 0.25
+
+
+class Guarding:
+    """Runs until closing is done. Without a guard that needs the state it does nothing."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._guards = guards_of(context.settings)
+        self._lookup = Lookup(context.api, context.gate, rows=True)
+
+    async def run(self) -> None:
+        """Look up what is parked, again and again."""
+        context = self._context
+        if not context.settings.guarded:
+            return
+        with context.stop.interruptible(), context.last_call.interruptible():
+            while not context.closing_done.is_set():
+                if not await self._look_ahead():
+                    await anyio.sleep(_IDLE)
+
+    async def _look_ahead(self) -> bool:
+        context = self._context
+        await context.recorder.flush()
+        room = self._ahead - await context.ledger.open_count(context.run)
+        if 2 * room < self._ahead or context.quota.used_up:
+            return False
+        claims = await context.ledger.parked(context.run, min(room, _BATCH), context.now())
+        if claims:
+            await self._lookup.states(claims, self._conclude)
+            await context.recorder.flush()
+        return bool(claims)
+
+    @property
+    def _ahead(self) -> int:
+        """How many may wait to be closed, at the pace of now."""
+        seconds = min(_AHEAD, self._context.settings.state_max_age / 2)
+        return max(1, round(self._context.gate.pace.rate * seconds))
+
+    async def _conclude(self, sighting: Sighting) -> None:
+        context = self._context
+        if sighting.unseen is not None:
+            verdict = unseen_change(sighting.unseen, sighting.answer, context.judge, context.now())
+            await context.conclude(sighting.unseen, sighting.answer.exchange, verdict)
+            return
+        asked = sighting.answer.exchange.at  # a late answer tells of then, not of now
+        changes = tuple(
+            seen_change(claim, row, context.judge, self._guards, asked)
+            for claim, row in sighting.seen
+            if isinstance(row, SessionRow)
+        )
+        await context.recorder.put(Record(sighting.answer.exchange, changes))
+        context.ended(changes)

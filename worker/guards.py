@@ -1,0 +1,85 @@
+"""The guards of a run that need each session's state: ``--only-status``, ``--idle-for``, ``--expired``. Pure."""
+
+from dataclasses import dataclass, replace
+
+from worker.models import LIVE_STATUSES, NEVER, Answer, Change, Claim, Millis, Outcome, SessionRow
+from worker.selector import Selection, mismatch
+from worker.settings import Settings
+from worker.verdict import GOES_ON, Halt, Judge, halt_reason
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """What a session must be like to be closed. ``protected`` are statuses that it must not be in."""
+
+    selection: Selection
+    protected: frozenset[str]
+
+    def refusal(self, row: SessionRow, now: Millis) -> str | None:
+        """Why a session that is not closed must be left alone, or None. ``now`` is the server's.
+
+        A guard never guesses: a session that does not tell what the guard asks for is left alone.
+        """
+        if row.status in self.protected:
+            return f"protected: {row.status}"
+        why = mismatch(self.selection, row, now)
+        if why == "another status":
+            why = f"another status: {row.status}"
+        return None if why is None else f"guard: {'not idle for so long' if why == 'started too late' else why}"
+
+
+def guards_of(settings: Settings) -> Guards:
+    """Those that the settings ask for."""
+    selection = Selection(
+        statuses=settings.only_status or tuple(sorted(LIVE_STATUSES)),
+        protected=frozenset(),
+        idle_for=round(settings.idle_for * 1000) if settings.idle_for is not None else None,
+        expired=settings.expired,
+    )
+    return Guards(selection, frozenset(settings.protect))
+
+
+def seen_change(claim: Claim, row: SessionRow, judge: Judge, guards: Guards, asked: Millis) -> Change:
+    """What becomes of a parked item that was looked up: closed by somebody else, skipped, or to be closed now."""
+    closed = judge.found_closed(claim, row, asked)
+    if closed is not None:
+        return replace(closed, session=row)
+    kept = Change(
+        claim.seq,
+        http_status=claim.http_status,
+        error=claim.error,
+        attempts=claim.attempts,
+        session=row,
+        looked_at=asked,
+    )
+    why = guards.refusal(row, judge.clock.earliest(asked))
+    if why is not None:
+        return replace(kept, outcome=Outcome.SKIPPED, detail=why)
+    return replace(kept, outcome=Outcome.PENDING, due_at=0 if claim.first_attempt_at is None else 1)
+
+
+def unseen_change(claim: Claim, answer: Answer, judge: Judge, now: Millis) -> Change | Halt:
+    """What becomes of a parked item that could not be looked up; one that never can be is not closed."""
+    status = answer.http_status
+    change = Change(
+        claim.seq,
+        Outcome.PENDING,
+        due_at=NEVER + now + judge.wait(claim.looks + 1),
+        http_status=claim.http_status,
+        error=claim.error,
+        attempts=claim.attempts,
+        looks=claim.looks + (status != 429),
+    )
+    if status == 403:
+        why = f"the API answered 403: the key may not read sessions, which the guards need{GOES_ON}"
+        return Halt(why, change)
+    why_not = halt_reason(answer, proven=judge.standing.proven)
+    if why_not is not None:
+        return Halt(why_not, change)
+    if status == 404 and answer.from_api:
+        detail = "not found when it was looked up before its close"
+        return replace(change, outcome=Outcome.NOT_FOUND, due_at=None, http_status=404, detail=detail)
+    if change.looks >= judge.limits.max_attempts:
+        detail = "it could not be looked up before its close, which the guards need"
+        return replace(change, outcome=Outcome.FAILED, due_at=None, error=answer.exchange.error, detail=detail)
+    return change

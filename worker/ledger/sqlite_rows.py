@@ -1,0 +1,77 @@
+"""What a row of the SQLite ledger holds: values of statements from the words of the domain, and back. No I/O."""
+
+from typing import Any
+
+from worker.models import Change, Claim, EvalSummary, Exchange, Millis, Run, SessionRow, SessionState, SourceRow
+
+Row = tuple[Any, ...]  # what a column holds is stated by the schema, not by the type checker
+
+
+def text_of(digits: str) -> str:
+    """The canonical text of a UUID's 32 hexadecimal digits."""
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def bytes_of(session_id: str) -> bytes:
+    """The 16 bytes of a canonical UUID."""
+    return bytes.fromhex(session_id.replace("-", ""))
+
+
+def claim_of(values: list[Any]) -> Claim:
+    """A claim as the statements give it."""
+    seq, digits, *rest = values
+    return Claim(seq, text_of(digits.lower()), *rest)
+
+
+def item_values(row: SourceRow, seq: int, run: Run, now: Millis, due: Millis) -> Row:
+    """An item in the order of the statement ``admit``; ``due`` is when it may be closed."""
+    if row.session_id is None:
+        return (seq, run.id, None, row.line, row.reason, row.text, "invalid", None, row.problem, now, None, None)
+    session = row.session_id.replace("-", "")
+    return (
+        seq,
+        run.id,
+        session,
+        row.line or None,
+        row.reason,
+        None,
+        "pending",
+        due,
+        None,
+        None,
+        row.started_at,
+        row.seen_at,
+    )
+
+
+def is_single(exchange: Exchange, changes: tuple[Change, ...]) -> bool:
+    """Whether it was about one item; a page tells of any number."""
+    return bool(changes) and exchange.kind != "list"
+
+
+def attempt_values(exchange: Exchange, changes: tuple[Change, ...]) -> Row:
+    """An exchange about one item, in the order of the statement ``attempts``."""
+    return (changes[0].seq, exchange.at, exchange.kind, exchange.http_status, exchange.error, exchange.ms)
+
+
+def change_values(change: Change) -> Row:
+    """In the order of the statement ``change``."""
+    session = change.session
+    return (
+        change.seq, change.outcome, change.due_at, change.detail, change.error, change.http_status, change.attempts,
+        change.first_attempt_at, change.looks, int(change.settled), change.settle_at,
+        change.looked_at,
+        *(_session_values(session) if session else ()),
+    )  # fmt: skip
+
+
+def _session_values(session: SessionState) -> Row:
+    more = (session.updated_at, session.channel) if isinstance(session, SessionRow) else ()
+    return (session.started_at, session.closed_at, session.status, *_eval_values(session.evals), *more)
+
+
+def _eval_values(evals: EvalSummary) -> Row:
+    return (
+        evals.status, evals.total, evals.succeeded, evals.failed, evals.pending, evals.critical_total,
+        evals.critical_succeeded, evals.critical_failed, evals.critical_pending,
+    )  # fmt: skip
