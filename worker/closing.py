@@ -97,7 +97,7 @@ class Closing:
             if session is not None:
                 await self._context.spare(claim, f"protected: {session.status}", session)
             elif self._seen_too_long_ago(claim):
-                await self._leave_for_now(claim)
+                await self._park(claim)
             else:
                 return claim
         return None
@@ -109,11 +109,10 @@ class Closing:
             return False
         return claim.looked_at is None or self._context.now() - claim.looked_at > settings.state_max_age * 1000
 
-    async def _leave_for_now(self, claim: Claim) -> None:
-        if self._context.settings.guarded:
-            await self._context.park(claim)
-        else:
-            await self._context.spare(claim, "listed too long ago to be closed: the next sweep finds it again")
+    async def _park(self, claim: Claim) -> None:
+        """What was seen too long ago is closed only once it was listed or looked up again."""
+        await self._context.ledger.park([claim])
+        self._context.quota.parked(claim)
 
     async def _sender(self, waiting: MemoryObjectReceiveStream[Claim]) -> None:
         """Senders live as long as the stage: a task for each close would cost more than its verdict."""
@@ -144,7 +143,9 @@ class Closing:
         context = self._context
         await context.recorder.flush()
         due = await context.ledger.next_due(context.run)
-        return due.pending is None and (due.doubt is None or due.doubt >= NEVER)
+        parked = due.pending is not None and due.pending >= NEVER
+        to_close = due.pending is not None and not (parked and not context.settings.guarded)
+        return not to_close and (due.doubt is None or due.doubt >= NEVER)
 
 
 def claim_batch(rate: float) -> int:

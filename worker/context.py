@@ -11,7 +11,7 @@ from worker.gate import Gate
 from worker.lag import Lag
 from worker.ledger.protocol import Ledger
 from worker.logs import get_logger
-from worker.models import NEVER, Change, Claim, Exchange, Millis, Outcome, Record, Run, SessionState
+from worker.models import Change, Claim, Exchange, Millis, Outcome, Record, Run, SessionState
 from worker.progress import Progress
 from worker.protected import Protected
 from worker.quota import Quota
@@ -94,15 +94,6 @@ class Context:
         await self.recorder.put(Record(None, (change,)))
         self.quota.spared(claim)
         self.ended((change,))
-
-    async def park(self, claim: Claim) -> None:
-        """Put back what was looked up too long ago to be closed: it is looked up again first."""
-        change = Change(
-            claim.seq, Outcome.PENDING, NEVER, http_status=claim.http_status, error=claim.error, attempts=claim.attempts
-        )
-        await self.recorder.put(Record(None, (change,)))
-        self.quota.spared(claim)
-        self.quota.ended(change)
 
     async def probe(self) -> bool:
         """Ask the API for a sign of life; whether it gave one."""

@@ -1,18 +1,19 @@
 """The finding stage of a sweep: lists what its rule may choose, judges it row by row, and admits what it chooses.
 
 It lists twice. The first time it only counts, so that a result that is not as usual closes nothing. The second time it
-admits, no further ahead of closing than two minutes' worth, so that no session is closed on what was seen long ago;
-what has waited for five minutes all the same is left for the next sweep.
+admits, no further ahead of closing than two minutes' worth, so that no session is closed on what was seen long ago.
+What has waited for five minutes all the same is parked, and listed again until it is closed or matches no more.
 """
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import anyio
 
 from worker.context import Context
-from worker.models import NEVER, PAGE_SIZE, Millis, Outcome, SessionRow, SourceRow
+from worker.models import PAGE_SIZE, Millis, Outcome, SessionRow, SourceRow
 from worker.pages import Pages
 from worker.rule import unusual
 from worker.selector import Selection, listings, mismatch
@@ -21,6 +22,7 @@ from worker.verdict import GOES_ON
 _AHEAD = 120.0  # seconds' worth of closes
 _PASSES = 3  # what closing moved between two pages is found by listing once more
 _LOOK = 0.25
+GONE = "no longer matches: listed too long ago to be closed, and not found again"
 _LACKING = "so what the job chooses is not known{}"
 
 
@@ -50,7 +52,6 @@ class Finding:
         self._most: int | None = sweep.max_close
         self._admitted = 0
         self._before = context.run.rows_read - context.run.duplicates  # by earlier processes: max_close is the run's
-        self._done_before = context.progress.done
 
     async def run(self) -> None:
         """Count, have it confirmed where it is not as usual, then admit."""
@@ -58,12 +59,28 @@ class Finding:
         with context.stop.interruptible(), context.last_call.interruptible():
             if not await self._accepted(await self._count()):
                 return
-            for _ in range(_PASSES):
-                if not await self._admit_all():
-                    break
-                await self._all_closed()
+            await self._find_all()
             await context.ledger.source_done(context.run)
             context.progress.source_done = True
+
+    async def _find_all(self) -> None:
+        """List until there is nothing new, and what was listed too long ago is found again or skipped."""
+        context = self._context
+        for number in count(1):
+            began, parked = context.now(), await context.ledger.parked_count(context.run)
+            new = await self._admit_all()
+            quiet = not new and await context.ledger.parked_count(context.run) == parked
+            await self._all_closed()
+            if quiet or number >= _PASSES:
+                await self._skip_parked(began)
+            if not await context.ledger.parked_count(context.run) and (not new or number >= _PASSES):
+                return
+
+    async def _skip_parked(self, began: Millis) -> None:
+        """What the whole pass since then did not tell of."""
+        context = self._context
+        while skipped := await context.ledger.skip_parked(context.run, began, GONE, context.now()):
+            context.progress.outcomes[Outcome.SKIPPED] += skipped
 
     async def _accepted(self, why: Counter[str]) -> bool:
         context, chosen = self._context, why[""]
@@ -123,7 +140,7 @@ class Finding:
                 f"`closeout resume {name} --yes` goes on all the same"
             )
             await anyio.sleep_forever()
-        while self._open > self._ahead and not await self._nothing_due():  # noqa: ASYNC110  # the pace moves, too
+        while await self._open(self._ahead + 1) > self._ahead:  # noqa: ASYNC110  # the pace moves, too
             await anyio.sleep(_LOOK)
         return len(rows) - duplicates
 
@@ -132,22 +149,16 @@ class Finding:
         """How many may wait to be closed, at the pace of now."""
         return max(1, round(self._context.gate.pace.rate * _AHEAD))
 
-    @property
-    def _open(self) -> int:
-        """Admitted and not closed yet. What a cap leaves out ends with the listing, so it is not waited for."""
+    async def _open(self, limit: int) -> int:
+        """Admitted and not closed yet. What is parked, or left out by a cap, is not waited for."""
         if self._context.quota.used_up:
             return 0
-        return self._admitted - (self._context.progress.done - self._done_before)
+        return await self._context.ledger.open_count(self._context.run, limit)
 
     async def _all_closed(self) -> None:
-        while self._open > 0 and not await self._nothing_due():  # noqa: ASYNC110  # the ledger is asked
-            await anyio.sleep(_LOOK)
-
-    async def _nothing_due(self) -> bool:
-        """Whether what is open will never be done: sessions in doubt that could not be verified."""
         await self._context.recorder.flush()
-        due = await self._context.ledger.next_due(self._context.run)
-        return due.pending is None and (due.doubt is None or due.doubt >= NEVER)
+        while await self._open(1):  # noqa: ASYNC110  # the ledger is asked
+            await anyio.sleep(_LOOK)
 
 
 def _in_words(why: Counter[str]) -> str:

@@ -37,7 +37,7 @@ class Guarding:
     async def _look_ahead(self) -> bool:
         context = self._context
         await context.recorder.flush()
-        room = self._ahead - await context.ledger.open_count(context.run)
+        room = self._ahead - await context.ledger.open_count(context.run, self._ahead)
         if 2 * room < self._ahead or context.quota.used_up:
             return False
         claims = await context.ledger.parked(context.run, min(room, _BATCH), context.now())

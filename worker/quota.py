@@ -47,6 +47,11 @@ class Quota:
         if claim.seq in self.canaries and self.canary is not None:
             self.canary += 1
 
+    def parked(self, claim: Claim) -> None:
+        """The same of one that may be taken up again later, as if for the first time; the canary goes on without it."""
+        self.spared(claim)
+        self.canaries.discard(claim.seq)
+
     def ended(self, change: Change) -> None:
         """Take in what became of a session. One that cannot be verified stays in doubt, and is not waited for."""
         if change.outcome not in _OPEN or (change.due_at or 0) >= NEVER:

@@ -129,7 +129,8 @@ class Ledger(Protocol):
     ) -> int:
         """Add the next rows of the source; returns how many of them were duplicates.
 
-        ``parked``: they must be looked up before they may be closed.
+        ``parked``: they must be looked up before they may be closed. A row that was
+        listed tells that its session was seen again: where that was parked, it is pending once more.
         """
         ...
 
@@ -144,10 +145,6 @@ class Ledger(Protocol):
 
     async def unpark(self, run: Run) -> int:
         """Some of the parked items may be closed without a look; returns how many, 0 when none is left."""
-        ...
-
-    async def open_count(self, run: Run) -> int:
-        """How many items wait to be closed, or are being closed; the parked ones do not count."""
         ...
 
     async def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
@@ -171,6 +168,19 @@ class Ledger(Protocol):
         ...
 
     async def release(self, claims: Sequence[Claim]) -> None: ...
+    async def park(self, claims: Sequence[Claim]) -> None:
+        """Put claimed items off until a listing tells of them again: see ``admit``."""
+        ...
+
+    async def parked_count(self, run: Run) -> int: ...
+    async def skip_parked(self, run: Run, since: Millis, detail: str, now: Millis) -> int:
+        """Skip some of the parked items that were not listed since then; returns how many, 0 at the end."""
+        ...
+
+    async def open_count(self, run: Run, limit: int) -> int:
+        """How many are still to be closed or verified, counted no further than ``limit``; parked ones are not."""
+        ...
+
     async def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]: ...
     async def due_settles(self, run: Run, limit: int, now: Millis, ripe: Millis) -> list[Claim]:
         """Closed sessions whose evaluations are to be looked at now; those never looked at if closed by ``ripe``."""

@@ -59,9 +59,10 @@ SELECT value ->> 0, value ->> 1, unhex(value ->> 2), value ->> 3, value ->> 4, v
 FROM json_each(:rows) WHERE true ON CONFLICT DO NOTHING;
 
 -- name: seen_again
--- What a sweep has listed once more, and has not closed yet.
-UPDATE items INDEXED BY items_session SET looked_at = :at
-WHERE run = :run AND session_id IN (SELECT unhex(value) FROM json_each(:sessions)) AND outcome = 'pending';
+-- What a sweep has listed once more, and has not closed yet. What was parked may be taken up again.
+UPDATE items INDEXED BY items_session SET looked_at = :at,
+    due_at = CASE WHEN due_at >= :never THEN first_attempt_at IS NOT NULL ELSE due_at END
+WHERE run = :run AND session_id IN (SELECT unhex(value) FROM json_each(:sessions)) AND outcome IN ('pending', 'claimed');
 
 -- name: doubt_elsewhere
 -- A session that another unfinished run may have closed is looked up, once, before this run sends anything for it.
@@ -107,10 +108,6 @@ SELECT json_group_array(json(claim)) FROM (
 UPDATE items SET due_at = first_attempt_at IS NOT NULL WHERE seq IN (
     SELECT seq FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at >= :never LIMIT :limit);
 
--- name: open_count
-SELECT count(*) FROM items INDEXED BY items_open
-WHERE run = :run AND outcome IN ('pending', 'claimed') AND due_at < :never;
-
 -- name: skip_fresh
 -- Items never tried that a cap leaves out.
 UPDATE items SET outcome = 'skipped', due_at = NULL, detail = :detail, recorded_at = :now WHERE seq IN (
@@ -145,6 +142,27 @@ WHERE seq IN (SELECT value FROM json_each(:seqs));
 -- A claimed item whose request never left.
 UPDATE items SET outcome = 'pending', first_attempt_at = CASE WHEN due_at = 0 THEN NULL ELSE first_attempt_at END
 WHERE seq = ? AND outcome = 'claimed';
+
+-- name: park
+-- A claimed item that must be listed again before it may be closed.
+UPDATE items SET outcome = 'pending', first_attempt_at = CASE WHEN due_at = 0 THEN NULL ELSE first_attempt_at END,
+    due_at = :never
+WHERE seq IN (SELECT value FROM json_each(:seqs)) AND outcome = 'claimed';
+
+-- name: parked_count
+SELECT count(*) FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at >= :never;
+
+-- name: skip_parked
+-- Parked items that were not listed again since.
+UPDATE items SET outcome = 'skipped', due_at = NULL, detail = :detail, recorded_at = :now WHERE seq IN (
+    SELECT seq FROM items INDEXED BY items_open
+    WHERE run = :run AND outcome = 'pending' AND due_at >= :never AND coalesce(looked_at, 0) < :since LIMIT :limit);
+
+-- name: open_count
+-- How many are still to be closed or verified, counted no further than the limit. What is put off for ever is not.
+SELECT count(*) FROM (
+    SELECT 1 FROM items INDEXED BY items_open
+    WHERE run = :run AND outcome IN ('pending', 'claimed', 'in_doubt') AND due_at < :never LIMIT :limit);
 
 -- name: rescue
 -- What a dead process had claimed may have been sent: it is looked up before any second close.
@@ -224,8 +242,7 @@ UPDATE items SET
     error = CASE WHEN c.outcome IS NULL THEN items.error ELSE c.error END,
     http_status = CASE WHEN c.outcome IS NULL THEN items.http_status ELSE c.http_status END,
     attempts = coalesce(c.attempts, items.attempts),
-    first_attempt_at = CASE WHEN c.outcome = 'skipped' AND items.attempts = 0 OR c.outcome = 'pending' AND c.due_at >= :never AND items.due_at = 0
-            THEN NULL -- claimed, and then left alone
+    first_attempt_at = CASE WHEN c.outcome = 'skipped' AND items.attempts = 0 THEN NULL -- claimed, and then left alone
         ELSE coalesce(c.first_attempt_at, items.first_attempt_at) END,
     looks = c.looks, looked_at = coalesce(c.looked_at, items.looked_at), recorded_at = CASE WHEN c.outcome IS NULL THEN items.recorded_at ELSE :now END,
     eval_settled = c.settled, settle_at = c.settle_at, settled_at = CASE WHEN c.settled = 1 THEN :now END,

@@ -14,8 +14,8 @@ from worker.errors import LedgerError, RunBusyError, RunNotFoundError
 from worker.ledger.protocol import AttemptedEnd, Counts, InvalidKind, NewRun, NextDue, RunEnd
 from worker.ledger.run_lock import run_lock
 from worker.ledger.sqlite_budget import SqliteBudget
-from worker.ledger.sqlite_rows import Row
 from worker.ledger.sqlite_store import READER_CACHE_KIB, SqliteStore, connect
+from worker.ledger.values import Row
 from worker.models import NEVER, Claim, ClosedItem, Exchange, Millis, Record, Run, SourceRow
 
 _T = TypeVar("_T")
@@ -145,9 +145,6 @@ class SqliteLedger:
     async def unpark(self, run: Run) -> int:
         return await self._writer.run(self._writer.store.unpark, run)
 
-    async def open_count(self, run: Run) -> int:
-        return await self._reader.run(self._reader.store.open_count, run)
-
     async def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
         return await self._writer.run(self._writer.store.skip_fresh, run, detail, now)
 
@@ -166,6 +163,18 @@ class SqliteLedger:
     async def release(self, claims: Sequence[Claim]) -> None:
         if claims:
             await self._writer.run(self._writer.store.release, claims)
+
+    async def park(self, claims: Sequence[Claim]) -> None:
+        await self._writer.run(self._writer.store.park, claims)
+
+    async def parked_count(self, run: Run) -> int:
+        return await self._reader.run(self._reader.store.parked_count, run)
+
+    async def skip_parked(self, run: Run, since: Millis, detail: str, now: Millis) -> int:
+        return await self._writer.run(self._writer.store.skip_parked, run, since, detail, now)
+
+    async def open_count(self, run: Run, limit: int) -> int:
+        return await self._reader.run(self._reader.store.open_count, run, limit)
 
     async def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]:
         return await self._reader.run(self._reader.store.due_doubts, run, limit, now)

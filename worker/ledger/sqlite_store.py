@@ -15,8 +15,8 @@ from worker.errors import LedgerError
 from worker.ledger.migrate import check_version, load_migrations, migrate
 from worker.ledger.protocol import COLUMNS, AttemptedEnd, Counts, EvalRuns, InvalidKind, NewRun, NextDue, RunEnd
 from worker.ledger.queries import load_queries
-from worker.ledger.sqlite_rows import Row, attempt_values, bytes_of, change_values, claim_of, is_single, item_values
 from worker.ledger.transaction import transaction
+from worker.ledger.values import Row, attempt_values, bytes_of, change_values, claim_of, is_single, item_values, run_of
 from worker.models import (
     LIVE_STATUSES,
     NEVER,
@@ -79,19 +79,6 @@ def _prepare(path: Path, cache_kib: int) -> apsw.Connection:
     return connection
 
 
-def _run_of(row: Row) -> Run:
-    values = dict(zip(_RUN_COLUMNS, row, strict=True))
-    values["source_done"] = bool(values["source_done"])
-    values["waited"] = json.loads(values["waited"])
-    return Run(**values)
-
-
-_RUN_COLUMNS = (
-    "id", "name", "job", "source", "location", "source_stat", "options", "state", "why", "rows_read", "duplicates",
-    "source_done", "digest", "created_at", "ended_at", "seconds", "waited", "begun_at",
-)  # fmt: skip
-
-
 def _after(claim: Claim | None) -> dict[str, int]:
     return {"start": claim.started_at or 0, "seq": claim.seq} if claim else {"start": -1, "seq": 0}
 
@@ -126,17 +113,17 @@ class SqliteStore:
         return self.run(run)
 
     def run(self, run: object) -> Run:
-        return _run_of(self._rows("run_by_id", run=run)[0])
+        return run_of(self._rows("run_by_id", run=run)[0])
 
     def runs(self) -> list[Run]:
-        return [_run_of(row) for row in self._rows("runs")]
+        return [run_of(row) for row in self._rows("runs")]
 
     def runs_by_prefix(self, prefix: str) -> list[Run]:
-        return [_run_of(row) for row in self._rows("runs_by_prefix", prefix=prefix)]
+        return [run_of(row) for row in self._rows("runs_by_prefix", prefix=prefix)]
 
     def unfinished_of(self, location: str) -> Run | None:
         rows = self._rows("unfinished_of", location=location)
-        return _run_of(rows[0]) if rows else None
+        return run_of(rows[0]) if rows else None
 
     def start_run(self, run: Run, options: str) -> None:
         with transaction(self._db):
@@ -172,7 +159,8 @@ class SqliteStore:
         seen = [row for row in rows if row.session_id is not None and row.seen_at is not None]
         if seen:
             sessions = json.dumps([str(row.session_id).replace("-", "") for row in seen])
-            self._rows("seen_again", run=run.id, sessions=sessions, at=min(row.seen_at or 0 for row in seen))
+            at = min(row.seen_at or 0 for row in seen)
+            self._rows("seen_again", run=run.id, sessions=sessions, at=at, never=NEVER)
 
     def source_done(self, run: Run) -> None:
         self._write("source_done", run=run.id)
@@ -200,10 +188,6 @@ class SqliteStore:
     def unpark(self, run: Run) -> int:
         return self._count_changed("unpark", run=run.id, limit=_SKIPPED_AT_ONCE, never=NEVER)
 
-    def open_count(self, run: Run) -> int:
-        ((count,),) = self._rows("open_count", run=run.id, never=NEVER)
-        return int(count)
-
     def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
         values = {"detail": detail, "now": now, "never": NEVER}
         return self._count_changed("skip_fresh", run=run.id, limit=_SKIPPED_AT_ONCE, **values)
@@ -225,6 +209,21 @@ class SqliteStore:
     def release(self, claims: Sequence[Claim]) -> None:
         with transaction(self._db):
             self._db.executemany(QUERIES["release"], [(claim.seq,) for claim in claims])
+
+    def park(self, claims: Sequence[Claim]) -> None:
+        self._write("park", seqs=json.dumps([claim.seq for claim in claims]), never=NEVER)
+
+    def parked_count(self, run: Run) -> int:
+        ((count,),) = self._rows("parked_count", run=run.id, never=NEVER)
+        return int(count)
+
+    def skip_parked(self, run: Run, since: Millis, detail: str, now: Millis) -> int:
+        values = {"since": since, "detail": detail, "now": now, "never": NEVER}
+        return self._count_changed("skip_parked", run=run.id, limit=_SKIPPED_AT_ONCE, **values)
+
+    def open_count(self, run: Run, limit: int) -> int:
+        ((count,),) = self._rows("open_count", run=run.id, limit=limit, never=NEVER)
+        return int(count)
 
     def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]:
         return self._claims("due_doubts", run=run.id, limit=limit, now=now)
@@ -261,7 +260,7 @@ class SqliteStore:
         changes = [change_values(change) for record in records for change in record.changes]
         with transaction(self._db):
             self._rows("attempts", run=run.id, attempts=json.dumps(singles))
-            self._rows("change", changes=json.dumps(changes), now=now, never=NEVER)
+            self._rows("change", changes=json.dumps(changes), now=now)
             for pair in exchanged:
                 if not is_single(*pair):
                     self._page(run, *pair)

@@ -1,5 +1,6 @@
-"""What a row of the SQLite ledger holds: values of statements from the words of the domain, and back. No I/O."""
+"""What stands in the rows and the JSON arrays that pass between the SQLite ledger and its statements."""
 
+import json
 from typing import Any
 
 from worker.models import Change, Claim, EvalSummary, Exchange, Millis, Run, SessionRow, SessionState, SourceRow
@@ -17,31 +18,33 @@ def bytes_of(session_id: str) -> bytes:
     return bytes.fromhex(session_id.replace("-", ""))
 
 
+def run_of(row: Row) -> Run:
+    """A run, of a row of its table."""
+    values = dict(zip(_RUN_COLUMNS, row, strict=True))
+    values["source_done"] = bool(values["source_done"])
+    values["waited"] = json.loads(values["waited"])
+    return Run(**values)
+
+
+_RUN_COLUMNS = (
+    "id", "name", "job", "source", "location", "source_stat", "options", "state", "why", "rows_read", "duplicates",
+    "source_done", "digest", "created_at", "ended_at", "seconds", "waited", "begun_at",
+)  # fmt: skip
+
+
 def claim_of(values: list[Any]) -> Claim:
-    """A claim as the statements give it."""
+    """A claim, of the JSON array that the statements make."""
     seq, digits, *rest = values
     return Claim(seq, text_of(digits.lower()), *rest)
 
 
-def item_values(row: SourceRow, seq: int, run: Run, now: Millis, due: Millis) -> Row:
-    """An item in the order of the statement ``admit``; ``due`` is when it may be closed."""
+def item_values(row: SourceRow, seq: int, run: Run, now: Millis, due: Millis = 0) -> Row:
+    """In the order of the statement ``admit``; ``due`` is when it may be closed."""
     if row.session_id is None:
         return (seq, run.id, None, row.line, row.reason, row.text, "invalid", None, row.problem, now, None, None)
     session = row.session_id.replace("-", "")
-    return (
-        seq,
-        run.id,
-        session,
-        row.line or None,
-        row.reason,
-        None,
-        "pending",
-        due,
-        None,
-        None,
-        row.started_at,
-        row.seen_at,
-    )
+    known = (row.started_at, row.seen_at)
+    return (seq, run.id, session, row.line or None, row.reason, None, "pending", due, None, None, *known)
 
 
 def is_single(exchange: Exchange, changes: tuple[Change, ...]) -> bool:
@@ -50,7 +53,6 @@ def is_single(exchange: Exchange, changes: tuple[Change, ...]) -> bool:
 
 
 def attempt_values(exchange: Exchange, changes: tuple[Change, ...]) -> Row:
-    """An exchange about one item, in the order of the statement ``attempts``."""
     return (changes[0].seq, exchange.at, exchange.kind, exchange.http_status, exchange.error, exchange.ms)
 
 

@@ -1,0 +1,81 @@
+"""What a sweep finds and closes, night by night in virtual time."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.engine.night import HOUR, IDLE, KilledError, Town
+from worker.context import Context
+from worker.finding import GONE, Sweep
+from worker.pipeline import Watcher
+
+SWEEP = Sweep(IDLE, 10_000, [])
+
+
+def test_what_the_rule_chooses_is_closed(tmp_path: Path) -> None:
+    """And nothing else."""
+    town = Town(tmp_path)
+    idle, busy = town.add(300), town.add(300, idle=HOUR)
+    ended = town.work(town.begin(), SWEEP)
+    assert (ended.state, ended.exit_code) == ("finished", 4)  # nothing was settled
+    assert not town.live(idle)
+    assert len(town.live(busy)) == 300
+
+
+def paused_after(town: Town, closes: int, seconds: float, meanwhile: Callable[[], None]) -> Watcher:
+    """A person pauses the run after so many closes, for so long; meanwhile something happens."""
+
+    async def watch(_: Context) -> None:
+        while town.closes < closes:  # noqa: ASYNC110  # the sandbox tells nobody
+            await anyio.sleep(0.1)
+        town.pause(paused=True)
+        await anyio.sleep(seconds)
+        meanwhile()
+        town.pause(paused=False)
+
+    return watch
+
+
+def test_what_was_listed_too_long_ago_is_listed_again(tmp_path: Path) -> None:
+    """After a long pause: what still matches is closed, the rest is skipped and says why."""
+    town = Town(tmp_path)
+    ids = town.add(300)
+    heard = ids[::10]
+
+    def meanwhile() -> None:
+        heard[:] = town.live(heard)
+        for one in heard:
+            town.sandbox.hear_from(one)
+
+    run = town.begin()
+    ended = town.work(run, SWEEP, beside=paused_after(town, 50, 400, meanwhile))
+    assert ended.state == "finished"
+    assert heard
+    assert sorted(town.live(ids)) == sorted(heard)
+    assert {town.outcomes(run)[one] for one in heard} == {"skipped"}
+    assert {town.details(run)[one] for one in heard} == {GONE}
+    assert town.oldest <= 300
+
+
+@pytest.mark.parametrize("later", [10, 1_000])
+def test_a_run_that_is_gone_on_with_late_lists_again(tmp_path: Path, later: float) -> None:
+    """Soon after, or when all that it knew is too old: either way everything gets its outcome."""
+    town = Town(tmp_path, dies_after=80)
+    ids = town.add(300)
+    run = town.begin()
+    with pytest.raises(KilledError):
+        town.work(run, SWEEP)
+    assert 0 < town.closes < 300
+    town.dies_after = None
+    town.now += later
+    gone = town.live(ids)[:7]
+    for one in gone:
+        town.sandbox.set_status(one, "waiting_for_human")
+    ended = town.work(run, SWEEP)
+    assert ended.state == "finished"
+    assert sorted(town.live(ids)) == sorted(gone)
+    assert set(town.outcomes(run).values()) == {"closed", "skipped"}
+    assert town.sandbox.counts.closes_repeated == 0
+    assert town.oldest <= 300
