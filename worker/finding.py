@@ -13,7 +13,7 @@ from itertools import count
 import anyio
 
 from worker.context import Context
-from worker.models import PAGE_SIZE, Millis, Outcome, SessionRow, SourceRow
+from worker.models import NEVER, PAGE_SIZE, Millis, Outcome, SessionRow, SourceRow
 from worker.pages import Pages
 from worker.rule import unusual
 from worker.selector import Selection, listings, mismatch
@@ -49,9 +49,7 @@ class Finding:
         self._tell = tell
         self._confirm = confirm
         self._pages = Pages(context, context.api.list_sessions, _LACKING)
-        self._most: int | None = sweep.max_close
-        self._admitted = 0
-        self._before = context.run.rows_read - context.run.duplicates  # by earlier processes: max_close is the run's
+        self._most = sweep.max_close  # of the whole run, whichever process admits them
 
     async def run(self) -> None:
         """Count, have it confirmed where it is not as usual, then admit."""
@@ -91,7 +89,7 @@ class Finding:
         if strange is None:
             return True
         if await self._confirm(strange):
-            self._most = None
+            self._most = NEVER
             return True
         context.stop.halt(f"{strange}{GOES_ON}: `closeout resume {context.run.name} --yes` goes on all the same")
         return False
@@ -130,16 +128,15 @@ class Finding:
         context = self._context
         if not rows:
             return 0
-        duplicates = await context.ledger.admit(context.run, rows, "", context.now())
-        context.progress.admitted(rows, duplicates)
-        self._admitted += len(rows) - duplicates
-        if self._most is not None and self._admitted + self._before > self._most:
-            name = context.run.name
+        duplicates = await context.ledger.admit_within(context.run, rows, self._most, context.now())
+        if duplicates is None:
             context.stop.halt(
                 f"more sessions match by now than max_close = {self._most:,} allows{GOES_ON}: "
-                f"`closeout resume {name} --yes` goes on all the same"
+                f"`closeout resume {context.run.name} --yes` goes on all the same"
             )
             await anyio.sleep_forever()
+            return 0
+        context.progress.admitted(rows, duplicates)
         while await self._open(self._ahead + 1) > self._ahead:  # noqa: ASYNC110  # the pace moves, too
             await anyio.sleep(_LOOK)
         return len(rows) - duplicates

@@ -1,5 +1,6 @@
 """What a sweep finds and closes, night by night in virtual time."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,3 +80,24 @@ def test_a_run_that_is_gone_on_with_late_lists_again(tmp_path: Path, later: floa
     assert set(town.outcomes(run).values()) == {"closed", "skipped"}
     assert town.sandbox.counts.closes_repeated == 0
     assert town.oldest <= 300
+
+
+def test_nothing_over_max_close_is_even_admitted(tmp_path: Path) -> None:
+    """Sessions that come to match between the count and the listing: what is not admitted cannot be closed."""
+    town = Town(tmp_path)
+    town.add(15)
+    lists = itertools.count(1)
+
+    def more(kind: str, _: str | None) -> None:
+        if kind == "list" and next(lists) == 3:
+            town.add(15)
+
+    town.sandbox.on_request = more
+    run, sweep = town.begin(), Sweep(IDLE, 20, [])
+    ended = town.work(run, sweep)
+    assert "max_close = 20" in (ended.why or "")
+    assert len(town.outcomes(run)) <= 20
+    ended = town.work(run, sweep)
+    assert (ended.state, len(town.outcomes(run)) <= 20) == ("halted", True)
+    assert town.work(run, sweep, yes=True).state == "finished"
+    assert town.closes == 30

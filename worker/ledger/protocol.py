@@ -134,6 +134,10 @@ class Ledger(Protocol):
         """
         ...
 
+    async def admit_within(self, run: Run, rows: Sequence[SourceRow], most: int, now: Millis) -> int | None:
+        """The same unless the run would then hold more than ``most`` sessions: None, and nothing was added."""
+        ...
+
     async def source_done(self, run: Run) -> None: ...
     async def claim(self, run: Run, limit: int, now: Millis, fresh: int | None = None) -> list[Claim]:
         """Take up to ``limit`` items that are due, at most ``fresh`` of them never tried before (None: any number)."""

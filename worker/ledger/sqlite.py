@@ -133,6 +133,9 @@ class SqliteLedger:
     ) -> int:
         return await self._writer.run(self._writer.store.admit, run, rows, digest, now, NEVER if parked else 0)
 
+    async def admit_within(self, run: Run, rows: Sequence[SourceRow], most: int, now: Millis) -> int | None:
+        return await self._writer.run(self._writer.store.admit_within, run, rows, most, now)
+
     async def source_done(self, run: Run) -> None:
         await self._writer.run(self._writer.store.source_done, run)
 

@@ -87,6 +87,10 @@ def _span(run: Run) -> dict[str, int]:
     return {"first": run.id << _RUN_SHIFT, "last": ((run.id + 1) << _RUN_SHIFT) - 1}
 
 
+class _TooManyError(Exception):
+    """Takes a transaction back."""
+
+
 class SqliteStore:
     """One connection. Not for use by two threads at once."""
 
@@ -145,14 +149,30 @@ class SqliteStore:
     def admit(self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis, due: Millis = 0) -> int:
         """Add the next rows of the source, due at this time; returns how many were duplicates."""
         with transaction(self._db):
-            base = (run.id << _RUN_SHIFT) + self.run(run.id).rows_read
-            values = [item_values(row, base + at, run, now, due) for at, row in enumerate(rows)]
-            before = self._db.total_changes()
-            self._rows("admit", rows=json.dumps(values))
-            duplicates = len(rows) - (self._db.total_changes() - before)
-            self._see_again(run, rows)
-            self._rows("doubt_elsewhere", run=run.id)
-            self._rows("admitted", run=run.id, read=len(rows), duplicates=duplicates, digest=digest)
+            return self._admit(run, rows, digest, now, due=due)
+
+    def admit_within(self, run: Run, rows: Sequence[SourceRow], most: int, now: Millis) -> int | None:
+        """The same, taken back where the run would then hold more than ``most`` sessions (None)."""
+        try:
+            with transaction(self._db):
+                return self._admit(run, rows, "", now, most=most)
+        except _TooManyError:
+            return None
+
+    def _admit(
+        self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis, *, due: Millis = 0, most: int = NEVER
+    ) -> int:
+        held = self.run(run.id)
+        base = (run.id << _RUN_SHIFT) + held.rows_read
+        values = [item_values(row, base + at, run, now, due) for at, row in enumerate(rows)]
+        before = self._db.total_changes()
+        self._rows("admit", rows=json.dumps(values))
+        duplicates = len(rows) - (self._db.total_changes() - before)
+        if duplicates < len(rows) and held.rows_read - held.duplicates + len(rows) - duplicates > most:
+            raise _TooManyError
+        self._see_again(run, rows)
+        self._rows("doubt_elsewhere", run=run.id)
+        self._rows("admitted", run=run.id, read=len(rows), duplicates=duplicates, digest=digest)
         return duplicates
 
     def _see_again(self, run: Run, rows: Sequence[SourceRow]) -> None:
