@@ -36,7 +36,8 @@ async def resume_run(invocation: Invocation, name: str, source: str | None) -> i
         run = await ledger.find_run(name)
         invocation = invocation.for_run(run)
         if invocation.settings.rule is not None:
-            return await sweep_on(ledger, run, invocation)
+            async with ledger.job_locked(run.job):
+                return await sweep_on(ledger, run, invocation)
         opened = await anyio.to_thread.run_sync(
             rest_of_source, run, source or run.location, invocation, abandon_on_cancel=True
         )

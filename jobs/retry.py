@@ -11,6 +11,7 @@ from jobs.options import BRAKE, GUARDS, PACE, SETTLE, working_options
 from jobs.running import conclude, run_to_end, say
 from jobs.sweep import sweep_on
 from worker.ledger.sqlite import SqliteLedger
+from worker.models import Run
 
 
 @click.command("retry")
@@ -18,7 +19,10 @@ from worker.ledger.sqlite import SqliteLedger
 @working_options(GUARDS, BRAKE, PACE, SETTLE)
 @click.pass_context
 def command(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is read by name
-    """Attempt the failed, rejected and not-found sessions of RUN again, and what its cap lets through of the rest."""
+    """Attempt the failed, rejected and not-found sessions of RUN again, and what its cap lets through of the rest.
+
+    Those of a sweep are listed again first: what its rule no longer chooses is skipped, and nothing new is taken up.
+    """
     return anyio.run(partial(retry_run, read_invocation(context), run))
 
 
@@ -26,11 +30,17 @@ async def retry_run(invocation: Invocation, name: str) -> int:
     """Re-open what ended badly and work on it; returns the exit code."""
     async with SqliteLedger.open(invocation.ledger) as ledger:
         run = await ledger.find_run(name)
-        async with ledger.locked(run):
-            count = await ledger.retry(run)
-        say(f"run {run.name}: {count:,} sessions to attempt again")
         invocation = invocation.for_run(run)
         if invocation.settings.rule is not None:
-            return await sweep_on(ledger, run, invocation)
+            async with ledger.job_locked(run.job):
+                await _reopen(ledger, run, parked=True)
+                return await sweep_on(ledger, run, invocation)
+        await _reopen(ledger, run, parked=False)
         ended = await run_to_end(ledger, run, invocation, None)
         return await conclude(ledger, ended, invocation)
+
+
+async def _reopen(ledger: SqliteLedger, run: Run, *, parked: bool) -> None:
+    async with ledger.locked(run):
+        count = await ledger.retry(run, parked=parked)
+    say(f"run {run.name}: {count:,} sessions to attempt again")

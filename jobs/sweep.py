@@ -16,7 +16,7 @@ from jobs.options import BRAKE, HOST, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, confirm, run_to_end, say
 from worker.clock import now_ms
 from worker.context import Context
-from worker.errors import CloseoutError, RunBusyError
+from worker.errors import CloseoutError
 from worker.finding import Finding, Sweep
 from worker.ledger.protocol import NewRun
 from worker.ledger.sqlite import SqliteLedger
@@ -54,10 +54,7 @@ def as_job(invocation: Invocation, job: Job, said: Given) -> Invocation:
 
 async def sweep_job(invocation: Invocation, job: Job) -> int:
     """One run of the job; returns the exit code. Raises RunBusyError where one is at work."""
-    async with SqliteLedger.open(invocation.ledger, create=True) as ledger:
-        for run in await ledger.runs():
-            if run.job == job.name and run.state == "running" and await ledger.busy(run):
-                raise RunBusyError(f"job {job.name} is at work already, as run {run.name}: wait for it, or stop it")
+    async with SqliteLedger.open(invocation.ledger, create=True) as ledger, ledger.job_locked(job.name):
         options = invocation.settings.model_dump_json()
         run = await ledger.create_run(NewRun(f"job {job.name}", options, job=job.name), now_ms())
         await tell_start(job)
@@ -71,7 +68,10 @@ async def sweep_job(invocation: Invocation, job: Job) -> int:
 
 
 async def sweep_on(ledger: SqliteLedger, run: Run, invocation: Invocation) -> int:
-    """Go on with a sweep by its stored rule: it is listed anew, and what was done stays done."""
+    """Go on with a sweep by its stored rule: it is listed anew, and what was done stays done.
+
+    The caller holds the job.
+    """
     return await conclude(ledger, await _work(ledger, run, invocation), invocation)
 
 

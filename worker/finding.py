@@ -49,15 +49,17 @@ class Finding:
         self._tell = tell
         self._confirm = confirm
         self._pages = Pages(context, context.api.list_sessions, _LACKING)
+        self._again = context.run.source_done  # all was listed before: nothing new is taken up
         self._most = sweep.max_close  # of the whole run, whichever process admits them
 
     async def run(self) -> None:
         """Count, have it confirmed where it is not as usual, then admit."""
         context = self._context
         with context.stop.interruptible(), context.last_call.interruptible():
-            if not await self._accepted(await self._count()):
+            if not self._again and not await self._accepted(await self._count()):
                 return
-            await self._find_all()
+            if not self._again or await context.ledger.parked_count(context.run) or await self._open(1):
+                await self._find_all()
             await context.ledger.source_done(context.run)
             context.progress.source_done = True
 
@@ -127,6 +129,9 @@ class Finding:
     async def _admit(self, rows: list[SourceRow]) -> int:
         context = self._context
         if not rows:
+            return 0
+        if self._again:
+            await context.ledger.see_again(context.run, rows)
             return 0
         duplicates = await context.ledger.admit_within(context.run, rows, self._most, context.now())
         if duplicates is None:

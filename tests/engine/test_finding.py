@@ -11,6 +11,7 @@ from tests.engine.night import HOUR, IDLE, KilledError, Town
 from worker.context import Context
 from worker.finding import GONE, Sweep
 from worker.pipeline import Watcher
+from worker.sandbox import SandboxConfig
 
 SWEEP = Sweep(IDLE, 10_000, [])
 
@@ -101,3 +102,23 @@ def test_nothing_over_max_close_is_even_admitted(tmp_path: Path) -> None:
     assert (ended.state, len(town.outcomes(run)) <= 20) == ("halted", True)
     assert town.work(run, sweep, yes=True).state == "finished"
     assert town.closes == 30
+
+
+def test_a_retry_takes_up_nothing_new_and_judges_anew(tmp_path: Path) -> None:
+    """What failed is closed if the rule still chooses it, and skipped if not; what came to match since is left."""
+    town = Town(tmp_path, SandboxConfig(max_faults_per_session=None))
+    ids = town.add(40)
+    for one in ids[:10]:
+        town.sandbox.script(one, ["422"])
+    run = town.begin(max_failures="100%")
+    assert town.work(run, SWEEP).exit_code == 1
+    assert len(town.live(ids)) == 10
+    town.now += 60
+    new = town.add(20)
+    town.sandbox.hear_from(ids[0])
+    assert town.store.retry(run, parked=True) == 10
+    ended = town.work(run, SWEEP)
+    assert ended.state == "finished"
+    assert town.live(ids) == [ids[0]]
+    assert town.details(run)[ids[0]] == GONE
+    assert len(town.live(new)) == 20

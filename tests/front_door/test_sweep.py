@@ -185,6 +185,20 @@ def test_two_of_the_same_job_do_not_run_at_once(tmp_path: Path) -> None:
     assert done.summary["requests"]["close"] == 100
 
 
+def test_two_begun_in_the_same_instant_exclude_each_other(tmp_path: Path) -> None:
+    """One works, the other ends with exit code 5 and makes no run; nor may an older run of the job be gone on with."""
+    with night(tmp_path, IDLE + "max_close = 20\n") as (desk, sandbox):
+        add(sandbox, 50, ago(days=2))
+        assert desk.run("sweep", "night", *WORDS).code == 3
+        (halted,) = (name for (name,) in desk.query("SELECT name FROM runs"))
+        words = (*WORDS, "--yes", "--rate", "30/s", "--no-settle")
+        both = desk.run_all(("sweep", "night", *words), ("sweep", "night", *words), ("resume", halted, *words))
+    assert sorted(done.code for done in both)[-2:] == [5, 5]
+    assert sum(done.code in (0, 4) for done in both) == 1
+    assert all("is at work already" in done.err for done in both if done.code == 5)
+    assert sandbox.counts.closes_effective == sandbox.counts.requests["close"] == 50
+
+
 def test_a_listing_in_trouble_closes_nothing_by_guess(tmp_path: Path) -> None:
     """A key that may not list: one line, nothing closed. Faults on the way are borne, and all is found."""
     with night(tmp_path, list_faults={"503": 0.2, "truncated": 0.1}, max_faults_per_session=None) as (desk, sandbox):

@@ -21,10 +21,11 @@ from pathlib import Path
 from tests.ledger.support import IMPLEMENTATIONS
 from worker.errors import RunBusyError
 
-async def main(name, folder, run):
+async def main(name, folder, run, job=None):
     async with IMPLEMENTATIONS[name](Path(folder)) as ledger:
+        lock = ledger.job_locked(job) if job else ledger.locked(await ledger.find_run(run))
         try:
-            async with ledger.locked(await ledger.find_run(run)):
+            async with lock:
                 print("held", flush=True)
                 sys.stdin.read()
         except RunBusyError as error:
@@ -41,9 +42,11 @@ def implementation(request: pytest.FixtureRequest, opener: Opener) -> str:  # no
 
 
 @contextmanager
-def other_process(implementation: str, folder: Path, run: Run) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """What another process says when it takes the lock; it goes away at the end."""
-    command = [sys.executable, "-c", _OTHER, implementation, str(folder), run.name]
+def other_process(
+    implementation: str, folder: Path, run: Run, *job: str
+) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """What another process says when it takes the lock of a run, or of a job; it goes away at the end."""
+    command = [sys.executable, "-c", _OTHER, implementation, str(folder), run.name, *job]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -112,3 +115,22 @@ async def test_letting_one_run_go_keeps_the_others(opener: Opener, implementatio
                 pass
             with other_process(implementation, tmp_path, run) as (said, _):
                 assert said == "busy 5"
+
+
+async def test_a_job_is_held_by_one_process(opener: Opener, implementation: str, tmp_path: Path) -> None:
+    """Whichever of its runs is at work, also by a second task of the same; other jobs and runs are free."""
+    async with opener(tmp_path) as ledger:
+        run = await a_run(ledger)
+        with other_process(implementation, tmp_path, run, "night") as (said, holder):
+            assert said == "held"
+            with pytest.raises(RunBusyError, match="job night is at work already"):
+                async with ledger.job_locked("night"):
+                    pass
+            async with ledger.job_locked("day"), ledger.locked(run):
+                with pytest.raises(RunBusyError):
+                    async with ledger.job_locked("day"):
+                        pass
+            holder.kill()
+            holder.wait()
+        async with ledger.job_locked("night"):
+            pass

@@ -18,7 +18,7 @@ FINDS_WORK = {
 }  # fmt: skip
 VALUES = {
     "run": 1, "now": 1, "limit": 1, "never": 1, "seqs": "[1]", "changes": "[]", "item": 1, "first": 1, "last": 2,
-    "ripe": 1, "wait": 1, "live": "[]", "age": 1,
+    "ripe": 1, "wait": 1, "live": "[]", "age": 1, "parked": 0,
 }  # fmt: skip
 
 

@@ -330,7 +330,8 @@ SELECT coalesce(sum(n - 1), 0) FROM
 
 -- name: retry
 -- Items to be attempted again, with a clean slate; what they were is in `attempts`.
-UPDATE items SET outcome = 'pending', due_at = first_attempt_at IS NOT NULL, attempts = 0, looks = 0, detail = NULL
+UPDATE items SET outcome = 'pending', due_at = CASE WHEN :parked THEN :never ELSE first_attempt_at IS NOT NULL END,
+    attempts = 0, looks = 0, detail = NULL
 WHERE seq BETWEEN :first AND :last AND outcome IN ('failed', 'rejected', 'not_found');
 
 -- name: resettle

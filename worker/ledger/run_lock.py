@@ -1,6 +1,7 @@
-"""One process per run: a lock that the system drops when its holder dies, however it dies."""
+"""One process per run, and per job: locks that the system drops when their holder dies, however it dies."""
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from worker.models import Run
 # for each lock file, which stays open, and what this process holds is known here.
 _handles: dict[Path, int] = {}
 _held: set[tuple[Path, int]] = set()
+_JOBS = 1 << 56  # where the jobs' bytes begin, far behind any run's
 
 
 @contextmanager
@@ -21,22 +23,38 @@ def run_lock(ledger: Path, run: Run) -> Iterator[None]:
 
     The lock is one byte, at the run's number, of the file ``LEDGER.lock`` beside the ledger; the file itself stays.
     """
+    with _byte_lock(ledger, run.id, f"another process works on run {run.name}: wait for it, or stop it first"):
+        yield
+
+
+@contextmanager
+def job_lock(ledger: Path, job: str) -> Iterator[None]:
+    """Hold a job among all processes on this ledger, whatever run of it they begin or go on with. Raises RunBusyError.
+
+    One byte of the same file, at a place that the job's name gives.
+    """
+    digest = hashlib.blake2b(job.encode(), digest_size=6).digest()
+    with _byte_lock(ledger, _JOBS + int.from_bytes(digest), f"job {job} is at work already: wait for it, or stop it"):
+        yield
+
+
+@contextmanager
+def _byte_lock(ledger: Path, at: int, busy: str) -> Iterator[None]:
     path = ledger.resolve()
     path = path.with_name(path.name + ".lock")
-    busy = RunBusyError(f"another process works on run {run.name}: wait for it, or stop it first")
-    if (path, run.id) in _held:
-        raise busy
+    if (path, at) in _held:
+        raise RunBusyError(busy)
     handle = _handle(path)
     try:
-        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, run.id)
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, at)
     except (BlockingIOError, PermissionError):
-        raise busy from None
-    _held.add((path, run.id))
+        raise RunBusyError(busy) from None
+    _held.add((path, at))
     try:
         yield
     finally:
-        _held.discard((path, run.id))
-        fcntl.lockf(handle, fcntl.LOCK_UN, 1, run.id)
+        _held.discard((path, at))
+        fcntl.lockf(handle, fcntl.LOCK_UN, 1, at)
 
 
 def _handle(path: Path) -> int:

@@ -12,7 +12,7 @@ import apsw
 from worker.budget import BudgetKey, BudgetStore, Decided, Decision
 from worker.errors import LedgerError, RunBusyError, RunNotFoundError
 from worker.ledger.protocol import AttemptedEnd, Counts, InvalidKind, NewRun, NextDue, RunEnd
-from worker.ledger.run_lock import run_lock
+from worker.ledger.run_lock import job_lock, run_lock
 from worker.ledger.sqlite_budget import SqliteBudget
 from worker.ledger.sqlite_store import READER_CACHE_KIB, SqliteStore, connect
 from worker.ledger.values import Row
@@ -91,6 +91,11 @@ class SqliteLedger:
             yield
 
     @asynccontextmanager
+    async def job_locked(self, job: str) -> AsyncIterator[None]:
+        with job_lock(self.path, job):
+            yield
+
+    @asynccontextmanager
     async def budget(self, key: BudgetKey) -> AsyncIterator[BudgetStore]:
         connection = await anyio.to_thread.run_sync(SqliteBudget, self.path, key)
         try:
@@ -135,6 +140,9 @@ class SqliteLedger:
 
     async def admit_within(self, run: Run, rows: Sequence[SourceRow], most: int, now: Millis) -> int | None:
         return await self._writer.run(self._writer.store.admit_within, run, rows, most, now)
+
+    async def see_again(self, run: Run, rows: Sequence[SourceRow]) -> None:
+        await self._writer.run(self._writer.store.see_again, run, rows)
 
     async def source_done(self, run: Run) -> None:
         await self._writer.run(self._writer.store.source_done, run)
@@ -208,8 +216,8 @@ class SqliteLedger:
     async def record(self, run: Run, records: Sequence[Record], now: Millis) -> None:
         await self._writer.run(self._writer.store.record, run, records, now)
 
-    async def retry(self, run: Run) -> int:
-        return await self._writer.run(self._writer.store.retry, run)
+    async def retry(self, run: Run, *, parked: bool = False) -> int:
+        return await self._writer.run(self._writer.store.retry, run, parked)
 
     async def resettle(self, run: Run) -> int:
         return await self._writer.run(self._writer.store.resettle, run)

@@ -175,6 +175,10 @@ class SqliteStore:
         self._rows("admitted", run=run.id, read=len(rows), duplicates=duplicates, digest=digest)
         return duplicates
 
+    def see_again(self, run: Run, rows: Sequence[SourceRow]) -> None:
+        with transaction(self._db):
+            self._see_again(run, rows)
+
     def _see_again(self, run: Run, rows: Sequence[SourceRow]) -> None:
         seen = [row for row in rows if row.session_id is not None and row.seen_at is not None]
         if seen:
@@ -289,8 +293,8 @@ class SqliteStore:
         ((attempt,),) = self._rows("page", run=run.id, **asdict(exchange))
         self._rows("sightings", attempt=attempt, items=json.dumps([change.seq for change in changes]))
 
-    def retry(self, run: Run) -> int:
-        return self._count_changed("retry", **_span(run))
+    def retry(self, run: Run, parked: bool) -> int:
+        return self._count_changed("retry", parked=parked, never=NEVER, **_span(run))
 
     def resettle(self, run: Run) -> int:
         return self._count_changed("resettle", **_span(run))
