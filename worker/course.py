@@ -17,7 +17,9 @@ _ALLOWED_LOSS = 0.05  # of what was looked up: by how much listing may cost more
 _FAR = 2  # times the widest page seen: a session so far from the next would most likely be alone on its page
 _RECENT = 16  # pages over which their span is averaged
 _LIST_EVERY = 8  # of those all the same: to notice where the account is emptier
-_TRIES = 3  # of a page that was refused for the pace alone
+_TRIES = 3  # of a page that could not be had this time
+_FREE_TRIES = 4  # of all pages, before any was good
+_ASTRAY = 0.1  # of neighbours on a page, and of pages: so many out of order are borne
 _WORTH_A_SCAN = 100  # claims: for fewer, what a scan may lose is less than a page
 
 Order = Literal["newest", "oldest", "none"]
@@ -41,7 +43,7 @@ class Paging:
 
     ``order``: that of its pages, by start time; None until one has shown it. ``widest``: the longest time that a full
     page has spanned, and ``span`` what they span on average. ``pages`` were spent, and ``found`` sessions for them;
-    ``read`` were read singly.
+    ``read`` were read singly. ``mixed`` pages were in no order, and ``again`` were asked for again.
     """
 
     order: Order | None = None
@@ -51,22 +53,41 @@ class Paging:
     pages: int = 0
     found: int = 0
     read: int = 0
+    mixed: int = 0
+    again: int = 0
+
+    def may_try_again(self) -> bool:
+        """Whether one more page may be asked for again: a few at first, then one for each good page or so."""
+        self.again += 1
+        return self.again <= _FREE_TRIES + self.found // PAGE_SIZE
 
     @property
     def pays(self) -> bool:
         """Whether to go on listing: so far it has not cost much more than single reads would have."""
         return self.allowed and self.order != "none" and _bearable(self.pages - self.found, self.found + self.read)
 
-    def learn(self, starts: Sequence[Millis], *, full: bool) -> None:
-        """Take in the start times on a page. ``full``: there is more behind it."""
-        rising = any(one < other for one, other in pairwise(starts))
-        falling = any(one > other for one, other in pairwise(starts))
+    def learn(self, starts: Sequence[Millis], *, full: bool) -> bool:
+        """Take in the start times on a page; whether they are in order. ``full``: there is more behind it."""
+        rising = sum(one < other for one, other in pairwise(starts))
+        falling = sum(one > other for one, other in pairwise(starts))
+        if min(rising, falling) > _ASTRAY * (rising + falling):
+            self.mixed += 1
+            if self.mixed > 1 + _ASTRAY * self.pages:
+                self.order = "none"
+            return False
         if rising or falling:
-            self.order = "none" if rising and falling else "oldest" if rising else "newest"
+            self.order = "oldest" if rising > falling else "newest"
         if full and starts:
             spanned = abs(starts[0] - starts[-1])
             self.widest = max(self.widest, spanned)
             self.span += (spanned - self.span) / (_RECENT if self.span else 1)
+        return True
+
+
+def _may_come(answer: Answer) -> bool:
+    """Whether the same page, asked for again, may well come."""
+    status = answer.http_status
+    return status is None or status >= 500 or status in (408, 425, 429) or (status == 200 and not answer.from_api)
 
 
 def _bearable(loss: int, looked_up: int) -> bool:
@@ -112,7 +133,7 @@ class Course:
 
         The one that it began at will be read if it was not on it, unless more of the same instant follow.
         """
-        if answer.http_status == 429 and self._tries < _TRIES:
+        if _may_come(answer) and self._tries < _TRIES and self._paging.may_try_again():
             self._tries += 1
             return []
         self._tries = 0
@@ -133,12 +154,14 @@ class Course:
         """Whoever's place the page has passed, and who was not on it, is read singly."""
         starts = [each.started_at for each in answer.sessions if each.started_at is not None]
         full = answer.cursor is not None or len(answer.sessions) >= PAGE_SIZE
-        self._paging.learn(starts, full=full)
+        in_order = self._paging.learn(starts, full=full)
         order = self._paging.order
         following = Window(window.first, window.last, answer.cursor) if answer.cursor is not None else None
         if order is None:
             self._going_on = following
-        behind = starts[-1] if starts else None
+        if not in_order:
+            return
+        behind = sorted(starts[-3:])[len(starts[-3:]) // 2] if starts else None  # one of them may be astray
         reached = behind if full else window.first if order == "newest" else window.last
         if order is None or order != self._order or reached is None:
             return
@@ -217,7 +240,7 @@ class Scan:
 
     def took(self, window: Window, answer: Answer) -> list[tuple[Claim, SessionState]]:
         """What the page told of the claims."""
-        if answer.http_status == 429 and self._tries < _TRIES:
+        if _may_come(answer) and self._tries < _TRIES and self._paging.may_try_again():
             self._tries += 1
             return []
         self._tries = 0

@@ -5,6 +5,7 @@ from worker.models import Claim, Millis, SessionState
 
 _MOST = 8  # believed ones that are looked at again
 _MEMORY = 10_000  # sessions seen without runs, remembered until theirs appear
+_SOON: Millis = 5_000
 _GROWTH = 1.5  # of the age, from one look to the next
 _AS_LONG = 4  # times the grace: for so long a believed ``none`` is followed
 
@@ -17,7 +18,7 @@ class Followed:
 
     def __init__(self, grace: Grace) -> None:
         self._grace = grace
-        self._bare: set[int] = set()
+        self._bare: dict[int, Millis] = {}  # with their age when that was seen last
         self._believed: dict[int, tuple[Claim, Millis]] = {}  # with the instant of the next look
         self._count = 0
         self._grew = False
@@ -26,28 +27,33 @@ class Followed:
         return seq in self._believed
 
     def seen(self, claim: Claim, session: SessionState, asked: Millis, *, settled: bool) -> None:
-        """Take in a look at a closed session."""
+        """Take in a look at a closed session. One whose verdict is open again is followed no longer."""
         age = asked - (claim.recorded_at or asked)
+        followed = self._believed.pop(claim.seq, None) is not None
         if session.evals.total:
-            self._grew |= self._grace.appeared(age, seen_without=claim.seq in self._bare)
-            self._bare.discard(claim.seq)
-            self._believed.pop(claim.seq, None)
+            self._grew |= self._grace.appeared(age, without=self._bare.pop(claim.seq, None))
         elif session.evals.status == "none" and session.terminal:
-            if len(self._bare) < _MEMORY:
-                self._bare.add(claim.seq)
+            if claim.seq in self._bare or len(self._bare) < _MEMORY:
+                self._bare[claim.seq] = age
             if settled:
-                self._believe(claim, asked, age)
+                self._believe(claim, asked, age, followed=followed)
 
-    def _believe(self, claim: Claim, asked: Millis, age: Millis) -> None:
-        if claim.seq in self._believed:
+    def _believe(self, claim: Claim, asked: Millis, age: Millis, *, followed: bool) -> None:
+        if followed:
             if age > _AS_LONG * self._grace.value:
-                del self._believed[claim.seq]
                 return
         elif self._count >= _MOST:
             return
         else:
             self._count += 1
         self._believed[claim.seq] = (claim, asked + round(age * (_GROWTH - 1)))
+
+    def unseen(self, claim: Claim, now: Millis, *, gone: bool) -> None:
+        """Take in that a followed session could not be read: later perhaps, unless it is gone."""
+        del self._believed[claim.seq]
+        if not gone:
+            age = now - (claim.recorded_at or now)
+            self._believed[claim.seq] = (claim, now + max(_SOON, round(age * (_GROWTH - 1))))
 
     def due(self, now: Millis) -> list[Claim]:
         """Those to be looked at again now."""

@@ -131,15 +131,16 @@ class Grace:
         self._latest: Millis = 0
         self._count = 0
 
-    def appeared(self, age: Millis, *, seen_without: bool) -> bool:
-        """Runs were there at this age; ``seen_without``: at the look before, they were not. Whether the grace grew.
+    def appeared(self, age: Millis, *, without: Millis | None) -> bool:
+        """Runs were there at this age; ``without`` is the age at which they were last seen missing. Whether it grew.
 
-        Where no look came before, the runs may have been there for long: that says nothing unless it is early.
+        Where no look came before, the runs may have been there for long: that says nothing unless it is early. The same
+        holds for the time beyond twice the age at which they were missing: a look may come late for other reasons.
         """
-        if not seen_without and _CAUTION * age > self.value:
+        if without is None and _CAUTION * age > self.value:
             return False
         before = self.value
-        self._latest = max(self._latest, age)
+        self._latest = max(self._latest, age if without is None else min(age, 2 * without))
         self._count += 1
         if self._count >= _SHOWN or _CAUTION * self._latest > self.value:
             self.value = max(_CAUTION * self._latest, self._shortest)

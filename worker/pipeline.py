@@ -148,7 +148,7 @@ async def _stages(context: Context, feed: Watcher | None, *, settle_only: bool) 
         with context.recorder:
             recording.start_soon(context.recorder.run)
             async with anyio.create_task_group() as stages:
-                stages.start_soon(Settling(context).run)
+                stages.start_soon(Settling(context, alone=settle_only).run)
                 if settle_only:
                     context.closing_done.set()
                     return

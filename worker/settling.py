@@ -1,5 +1,7 @@
 """The settling stage: evaluations run after the close, so their verdicts are looked at again until they are final."""
 
+from dataclasses import replace
+
 import anyio
 
 from worker.context import Context
@@ -16,6 +18,7 @@ _PATIENCE: Millis = 1_000
 _IDLE = 0.5
 _PILOTS = range(2, 9)  # sessions that are followed while it is not known how long verdicts take: 1 in 100, within this
 _PILOT_AGE: Millis = 2_000
+_LAST_LOOK = 0.95  # of the time for settling: what is open then is looked at once more, whenever it is due
 
 
 def settled_change(claim: Claim, session: SessionState, judge: Judge, lag: Lag, asked: Millis) -> Change:
@@ -47,14 +50,20 @@ def unseen_change(claim: Claim, sighting: Sighting, lag: Lag, now: Millis) -> Ch
 
 
 class Settling:
-    """Runs beside closing where it costs little, and after it until all is settled or ``settle_for`` is over."""
+    """Runs beside closing where it costs little, and after it until all is settled or ``settle_for`` is over.
 
-    def __init__(self, context: Context) -> None:
+    ``alone``: closing was over long ago; what was closed before ``settle_for`` is looked at once, and not waited for.
+    """
+
+    def __init__(self, context: Context, *, alone: bool = False) -> None:
         self._context = context
+        self._alone = alone
         self._lag = context.lag
         self._lookup = Lookup(context.api, context.gate, "settle")
         self._followed = Followed(context.judge.grace)
-        self._pilots = 0
+        self._pilots: dict[int, tuple[Claim, Millis]] = {}  # with the instant of the next look
+        self._piloted = 0
+        self._last_look: Millis | None = None
         self._enough = _WORTH_A_PASS
 
     async def run(self) -> None:
@@ -62,10 +71,21 @@ class Settling:
         if not context.settings.settle:
             return
         with context.stop.interruptible():
-            await self._beside_closing()
-            context.progress.phase = "settling"
-            with anyio.move_on_after(self._time_left):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._give_up_in_time, tasks.cancel_scope)
+                await self._beside_closing()
+                context.progress.phase = "settling"
                 await self._after_closing()
+                tasks.cancel_scope.cancel()
+
+    async def _give_up_in_time(self, scope: anyio.CancelScope) -> None:
+        """Counted from the end of closing, also for a pass that began before."""
+        context = self._context
+        await context.closing_done.wait()
+        left = self._time_left
+        self._last_look = context.now() + round(1000 * _LAST_LOOK * left)
+        await anyio.sleep(left)
+        scope.cancel()
 
     @property
     def _time_left(self) -> float:
@@ -79,7 +99,7 @@ class Settling:
         while not context.closing_done.is_set():
             await self._look_at_followed()
             whole = self._all_due if context.quota.settling else self._company
-            if not (await whole() or await self._look_at_pilots()):
+            if not (await whole() or await self._pilot()):
                 await anyio.sleep(_IDLE)
 
     async def _after_closing(self) -> None:
@@ -90,8 +110,18 @@ class Settling:
             ahead = await context.ledger.settles_ahead(context.run, self._lag.first_look)
             if ahead is None:
                 return
-            if not (await self._company() or await self._all_due() or await self._look_at_pilots()):
-                await anyio.sleep(min(_IDLE, max(0.01, (ahead[0] - context.now()) / 1000)))
+            if not (await self._last() or await self._company() or await self._all_due() or await self._pilot()):
+                wait = (ahead[0] - context.now()) / 1000
+                await anyio.sleep(min(_IDLE, wait) if wait > 0 else _IDLE)
+
+    async def _last(self) -> bool:
+        """One look at all that is open when time is nearly over, also at what is due later."""
+        context = self._context
+        if self._last_look is None or context.now() < self._last_look:
+            return False
+        self._last_look = NEVER
+        await self._pass(NEVER - 1, context.now())
+        return True
 
     async def _company(self) -> bool:
         """A pass over what is due, if it is enough and lies so close together that looking is cheap."""
@@ -105,7 +135,7 @@ class Settling:
         if pages > _DEAREST * count:
             self._enough = 2 * count
             return False
-        await self._pass(now)
+        await self._pass(now, ripe)
         return True
 
     async def _all_due(self) -> bool:
@@ -117,21 +147,22 @@ class Settling:
         patience = max(_PATIENCE, first_look)
         if ahead[1] > now and (ahead[1] - now <= patience or now - ahead[0] < patience):
             return False
-        await self._pass(now)
+        await self._pass(now, now - first_look)
         return True
 
-    async def _look_at_pilots(self) -> bool:
+    async def _pilot(self) -> bool:
         """While it is not known how long verdicts take, a few sessions are looked at again and again to learn it."""
         if self._lag.known:
             return False
         context, now = self._context, self._context.now()
-        claims = await context.ledger.due_settles(context.run, _PILOTS[-1], now, 0)
-        wanted = min(max(context.progress.rows_read // 100, _PILOTS[0]), _PILOTS[-1]) - self._pilots
+        claims = [claim for claim, at in self._pilots.values() if at <= now]
+        wanted = min(max(context.progress.rows_read // 100, _PILOTS[0]), _PILOTS[-1]) - self._piloted
         if wanted > 0:
             then = now - _PILOT_AGE
-            fresh = await context.ledger.due_settles(context.run, wanted + len(claims), then, then)
-            fresh = [claim for claim in fresh if claim.looks == 0][:wanted]
-            self._pilots += len(fresh)
+            due = await context.ledger.due_settles(context.run, wanted + len(self._pilots), then, then)
+            fresh = [claim for claim in due if claim.seq not in self._pilots][:wanted]
+            self._piloted += len(fresh)
+            self._pilots |= {claim.seq: (claim, now) for claim in fresh}
             claims += fresh
         if claims:
             await self._lookup.states(claims, self._conclude)
@@ -153,11 +184,11 @@ class Settling:
             context.progress.settled -= count
             context.log.info("runs appeared late: verdicts of none are doubted again", sessions=count)
 
-    async def _pass(self, now: Millis) -> None:
-        """Look at everything that is due, in the order of its start: so each page is asked for once."""
+    async def _pass(self, due: Millis, ripe: Millis) -> None:
+        """Look at everything that is due, or was closed by ``ripe``, by its start: so each page is asked for once."""
         context, before, looked = self._context, self._lookup.requests, 0
-        ripe, last = now - self._lag.first_look, None
-        while claims := await context.ledger.due_settles_by_start(context.run, _BATCH, now, ripe, last):
+        last = None
+        while claims := await context.ledger.due_settles_by_start(context.run, _BATCH, due, ripe, last):
             last = claims[-1]
             looked += len(claims)
             await self._lookup.states(claims, self._conclude)
@@ -176,7 +207,7 @@ class Settling:
         if sighting.answer.http_status == 401:
             context.stop.halt("the API answered 401: the key may not be used any more")
         if sighting.unseen is not None:
-            changes: tuple[Change, ...] = (unseen_change(sighting.unseen, sighting, self._lag, context.now()),)
+            changes: tuple[Change, ...] = (self._unseen(sighting.unseen, sighting),)
         else:
             asked = sighting.answer.exchange.at  # a late answer tells of then, not of now
             changes = tuple(self._seen(claim, session, asked) for claim, session in sighting.seen)
@@ -191,4 +222,23 @@ class Settling:
             before = claim.looked_at - closed if claim.looks and claim.looked_at is not None else None
             self._lag.looked(before, asked - closed, final=change.settled)
         self._followed.seen(claim, session, asked, settled=change.settled)
+        return self._planned(claim, change, asked - closed)
+
+    def _unseen(self, claim: Claim, sighting: Sighting) -> Change:
+        now = self._context.now()
+        change = unseen_change(claim, sighting, self._lag, now)
+        if claim.seq in self._followed:
+            # It stays believed: that it could not be read says nothing of its verdict.
+            self._context.progress.settled -= 1
+            self._followed.unseen(claim, now, gone=change.settled)
+            return replace(change, settled=True, settle_at=None)
+        return self._planned(claim, change, now - (claim.recorded_at or now))
+
+    def _planned(self, claim: Claim, change: Change, age: Millis) -> Change:
+        """When it is looked at next, where that is not by its own time."""
+        if self._pilots.pop(claim.seq, None) is not None and change.settle_at is not None:
+            looked = claim if change.looked_at is None else replace(claim, looked_at=change.looked_at)
+            self._pilots[claim.seq] = (replace(looked, looks=change.looks), change.settle_at)
+        if self._alone and change.settle_at is not None and age > self._context.settings.settle_for * 1000:
+            return replace(change, settle_at=NEVER)
         return change

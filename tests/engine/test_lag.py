@@ -108,11 +108,11 @@ def test_a_lag_that_changes_is_followed() -> None:
 def test_the_grace_grows_at_once_when_runs_appear_late() -> None:
     """Three times the latest age at which they had still been missing the time before."""
     grace = Grace(15_000)
-    assert not grace.appeared(2_000, seen_without=True)
+    assert not grace.appeared(2_000, without=1_500)
     assert grace.value == 15_000
-    assert grace.appeared(8_000, seen_without=True)
+    assert grace.appeared(8_000, without=5_000)
     assert grace.value == 24_000
-    assert not grace.appeared(7_000, seen_without=True)
+    assert not grace.appeared(7_000, without=5_000)
     assert grace.value == 24_000
 
 
@@ -121,9 +121,9 @@ def test_the_grace_shrinks_when_five_sessions_have_shown_their_runs_early() -> N
     grace = Grace(15_000)
     for _ in range(5):
         assert grace.value == 15_000
-        grace.appeared(1_000, seen_without=False)
+        grace.appeared(1_000, without=None)
     assert grace.value == 5_000
-    assert grace.appeared(2_500, seen_without=True)
+    assert grace.appeared(2_500, without=2_000)
     assert grace.value == 7_500
 
 
@@ -131,7 +131,7 @@ def test_a_grace_that_was_asked_for_is_not_made_longer_without_evidence() -> Non
     """Five seconds are the shortest that is learnt, not the shortest that may be set."""
     grace = Grace(500)
     for _ in range(9):
-        assert not grace.appeared(100, seen_without=False)
+        assert not grace.appeared(100, without=None)
     assert grace.value == 500
 
 
@@ -139,5 +139,14 @@ def test_runs_first_seen_late_are_no_evidence() -> None:
     """They may have been there for long."""
     grace = Grace(15_000)
     for _ in range(50):
-        assert not grace.appeared(20_000, seen_without=False)
+        assert not grace.appeared(20_000, without=None)
     assert grace.value == 15_000
+
+
+def test_a_look_that_comes_late_does_not_make_the_grace_run_away() -> None:
+    """Runs that were missing after 15 s and are there five minutes later may have come at any time between."""
+    grace = Grace(15_000)
+    assert grace.appeared(300_000, without=15_000)
+    assert grace.value == 90_000
+    assert grace.appeared(300_000, without=90_000)
+    assert grace.value == 540_000

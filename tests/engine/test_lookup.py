@@ -309,3 +309,42 @@ def test_many_are_looked_up_in_a_few_stretches_at_once() -> None:
     told, _ = look_up(api, claims)
     assert once_each(told, claims)
     assert 100 <= api.requests.total() <= 105
+
+
+class FailingApi(SimulatedApi):
+    """Its listing fails now and then."""
+
+    async def list_started(self, first: int | None, last: int | None, cursor: str | None) -> Answer:
+        answer = await super().list_started(first, last, cursor)
+        return self._answer("list", 503) if self.requests["list"] % 3 == 0 else answer
+
+
+class MixedApi(SimulatedApi):
+    """One page comes in no order."""
+
+    async def list_started(self, first: int | None, last: int | None, cursor: str | None) -> Answer:
+        answer = await super().list_started(first, last, cursor)
+        if self.requests["list"] != 4:
+            return answer
+        return replace(answer, sessions=tuple(random.Random(1).sample(answer.sessions, len(answer.sessions))))
+
+
+@pytest.mark.parametrize("kind", [FailingApi, MixedApi])
+def test_a_page_that_goes_wrong_does_not_end_the_listing(kind: type[SimulatedApi]) -> None:
+    """4,000 sessions are on 20 pages; a third of these fail at first, or one is in no order."""
+    claims = [a_claim(number, NOW + number * 1_000) for number in range(4_000)]
+    api = kind(sessions_of(claims))
+    told, _ = look_up(api, claims)
+    assert told.seen == Counter(claim.seq for claim in claims)
+    assert api.requests["list"] <= 36
+    assert api.requests["read"] <= 205
+
+
+def test_a_page_that_fails_does_not_end_a_scan() -> None:
+    """Where no start is known, too."""
+    claims = [replace(a_claim(number, NOW + number * 1_000), started_at=None) for number in range(2_000)]
+    api = FailingApi({one: replace(each, started_at=NOW) for one, each in sessions_of(claims).items()})
+    told, _ = look_up(api, claims)
+    assert told.seen == Counter(claim.seq for claim in claims)
+    assert api.requests["list"] <= 18
+    assert api.requests["read"] <= 110
