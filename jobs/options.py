@@ -42,6 +42,9 @@ GUARDS: list[_Decorator] = [
     _option("--expired/--no-expired", "Close only sessions whose time to live is over."),
     _option("--state-max-age", "How old what these three go by may be at the close.  [default: 5m]", metavar="TIME"),
 ]
+MORE_GUARDS: list[_Decorator] = [
+    _option("--protect", "Leave sessions in these statuses alone, too, besides those of the job.", metavar="STATUSES"),
+]
 HOST: list[_Decorator] = [
     _option(
         "--base-url",

@@ -12,7 +12,7 @@ from jobs.invocation import Invocation, read_invocation
 from jobs.job import Job
 from jobs.job_tables import find_job
 from jobs.notify import tell_end, tell_failure, tell_start
-from jobs.options import BRAKE, HOST, PACE, PORTION, SETTLE, working_options
+from jobs.options import BRAKE, HOST, MORE_GUARDS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, confirm, run_to_end, say
 from worker.clock import now_ms
 from worker.context import Context
@@ -22,7 +22,7 @@ from worker.ledger.protocol import NewRun
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Run
 from worker.pipeline import Ended
-from worker.rule import read_rule, rule_text
+from worker.rule import night_counts, read_rule, rule_text
 from worker.settings import Settings
 
 _NIGHTS = 10  # so many earlier runs of a job say what is usual
@@ -30,7 +30,7 @@ _NIGHTS = 10  # so many earlier runs of a job say what is usual
 
 @click.command("sweep")
 @click.argument("name")
-@working_options(HOST, PORTION, BRAKE, PACE, SETTLE)
+@working_options(HOST, MORE_GUARDS, PORTION, BRAKE, PACE, SETTLE)
 @click.pass_context
 def command(context: click.Context, /, name: str, **_: Any) -> int:  # the rest is read by name
     """Close the sessions that the job NAME of closeout.toml chooses.
@@ -47,7 +47,8 @@ def command(context: click.Context, /, name: str, **_: Any) -> int:  # the rest 
 def as_job(invocation: Invocation, job: Job, said: Given) -> Invocation:
     """The same with what the job says, except where a flag or the environment said otherwise."""
     own = {name: value for name, value in job.settings.items() if name not in said.values}
-    kept = {"protect": tuple(sorted(job.protected)), "rule": rule_text(job.selection), "max_close": job.max_close}
+    protect = job.protected | frozenset(invocation.settings.protect if "protect" in said.values else ())
+    kept = {"protect": tuple(sorted(protect)), "rule": rule_text(job.selection), "max_close": job.max_close}
     settings = Settings.model_validate(invocation.settings.model_dump() | own | kept)
     return replace(invocation, settings=settings)
 
@@ -77,9 +78,10 @@ async def sweep_on(ledger: SqliteLedger, run: Run, invocation: Invocation) -> in
 
 async def _work(ledger: SqliteLedger, run: Run, invocation: Invocation) -> Ended:
     settings = invocation.settings
-    sweep = Sweep(read_rule(settings.rule or ""), settings.max_close or 1, await nights(ledger, run))
-    protect = tuple(sorted({*settings.protect, *sweep.selection.protected}))  # a flag may protect more, and never less
-    invocation = replace(invocation, settings=settings.model_copy(update={"protect": protect}))
+    rule = read_rule(settings.rule or "")
+    protected = rule.protected | frozenset(settings.protect)  # a flag may protect more, and never less
+    sweep = Sweep(replace(rule, protected=protected), settings.max_close or 1, await nights(ledger, run))
+    invocation = replace(invocation, settings=settings.model_copy(update={"protect": tuple(sorted(protected))}))
 
     async def find(context: Context) -> None:
         await Finding(context, sweep, say, partial(confirm, context, yes=invocation.yes)).run()
@@ -88,6 +90,5 @@ async def _work(ledger: SqliteLedger, run: Run, invocation: Invocation) -> Ended
 
 
 async def nights(ledger: SqliteLedger, run: Run) -> list[int]:
-    """How many sessions the same job found in its last runs before this one."""
-    earlier = [each for each in await ledger.runs() if each.job == run.job and each.id < run.id]
-    return [each.rows_read - each.duplicates for each in earlier if each.state == "finished"][:_NIGHTS]
+    """How many sessions the same job found in its last nights before this run."""
+    return night_counts([each for each in await ledger.runs() if each.job == run.job and each.id < run.id])[:_NIGHTS]

@@ -13,7 +13,7 @@ from itertools import count
 import anyio
 
 from worker.context import Context
-from worker.models import NEVER, PAGE_SIZE, Millis, Outcome, SessionRow, SourceRow
+from worker.models import NEVER, PAGE_SIZE, Millis, Outcome, SessionRow, SourceRow, Tally
 from worker.pages import Pages
 from worker.rule import unusual
 from worker.selector import Selection, listings, mismatch
@@ -82,10 +82,12 @@ class Finding:
         while skipped := await context.ledger.skip_parked(context.run, began, GONE, context.now()):
             context.progress.outcomes[Outcome.SKIPPED] += skipped
 
-    async def _accepted(self, why: Counter[str]) -> bool:
-        context, chosen = self._context, why[""]
-        self._tell(_in_words(why))
-        if context.run.rows_read:
+    async def _accepted(self, tally: Tally) -> bool:
+        context, chosen = self._context, tally.chosen
+        self._tell(_in_words(tally))
+        if not context.run.rows_read:
+            await context.ledger.tell(context.run, tally)
+        else:  # the tally of the whole run was told by the process that began it
             chosen += (await context.ledger.counts(context.run)).outcomes[Outcome.CLOSED]
         strange = unusual(chosen, self._sweep.max_close, self._sweep.nights)
         if strange is None:
@@ -96,14 +98,14 @@ class Finding:
         context.stop.halt(f"{strange}{GOES_ON}: `closeout resume {context.run.name} --yes` goes on all the same")
         return False
 
-    async def _count(self) -> Counter[str]:
-        """Sessions by the reason why they are not chosen; the chosen ones, by none. No further than it matters."""
+    async def _count(self) -> Tally:
+        """How many are chosen, and the others by the reason. No further than it matters."""
         why: Counter[str] = Counter()
         async for row, now, _ in self._rows():
             why[mismatch(self._sweep.selection, row, now) or ""] += 1
             if why[""] > self._sweep.max_close:
-                break
-        return why
+                return Tally(why.pop(""), dict(why.most_common()), whole=False)
+        return Tally(why.pop("", 0), dict(why.most_common()))
 
     async def _rows(self) -> AsyncIterator[tuple[SessionRow, Millis, Millis]]:
         """What the API lists for the rule, and when it was asked: the server's time, and ours."""
@@ -163,6 +165,6 @@ class Finding:
             await anyio.sleep(_LOOK)
 
 
-def _in_words(why: Counter[str]) -> str:
-    left = ", ".join(f"{count:,} {reason}" for reason, count in why.most_common() if reason)
-    return f"{why['']:,} sessions match" + (f", others do not ({left})" if left else "")
+def _in_words(tally: Tally) -> str:
+    left = ", ".join(f"{number:,} {reason}" for reason, number in tally.others.items())
+    return f"{tally.chosen:,} sessions match" + (f", others do not ({left})" if left else "")

@@ -247,6 +247,22 @@ class Record:
     changes: tuple[Change, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a sweep counted before it closed anything: how many sessions its rule chooses, and the ``others`` by reason.
+
+    Where it is not ``whole``, counting ended early: there are more.
+    """
+
+    chosen: int
+    others: Mapping[str, int] = field(default_factory=dict)
+    whole: bool = True
+
+    @property
+    def listed(self) -> int:
+        return self.chosen + sum(self.others.values())
+
+
 RunState = Literal["running", "finished", "halted", "interrupted", "planned"]
 
 
@@ -276,6 +292,7 @@ class Run:
     seconds: float
     waited: Mapping[str, float] = field(default_factory=dict)
     begun_at: Millis | None = None
+    tally: Tally | None = None
 
 
 def worked_until(run: Run, then: Millis | None) -> Run:

@@ -10,6 +10,7 @@ import pytest
 from tests.engine.night import HOUR, IDLE, KilledError, Town
 from worker.context import Context
 from worker.finding import GONE, Sweep
+from worker.models import Tally
 from worker.pipeline import Watcher
 from worker.sandbox import SandboxConfig
 
@@ -122,3 +123,18 @@ def test_a_retry_takes_up_nothing_new_and_judges_anew(tmp_path: Path) -> None:
     assert town.live(ids) == [ids[0]]
     assert town.details(run)[ids[0]] == GONE
     assert len(town.live(new)) == 20
+
+
+def test_what_was_counted_is_kept(tmp_path: Path) -> None:
+    """How many were chosen, and why the others were not; a later process of the run does not change it."""
+    town = Town(tmp_path, dies_after=40)
+    town.add(100)
+    town.add(30, idle=HOUR)
+    town.add(20, fields={"last_message_at": "soon"})
+    run = town.begin()
+    with pytest.raises(KilledError):
+        town.work(run, SWEEP)
+    counted = Tally(100, {"not idle for so long": 30, "last_message_at is not told": 20})
+    assert town.store.run(run.id).tally == counted
+    town.dies_after = None
+    assert town.work(run, SWEEP).run.tally == counted

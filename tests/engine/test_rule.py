@@ -1,10 +1,14 @@
 """A sweep's rule is kept as it is, and what it finds is held against what it usually finds."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.rule import read_rule, rule_text, unusual
+from tests.report.support import RUN
+from worker.models import Tally
+from worker.rule import night_counts, read_rule, rule_text, unusual
 from worker.selector import Age, Selection
 
 BOUNDS = st.none() | st.integers(0, 10**13) | st.builds(Age, st.integers(0, 10**10))
@@ -41,6 +45,12 @@ def test_a_rule_is_read_as_it_was_written(selection: Selection) -> None:
         (50, [5, 5, 5], None),
         (51, [5, 5, 5], "over 10 times the median"),
         (51, [5, 5], None),
+        (25, [0, 0, 0], None),
+        (26, [0, 0, 0], "over 10 times the median"),
+        (25, [0, 0, 1, 1, 1], None),
+        (31, [0, 0, 3, 3, 3], "over 10 times the median"),
+        (0, [0, 0, 0, 5, 5], None),
+        (0, [0, 0, 5, 5, 5], "no session matches"),
         (1_001, [900, 900, 900], "more sessions match than max_close = 1,000"),
         (1_000, [900, 900, 900], None),
     ],
@@ -50,3 +60,11 @@ def test_what_is_not_as_usual_is_told(found: int, nights: list[int], told: str |
     strange = unusual(found, 1_000, nights)
     assert (strange is None) == (told is None)
     assert told is None or told in (strange or "")
+
+
+def test_a_night_without_any_is_a_night() -> None:
+    """Though it halted to ask; one that halted with too many is none, nor is one that never came to count."""
+    finished = replace(RUN, state="finished", rows_read=12, duplicates=2)
+    halted = replace(RUN, state="halted", rows_read=0, duplicates=0)
+    none, many = replace(halted, tally=Tally(0, {"not expired": 3})), replace(halted, tally=Tally(500))
+    assert night_counts([none, finished, many, halted, finished]) == [0, 10, 10]

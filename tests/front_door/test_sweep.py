@@ -120,14 +120,23 @@ def test_a_night_that_is_not_as_usual_is_asked_about(tmp_path: Path) -> None:
         none = desk.run("sweep", "night", *WORDS)
         add(sandbox, 41, ago(days=2))
         many = desk.run("sweep", "night", *WORDS)
+        add(sandbox, 7, ago(hours=3))
+        last = desk.run("sweep", "night", *WORDS, "--yes")
         listed = desk.run("runs", "--job", "night")
+        shown, told = desk.run("show", "last"), desk.run("show", "last", "--json").summary
     assert (none.code, many.code) == (3, 3)
     assert "no session matches" in none.err
     assert "41 sessions match, over 10 times the median" in many.err
-    assert sandbox.counts.closes_effective == 12
+    assert sandbox.counts.closes_effective == 12 + 41
+    counted = {"listed": 48, "chosen": 41, "not_chosen": {"not idle for so long": 7}, "whole": True}
+    assert told["tally"] == counted
+    assert "tally" not in last.summary
+    for text in (shown.out, listed.out):
+        assert "48 listed, 41 chosen; not chosen: 7 not idle for so long" in text
     nights = listed.out.splitlines()
     assert nights[0].split()[3:8] == ["found", "closed", "skipped", "wrong", "took"]
-    assert [line.split()[3:5] for line in nights[-3:]] == [["4", "4"]] * 3
+    assert [line.split()[3:5] for line in nights if " finished " in line] == [["41", "41"]] + [["4", "4"]] * 3
+    assert nights[0].split()[0] == "run"
     assert "over 10 times the median" in listed.out
 
 
@@ -153,8 +162,11 @@ def test_a_cap_ends_a_sweep_and_no_flag_lifts_what_its_job_protects(tmp_path: Pa
     """What the cap leaves out is skipped; going on without it, the job's protection holds whatever the flags say."""
     with night(tmp_path) as (desk, sandbox):
         add(sandbox, 50, ago(days=2))
-        first = desk.run("sweep", "night", *WORDS, "--limit", "20")
+        paused = add(sandbox, 20, ago(days=2), status="paused")
+        first = desk.run("sweep", "night", *WORDS, "--limit", "20", "--protect", "paused")
+        assert not any(sandbox.truth(one).closes_received for one in paused)
         again = desk.run("resume", "last", *WORDS, "--limit", "none", "--protect", "none")
+        assert not any(sandbox.truth(one).closes_received for one in paused)
         shown = desk.run("show", "last", "--json").summary
     assert (first.summary["outcomes"]["closed"], first.summary["outcomes"]["skipped"]) == (20, 30)
     assert (again.code, again.summary["outcomes"]["closed"]) == (0, 50)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from worker.budget import BudgetKey, BudgetStore
-from worker.models import Claim, ClosedItem, Exchange, Millis, Outcome, Record, Run, RunState, SourceRow
+from worker.models import Claim, ClosedItem, Exchange, Millis, Outcome, Record, Run, RunState, SourceRow, Tally
 
 COLUMNS = (
     "run", "session_id", "outcome", "detail", "final_status", "eval_status", "eval_settled", "reason", "attempts",
@@ -121,6 +121,10 @@ class Ledger(Protocol):
     async def unfinished_of(self, location: str) -> Run | None: ...
     async def start_run(self, run: Run, options: str) -> None:
         """Begin or go on: what a dead process had claimed becomes in doubt, and doubts are due at once."""
+        ...
+
+    async def tell(self, run: Run, tally: Tally) -> None:
+        """Keep what a sweep has counted."""
         ...
 
     async def last_exchange(self, run: Run) -> Millis | None:

@@ -23,6 +23,9 @@ SELECT * FROM runs WHERE location = :location AND state <> 'finished' AND state 
 -- When the last exchange of a run was.
 SELECT at FROM attempts WHERE run = :run ORDER BY seq DESC LIMIT 1;
 
+-- name: tally
+UPDATE runs SET tally = :tally WHERE id = :run;
+
 -- name: start_run
 -- A process that died has not said how long it worked: it did until its last exchange.
 UPDATE runs SET state = 'running', why = NULL, ended_at = NULL, options = :options,

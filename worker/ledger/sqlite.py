@@ -16,7 +16,7 @@ from worker.ledger.run_lock import job_lock, run_lock
 from worker.ledger.sqlite_budget import SqliteBudget
 from worker.ledger.sqlite_store import READER_CACHE_KIB, SqliteStore, connect
 from worker.ledger.values import Row
-from worker.models import NEVER, Claim, ClosedItem, Exchange, Millis, Record, Run, SourceRow
+from worker.models import NEVER, Claim, ClosedItem, Exchange, Millis, Record, Run, SourceRow, Tally
 
 _T = TypeVar("_T")
 _Store = TypeVar("_Store")
@@ -126,6 +126,9 @@ class SqliteLedger:
 
     async def start_run(self, run: Run, options: str) -> None:
         await self._writer.run(self._writer.store.start_run, run, options)
+
+    async def tell(self, run: Run, tally: Tally) -> None:
+        await self._writer.run(self._writer.store.tell, run, tally)
 
     async def last_exchange(self, run: Run) -> Millis | None:
         return await self._reader.run(self._reader.store.last_exchange, run)

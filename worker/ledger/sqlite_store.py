@@ -29,6 +29,7 @@ from worker.models import (
     Record,
     Run,
     SourceRow,
+    Tally,
 )
 
 QUERIES = load_queries()
@@ -135,6 +136,9 @@ class SqliteStore:
             self._rows("rescue", run=run.id)
             self._rows("rearm_doubts", run=run.id)
             self._rows("rearm_settles", run=run.id, never=NEVER)
+
+    def tell(self, run: Run, tally: Tally) -> None:
+        self._write("tally", run=run.id, tally=json.dumps(asdict(tally)))
 
     def last_exchange(self, run: Run) -> Millis | None:
         rows = self._rows("last_exchange", run=run.id)

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from worker.models import Change, Claim, EvalSummary, Exchange, Millis, Run, SessionRow, SessionState, SourceRow
+from worker.models import Change, Claim, EvalSummary, Exchange, Millis, Run, SessionRow, SessionState, SourceRow, Tally
 
 Row = tuple[Any, ...]  # what a column holds is stated by the schema, not by the type checker
 
@@ -23,12 +23,13 @@ def run_of(row: Row) -> Run:
     values = dict(zip(_RUN_COLUMNS, row, strict=True))
     values["source_done"] = bool(values["source_done"])
     values["waited"] = json.loads(values["waited"])
+    values["tally"] = Tally(**json.loads(values["tally"])) if values["tally"] is not None else None
     return Run(**values)
 
 
 _RUN_COLUMNS = (
     "id", "name", "job", "source", "location", "source_stat", "options", "state", "why", "rows_read", "duplicates",
-    "source_done", "digest", "created_at", "ended_at", "seconds", "waited", "begun_at",
+    "source_done", "digest", "created_at", "ended_at", "seconds", "waited", "begun_at", "tally",
 )  # fmt: skip
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from statistics import median
 
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from worker.ledger.protocol import Counts
 from worker.models import Outcome, Run
-from worker.report.wording import STATE_STYLES, WRONG, printable, to_the_second
+from worker.report.wording import STATE_STYLES, WRONG, fact, lines_of, printable, tally_words, to_the_second
+from worker.rule import night_counts
 from worker.units import format_duration
 
 _NIGHTS = 10
@@ -16,8 +18,8 @@ _FEW = 3  # nights before which nothing is usual
 _FAR = 3  # times the median, or a part of it
 
 
-def nights_table(runs: Sequence[Run], counts_by_run: Mapping[str, Counts]) -> Table | Text:
-    """One line a run, the newest first, as ``runs`` gives them; what was unusual stands last."""
+def nights_table(runs: Sequence[Run], counts_by_run: Mapping[str, Counts]) -> RenderableType:
+    """One line a run, the newest first, with what was unusual; below, what each counted."""
     if not runs:
         return Text("no runs of this job yet")
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
@@ -37,7 +39,8 @@ def nights_table(runs: Sequence[Run], counts_by_run: Mapping[str, Counts]) -> Ta
             format_duration(run.seconds),
             Text(printable(unusual_in(run, counts, runs[at + 1 :]))),
         )
-    return table
+    counted = [fact(run.name, tally_words(run.tally)) for run in runs if run.tally is not None]
+    return Group(table, Text("\ncounted:"), lines_of(counted)) if counted else table
 
 
 def found(run: Run) -> int:
@@ -57,7 +60,7 @@ def unusual_in(run: Run, counts: Counts, earlier: Sequence[Run]) -> str:
         told.append(f"{wrong(counts):,} wrong")
     if counts.unsettled:
         told.append(f"{counts.unsettled:,} not settled")
-    nights = [found(each) for each in earlier if each.state == "finished"][:_NIGHTS]
+    nights = night_counts(earlier)[:_NIGHTS]
     usual = median(nights) if len(nights) >= _FEW else 0
     if usual and run.state == "finished" and not usual / _FAR <= found(run) <= usual * _FAR:
         told.append(f"found {found(run) / usual:.1f} times the median")

@@ -12,7 +12,7 @@ from worker.clock import format_instant
 from worker.ledger.protocol import COLUMNS, Counts, InvalidKind
 from worker.models import Exchange, Millis, Outcome, Run
 from worker.report.summary import run_facts, run_figures
-from worker.report.wording import STATE_STYLES, WRONG, fact, lines_of, printable, to_the_second
+from worker.report.wording import STATE_STYLES, WRONG, fact, lines_of, printable, tally_json, tally_words, to_the_second
 from worker.settings import Settings
 from worker.units import format_duration, format_rate
 
@@ -63,6 +63,7 @@ def run_details(run: Run, counts: Counts, settings: Settings, invalid: Sequence[
         fact("state", run.state, STATE_STYLES.get(run.state, "bold")),
         *([fact("why", run.why, "yellow")] if run.why else []),
         *([fact("job", run.job)] if run.job else []),
+        *([fact("counted", tally_words(run.tally))] if run.tally else []),
         *([fact("location", run.location)] if run.location else []),
         fact("started", to_the_second(run.created_at)),
         fact("ended", to_the_second(run.ended_at)),
@@ -111,6 +112,7 @@ def _run_of(run: Run) -> dict[str, object]:
         "seconds": round(run.seconds, 3),
         "rows_read": run.rows_read,
         "duplicates": run.duplicates,
+        "tally": tally_json(run.tally),
     }
 
 
@@ -125,6 +127,7 @@ def run_json(run: Run, counts: Counts, settings: Settings) -> dict[str, object]:
     """``show --json``: the summary's names, where the rows came from, when, and the settings."""
     return {
         **run_figures(run, counts, settings),
+        "tally": tally_json(run.tally),
         "reopened": counts.reopened,
         "eval_runs": asdict(counts.eval_runs),
         "source": run.source,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
-from worker.models import Millis, Outcome
+from worker.models import Millis, Outcome, Tally
 
 DEFAULT_LEDGER = "closeout.db"
 Fact = tuple[str, str, str]  # label, value, style of the value
@@ -52,6 +52,21 @@ def command(*words: str, ledger: str | None = None) -> str:
 def fact(label: str, value: str, style: str = "") -> Fact:
     """One labelled line; the value may come from outside."""
     return label, printable(value), style
+
+
+def tally_words(tally: Tally) -> str:
+    """What a sweep counted, and why it did not choose the rest."""
+    text = f"{tally.listed:,} listed, {tally.chosen:,} chosen" + ("" if tally.whole else ", and no further counted")
+    others = ", ".join(f"{number:,} {reason}" for reason, number in tally.others.items())
+    return f"{text}; not chosen: {others}" if others else text
+
+
+def tally_json(tally: Tally | None) -> dict[str, object] | None:
+    """The same for scripts."""
+    if tally is None:
+        return None
+    found = {"listed": tally.listed, "chosen": tally.chosen, "not_chosen": dict(tally.others)}
+    return found | {"whole": tally.whole}
 
 
 def lines_of(facts: Iterable[Fact]) -> Text:
