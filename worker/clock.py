@@ -71,6 +71,11 @@ class ServerClock:
         else:
             self._low, self._high = max(self._low, low), min(self._high, high)
 
+    @property
+    def known(self) -> bool:
+        """Whether any answer has told the time."""
+        return self._low is not None
+
     def earliest(self, ours: Millis) -> Millis:
         """The earliest instant on the server's clock that our ``ours`` may have been."""
         return ours + (self._low or 0)

@@ -1,25 +1,29 @@
 """The finding stage of a sweep: lists what its rule may choose, judges it row by row, and admits what it chooses.
 
 It lists twice. The first time it only counts, so that a result that is not as usual closes nothing. The second time it
-admits, no further ahead of closing than two minutes' worth, so that no session is closed on what was seen long ago.
+admits, no further ahead of closing than a minute's worth, so that no session is closed on what was seen long ago.
 What has waited for five minutes all the same is parked, and listed again until it is closed or matches no more.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
 import anyio
 
 from worker.context import Context
-from worker.models import NEVER, PAGE_SIZE, Millis, Outcome, SessionRow, SourceRow, Tally
+from worker.models import NEVER, Answer, Listing, Millis, Outcome, SessionRow, SourceRow, Tally
 from worker.pages import Pages
 from worker.rule import unusual
 from worker.selector import Selection, listings, mismatch
+from worker.server_time import learn_server_time
 from worker.verdict import GOES_ON
+from worker.walk import Walk
 
-_AHEAD = 120.0  # seconds' worth of closes
+# What is admitted waits behind as much again: two minutes on the page and two in the ledger are less than five.
+_AHEAD = 60.0  # seconds' worth of closes
+_STALE: Millis = 120_000
 _PASSES = 3  # what closing moved between two pages is found by listing once more
 _LOOK = 0.25
 GONE = "no longer matches: listed too long ago to be closed, and not found again"
@@ -56,6 +60,7 @@ class Finding:
         """Count, have it confirmed where it is not as usual, then admit."""
         context = self._context
         with context.stop.interruptible(), context.last_call.interruptible():
+            await learn_server_time(context)
             if not self._again and not await self._accepted(await self._count()):
                 return
             if not self._again or await context.ledger.parked_count(context.run) or await self._open(1):
@@ -101,37 +106,47 @@ class Finding:
     async def _count(self) -> Tally:
         """How many are chosen, and the others by the reason. No further than it matters."""
         why: Counter[str] = Counter()
-        async for row, now, _ in self._rows():
-            why[mismatch(self._sweep.selection, row, now) or ""] += 1
-            if why[""] > self._sweep.max_close:
-                return Tally(why.pop(""), dict(why.most_common()), whole=False)
+        for listing in self._listings():
+            async for answer in self._pages.of(listing):
+                why.update(self._mismatch(row, answer) or "" for row in answer.rows)
+                if why[""] > self._sweep.max_close:
+                    return Tally(why.pop(""), dict(why.most_common()), whole=False)
         return Tally(why.pop("", 0), dict(why.most_common()))
 
-    async def _rows(self) -> AsyncIterator[tuple[SessionRow, Millis, Millis]]:
-        """What the API lists for the rule, and when it was asked: the server's time, and ours."""
-        context = self._context
-        clock = context.api.server_clock
-        for listing in listings(self._sweep.selection, clock.earliest(context.now())):
-            async for answer in self._pages.of(listing):
-                now = clock.earliest(answer.exchange.at)
-                for row in answer.rows:
-                    yield row, now, answer.exchange.at
+    def _listings(self) -> list[Listing]:
+        return listings(self._sweep.selection, self._context.api.server_clock.earliest(self._context.now()))
+
+    def _mismatch(self, row: SessionRow, answer: Answer) -> str | None:
+        """Why the rule does not choose a session, at the time at which the page was asked for."""
+        return mismatch(self._sweep.selection, row, self._context.api.server_clock.earliest(answer.exchange.at))
 
     async def _admit_all(self) -> int:
         """One pass; returns how many were new."""
-        new, batch = 0, list[SourceRow]()
-        async for row, now, asked in self._rows():
-            if mismatch(self._sweep.selection, row, now) is None:
-                batch.append(SourceRow(0, row.session_id, started_at=row.started_at, seen_at=asked))
-            if len(batch) >= min(PAGE_SIZE, self._ahead):
-                new += await self._admit(batch)
-                batch = []
-        return new + await self._admit(batch)
+        new = 0
+        for listing in self._listings():
+            walk = Walk(listing)
+            while (answer := await self._pages.next(walk)) is not None:
+                new += await self._admit_page(walk, answer)
+        return new
+
+    async def _admit_page(self, walk: Walk, answer: Answer) -> int:
+        """What a page tells, in step with closing. What has become old meanwhile is asked for again."""
+        asked = answer.exchange.at
+        chosen = [row for row in answer.rows if self._mismatch(row, answer) is None]
+        new = at = 0
+        while at < len(chosen):
+            if self._context.now() - asked > _STALE:
+                walk.back_to(chosen[at].started_at)
+                break
+            batch = chosen[at : at + self._ahead]
+            at += len(batch)
+            new += await self._admit(
+                [SourceRow(0, row.session_id, None, "", None, row.started_at, asked) for row in batch]
+            )
+        return new
 
     async def _admit(self, rows: list[SourceRow]) -> int:
         context = self._context
-        if not rows:
-            return 0
         if self._again:
             await context.ledger.see_again(context.run, rows)
             return 0

@@ -8,9 +8,11 @@ from worker.context import Context
 from worker.models import Answer, Listing, Millis, Record
 from worker.units import format_duration
 from worker.verdict import GOES_ON, halt_reason
+from worker.walk import Walk
 
 _AGAIN = 0.5  # seconds before a page that could not be had is asked for again
 _TRIES = 3  # of a page that makes no sense
+_REFUSED_CURSOR = (400, 404, 410, 422)
 Request = Callable[[Listing, str | None], Awaitable[Answer]]
 
 
@@ -25,26 +27,24 @@ class Pages:
         self._nonsense = 0
 
     async def of(self, listing: Listing) -> AsyncIterator[Answer]:
-        """The pages, each of them a good answer. A listing that leads in a circle halts the run."""
-        cursors: set[str | None] = set()
-        cursor: str | None = None
-        while cursor not in cursors:
-            answer = await self._page(listing, cursor)
-            cursors.add(cursor)
-            cursor = answer.cursor
+        """All pages, each of them a good answer, none of which repeats what the one before told."""
+        walk = Walk(listing)
+        while (answer := await self.next(walk)) is not None:
             yield answer
-            if cursor is None:
-                return
-        await self._halt(f"the API's list of {listing.status} sessions leads in a circle")
 
-    async def _page(self, listing: Listing, cursor: str | None) -> Answer:
-        while True:
-            answer = await self._send(listing, cursor)
+    async def next(self, walk: Walk) -> Answer | None:
+        """The next page of a walk; None at its end. A listing that leads in a circle halts the run."""
+        if walk.astray and not walk.restart():
+            await self._halt(f"the API's list of {walk.listing.status} sessions leads in a circle")
+        while not walk.done:
+            answer = await self._send(walk.listing, walk.cursor)
             if answer.http_status == 200 and answer.from_api:
                 self._trouble_since, self._nonsense = None, 0
-                return answer
-            await self._judge(answer, listing)
-            await anyio.sleep(_AGAIN)
+                return walk.took(answer)
+            if answer.http_status not in _REFUSED_CURSOR or not answer.from_api or not walk.restart():
+                await self._judge(answer, walk.listing)
+                await anyio.sleep(_AGAIN)
+        return None
 
     async def _send(self, listing: Listing, cursor: str | None) -> Answer:
         context = self._context

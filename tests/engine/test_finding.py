@@ -1,10 +1,13 @@
 """What a sweep finds and closes, night by night in virtual time."""
 
 import itertools
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
 from tests.engine.night import HOUR, IDLE, KilledError, Town
@@ -13,6 +16,8 @@ from worker.finding import GONE, Sweep
 from worker.models import Tally
 from worker.pipeline import Watcher
 from worker.sandbox import SandboxConfig
+from worker.sandbox.replies import Reply
+from worker.sandbox.times import to_datetime
 
 SWEEP = Sweep(IDLE, 10_000, [])
 
@@ -138,3 +143,77 @@ def test_what_was_counted_is_kept(tmp_path: Path) -> None:
     assert town.store.run(run.id).tally == counted
     town.dies_after = None
     assert town.work(run, SWEEP).run.tally == counted
+
+
+@pytest.mark.parametrize("ahead", [-6, 6])
+def test_ages_go_by_the_clock_of_the_api_from_the_first_page(tmp_path: Path, ahead: int) -> None:
+    """Ours may be days off."""
+    town = Town(tmp_path, SandboxConfig(clock_offset=ahead * 24 * HOUR))
+    idle, busy = town.add(100), town.add(100, idle=HOUR)
+    run = town.work(town.begin(), SWEEP).run
+    assert run.tally == Tally(100, {"not idle for so long": 100})
+    assert (town.live(idle), town.live(busy)) == ([], busy)
+
+
+def test_without_the_clock_of_the_api_nothing_is_judged(tmp_path: Path) -> None:
+    """One line says so, and nothing has been listed."""
+    town = Town(tmp_path, dated=False)
+    town.add(10)
+    ended = town.work(town.begin(), SWEEP)
+    assert "no Date header" in (ended.why or "")
+    assert [request.url.path for request in town.requests] == ["/v1/identity/whoami"]
+
+
+def without_cursor(town: Town, status: int) -> None:
+    """Each cursor is refused, so all but the first page of each listing."""
+
+    def spoil(request: httpx.Request, reply: Reply) -> Reply:
+        return Reply(status, b'{"error": "x", "message": "x"}') if "cursor" in request.url.params else reply
+
+    town.spoil = spoil
+
+
+def in_a_circle(town: Town) -> None:
+    """The second page of each listing leads back to itself."""
+
+    def spoil(request: httpx.Request, reply: Reply) -> Reply:
+        cursor = request.url.params.get("cursor")
+        page = json.loads(reply.body) if cursor else {}
+        return replace(reply, body=json.dumps(page | {"next_cursor": cursor}).encode()) if page else reply
+
+    town.spoil = spoil
+
+
+@pytest.mark.parametrize("trouble", [400, 404, 410, 422, "circle"])
+def test_a_cursor_that_fails_is_gone_around(tmp_path: Path, trouble: int | str) -> None:
+    """Everything is found all the same, and counted once."""
+    town = Town(tmp_path)
+    ids = town.add(900)
+    in_a_circle(town) if trouble == "circle" else without_cursor(town, int(trouble))
+    ended = town.work(town.begin(rate=500), SWEEP)
+    assert (ended.state, ended.why, town.live(ids)) == ("finished", None, [])
+    assert ended.run.tally == Tally(900)
+
+
+def test_cursors_that_fail_again_and_again_from_the_same_place_halt(tmp_path: Path) -> None:
+    """More sessions of one instant than a page holds cannot be told apart by their start."""
+    town = Town(tmp_path)
+    instant = to_datetime(town.sandbox.now_us() - 5 * 86_400_000_000)
+    town.add(300, started=(instant, instant))
+    town.add(10)
+    without_cursor(town, 400)
+    ended = town.work(town.begin(), SWEEP)
+    assert "answered 400" in (ended.why or "")
+    assert town.closes == 0
+    assert len(town.requests) < 12
+
+
+def test_at_a_low_pace_nothing_is_admitted_too_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page tells of more than can be closed before it is old, so it is asked for again."""
+    town = Town(tmp_path)
+    ids = town.add(250)
+    parked: list[object] = []
+    monkeypatch.setattr(town.store, "park", parked.append)
+    ended = town.work(town.begin(rate=0.5), SWEEP)
+    assert (ended.state, town.live(ids), parked) == ("finished", [], [])
+    assert town.oldest <= 300
