@@ -1,5 +1,6 @@
 """The command line: which commands there are, and how errors reach a person. Commands are loaded when used."""
 
+import difflib
 import importlib
 import os
 import sys
@@ -12,6 +13,8 @@ COMMANDS = {
     "demo": ("jobs.demo", "Try it all with no key and no network: the sandbox, 1,000 sessions, the report."),
     "close": ("jobs.close", "Close the sessions that a file or standard input lists."),
     "sweep": ("jobs.sweep", "Find sessions by the rule of a configured job, and close them."),
+    "plan": ("jobs.plan", "Look everything up, close nothing, and say what closing would do."),
+    "apply": ("jobs.apply", "Close exactly what a plan holds."),
     "schedule": ("jobs.schedule", "Run the configured jobs at their times, or print units that do."),
     "resume": ("jobs.resume", "Go on with an unfinished run."),
     "retry": ("jobs.retry", "Attempt the failed, rejected and not-found sessions of a run again."),
@@ -41,6 +44,18 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{cmd_name} is no command")
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggests the command that was meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if not near:
+                raise
+            raise click.UsageError(f"No such command {args[0]!r}: did you mean {near[0]!r}?", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
         with formatter.section("Commands"):

@@ -27,15 +27,20 @@ from worker.sources import open_source
 @click.command("close")
 @click.argument("source")
 @click.option("--new-run", is_flag=True, help="Start anew, even if a run of this source is unfinished.")
+@click.option("--dry-run", is_flag=True, help="Close nothing: the same as `closeout plan`.")
 @working_options(CLOSE, GUARDS, HOST, PORTION, BRAKE, PACE, SETTLE)
 @click.pass_context
-def command(context: click.Context, /, source: str, new_run: bool, **_: Any) -> int:  # the rest is read by name
+def command(  # the rest is read by name
+    context: click.Context, /, source: str, *, new_run: bool, dry_run: bool, **_: Any
+) -> int:
     """Close the sessions that SOURCE lists.
 
     SOURCE is a .csv, .tsv, .jsonl, .ndjson or .txt file, any of them also .gz or .zst, or - for standard input.
     A SOURCE whose last run is unfinished is gone on with.
     """
     invocation = read_invocation(context)
+    if dry_run:
+        return leave(source, anyio.run(partial(plan_source, invocation, source)))
     return leave(source, anyio.run(partial(close_source, invocation, source, new_run=new_run)))
 
 
@@ -46,12 +51,24 @@ async def close_source(invocation: Invocation, source: str, *, new_run: bool) ->
         unfinished = None
         if opened.location is not None and not new_run:
             unfinished = await ledger.unfinished_of(opened.location)
+        if unfinished is not None and not Settings.model_validate_json(unfinished.options).closes:
+            unfinished = None  # a plan that was not made to its end
         if unfinished is None:
             told = await anyio.to_thread.run_sync(forecast_of, opened, invocation.settings)
-            run = await ledger.create_run(_new_run(opened, invocation.settings), now_ms())
+            run = await ledger.create_run(run_of_source(opened, invocation.settings), now_ms())
             ended = await run_to_end(ledger, run, invocation, reading(opened), foretold=told)
         else:
             ended = await _go_on(ledger, unfinished, invocation, opened)
+        return await conclude(ledger, ended, invocation)
+
+
+async def plan_source(invocation: Invocation, source: str) -> int:
+    """Plan all that the source lists; returns the exit code. Raises SourceError with nothing sent."""
+    invocation = invocation.that_plans()
+    opened = await anyio.to_thread.run_sync(open_rows, source, invocation.settings.id_column, abandon_on_cancel=True)
+    async with SqliteLedger.open(invocation.ledger, create=True) as ledger:
+        run = await ledger.create_run(run_of_source(opened, invocation.settings), now_ms())
+        ended = await run_to_end(ledger, run, invocation, reading(opened))
         return await conclude(ledger, ended, invocation)
 
 
@@ -60,7 +77,8 @@ def open_rows(source: str, id_column: str | None) -> OpenedSource:
     return OpenedSource(open_source(source, id_column=id_column, stdin=sys.stdin.buffer))
 
 
-def _new_run(opened: OpenedSource, settings: Settings) -> NewRun:
+def run_of_source(opened: OpenedSource, settings: Settings) -> NewRun:
+    """A run of a source, with these settings."""
     return NewRun(
         source=opened.name,
         options=settings.model_dump_json(),

@@ -16,7 +16,7 @@ from worker.settings import Settings
 FILE_NAME = "closeout.toml"
 LOG_FORMATS = ("console", "json")
 _TABLES = {"profiles", "jobs"}
-_OF_JOBS = {"rule", "max_close"}  # settings of a run that only a job gives it
+_OF_RUNS = {"rule", "max_close", "closes", "as_planned"}  # settings that only a job or a command gives a run
 _ELSEWHERE = {"ledger", "api_key_file", "log_format"}  # settings of the command, not of the run
 
 
@@ -71,7 +71,7 @@ def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _take_in(given: Given, table: dict[str, Any], origin: str) -> None:
-    known = (set(Settings.model_fields) | _ELSEWHERE) - _OF_JOBS
+    known = (set(Settings.model_fields) | _ELSEWHERE) - _OF_RUNS
     for key, value in table.items():
         name = key.replace("-", "_")
         if name not in known:

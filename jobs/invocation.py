@@ -38,6 +38,10 @@ class Invocation:
         merged = build_settings(Given({**stored, **self.flags.values}, self.flags.origins))
         return replace(self, settings=merged)
 
+    def that_plans(self) -> "Invocation":
+        """The same for a run that closes nothing."""
+        return replace(self, settings=self.settings.model_copy(update={"closes": False}))
+
 
 def read_invocation(context: click.Context) -> Invocation:
     """Gather and check. Raises ConfigurationError; nothing has been opened or sent by then."""

@@ -13,6 +13,7 @@ from jobs.options import BRAKE, GUARDS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, leave, reading, run_to_end, say
 from jobs.sweep import sweep_on
 from worker.admission import OpenedSource
+from worker.errors import ConfigurationError
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Run
 
@@ -35,7 +36,8 @@ async def resume_run(invocation: Invocation, name: str, source: str | None) -> i
     async with SqliteLedger.open(invocation.ledger) as ledger:
         run = await ledger.find_run(name)
         invocation = invocation.for_run(run)
-        if invocation.settings.rule is not None:
+        expect_no_plan(run)
+        if invocation.settings.rule is not None and not invocation.settings.as_planned:
             async with ledger.job_locked(run.job):
                 return await sweep_on(ledger, run, invocation)
         opened = await anyio.to_thread.run_sync(
@@ -54,3 +56,9 @@ def rest_of_source(run: Run, location: str | None, invocation: Invocation) -> Op
     opened = open_rows(location, invocation.settings.id_column)
     opened.skip(run)
     return opened
+
+
+def expect_no_plan(run: Run) -> None:
+    """A plan is applied and not gone on with. Raises ConfigurationError."""
+    if run.state == "planned":
+        raise ConfigurationError(f"run {run.name} is a plan: `closeout apply {run.name}` closes what it holds")

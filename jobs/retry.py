@@ -8,8 +8,10 @@ import click
 
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import BRAKE, GUARDS, PACE, SETTLE, working_options
+from jobs.resume import expect_no_plan
 from jobs.running import conclude, run_to_end, say
 from jobs.sweep import sweep_on
+from worker.errors import ConfigurationError
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Run
 
@@ -31,7 +33,12 @@ async def retry_run(invocation: Invocation, name: str) -> int:
     async with SqliteLedger.open(invocation.ledger) as ledger:
         run = await ledger.find_run(name)
         invocation = invocation.for_run(run)
-        if invocation.settings.rule is not None:
+        expect_no_plan(run)
+        if not invocation.settings.closes:
+            raise ConfigurationError(
+                f"run {run.name} is a plan that was not made to its end: `closeout resume` goes on"
+            )
+        if invocation.settings.rule is not None and not invocation.settings.as_planned:
             async with ledger.job_locked(run.job):
                 await _reopen(ledger, run, parked=True)
                 return await sweep_on(ledger, run, invocation)

@@ -5,6 +5,7 @@ import os
 import random
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -13,8 +14,9 @@ import click
 
 from jobs.invocation import Invocation
 from worker.admission import OpenedSource, admit_source
-from worker.api.client import Endpoint, open_api
+from worker.api.client import Endpoint, ReadingApi, open_api, open_reading_api
 from worker.budget import BudgetKey, BudgetStore, unruled
+from worker.clock import now_ms
 from worker.context import Context
 from worker.errors import CloseoutError, HaltError, ours_first
 from worker.ledger.protocol import Counts
@@ -25,7 +27,9 @@ from worker.progress import Progress
 from worker.report.console import stdout_console
 from worker.report.display import show_display, show_lines
 from worker.report.export import export_run
+from worker.report.planned import plan_facts
 from worker.report.summary import INVALID_KINDS_NAMED, print_summary, summary
+from worker.report.wording import Fact
 from worker.settings import Settings
 from worker.stopping import Stop
 from worker.units import format_rate
@@ -56,13 +60,16 @@ async def run_to_end(
     settings = invocation.settings
     endpoint = Endpoint(settings.base_url, settings.api, invocation.key, settings.timeout, settings.concurrency)
     budget = ledger.budget(budget_key(settings))
-    async with ledger.locked(run), budget as store, open_api(endpoint) as api:
+    opened: AbstractAsyncContextManager[ReadingApi] = open_api(endpoint)
+    if not settings.closes:
+        opened = open_reading_api(endpoint)
+    async with ledger.locked(run), budget as store, opened as api:
         current = await ledger.find_run(run.name)
         await forget_the_dead(ledger, store, current)
         progress = Progress(rows_read=current.rows_read, duplicates=current.duplicates)
         context = build_context(current, settings, ledger, api, store, Stop(), progress, random.SystemRandom())
         context.approve = partial(approve, context, asks=not invocation.yes)
-        doing = "settling" if settle_only else "closing"
+        doing = "settling" if settle_only else "closing" if settings.closes else "planning, and closing nothing,"
         say(f"run {run.name}: {doing} on {settings.base_url}, at {format_rate(settings.allowed_rate)} at most")
         if foretold is not None:
             say(f"forecast: {foretold}")
@@ -92,16 +99,17 @@ def reading(source: OpenedSource | None) -> Watcher | None:
 async def approve(context: Context, told: str, *, asks: bool) -> bool:
     """Show what came of the canary; ask a person on a terminal whether to go on, else go on."""
     say(told)
-    return await _ask(context, "Go on with the rest?") if asks and _somebody_is_there() else True
+    return await _ask(context, "Go on with the rest?") if asks and somebody_is_there() else True
 
 
 async def confirm(context: Context, told: str, *, yes: bool) -> bool:
     """Show what is not as usual; ask a person on a terminal whether to go on, else do so only where ``yes`` says so."""
     say(told)
-    return yes or (_somebody_is_there() and await _ask(context, "Close them all the same?"))
+    return yes or (somebody_is_there() and await _ask(context, "Close them all the same?"))
 
 
-def _somebody_is_there() -> bool:
+def somebody_is_there() -> bool:
+    """Whether a person at a terminal can be asked."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
@@ -145,8 +153,14 @@ async def conclude(ledger: SqliteLedger, ended: Ended, invocation: Invocation) -
         print_json(ended, invocation)
     else:
         invalid = await ledger.invalid_kinds(ended.run, INVALID_KINDS_NAMED)
-        print_summary(stdout_console(), ended, invocation.settings, str(invocation.ledger), invalid)
+        more = await facts_of_plan(ledger, ended.run, invocation.settings)
+        print_summary(stdout_console(), ended, invocation.settings, str(invocation.ledger), invalid, more)
     return ended.exit_code
+
+
+async def facts_of_plan(ledger: SqliteLedger, run: Run, settings: Settings) -> list[Fact]:
+    """What a plan holds, in lines; none of a run that is no plan."""
+    return plan_facts(await ledger.plan_groups(run), settings, now_ms()) if run.state == "planned" else []
 
 
 def print_json(ended: Ended, invocation: Invocation) -> None:

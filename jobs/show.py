@@ -10,6 +10,7 @@ import click
 
 from jobs.invocation import read_ledger_path
 from jobs.options import JSON, LEDGER
+from jobs.running import facts_of_plan
 from jobs.runs import as_it_is
 from worker.errors import ConfigurationError
 from worker.ledger.sqlite import SqliteLedger
@@ -41,11 +42,12 @@ async def show_run(path: Path, name: str, *, as_json: bool) -> int:
         run = await as_it_is(ledger, await ledger.find_run(name))
         counts = await ledger.counts(run)
         invalid = await ledger.invalid_kinds(run, INVALID_KINDS_NAMED)
-    settings = Settings.model_validate_json(run.options)
+        settings = Settings.model_validate_json(run.options)
+        more = await facts_of_plan(ledger, run, settings)
     if as_json:
         click.echo(json.dumps(run_json(run, counts, settings), ensure_ascii=False))
     else:
-        stdout_console().print(run_details(run, counts, settings, invalid), soft_wrap=True)
+        stdout_console().print(run_details(run, counts, settings, invalid, more), soft_wrap=True)
     return 0
 
 

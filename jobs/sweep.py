@@ -30,9 +30,10 @@ _NIGHTS = 10  # so many earlier runs of a job say what is usual
 
 @click.command("sweep")
 @click.argument("name")
+@click.option("--dry-run", is_flag=True, help="Close nothing: the same as `closeout plan --job NAME`.")
 @working_options(HOST, MORE_GUARDS, PORTION, BRAKE, PACE, SETTLE)
 @click.pass_context
-def command(context: click.Context, /, name: str, **_: Any) -> int:  # the rest is read by name
+def command(context: click.Context, /, name: str, *, dry_run: bool, **_: Any) -> int:  # the rest is read by name
     """Close the sessions that the job NAME of closeout.toml chooses.
 
     They are listed twice: first only counted, so that more than max_close, far more than usual, or none where there
@@ -41,6 +42,8 @@ def command(context: click.Context, /, name: str, **_: Any) -> int:  # the rest 
     job = find_job(config_path(context.params["config"]), name)
     context.params["profile"] = context.params["profile"] or job.profile
     invocation = as_job(read_invocation(context), job, overlay(Given(), context))
+    if dry_run:
+        return anyio.run(partial(plan_job, invocation, job.name))
     return anyio.run(partial(sweep_job, invocation, job))
 
 
@@ -60,7 +63,7 @@ async def sweep_job(invocation: Invocation, job: Job) -> int:
         run = await ledger.create_run(NewRun(f"job {job.name}", options, job=job.name), now_ms())
         await tell_start(job)
         try:
-            ended = await _work(ledger, run, invocation)
+            ended = await find_and_end(ledger, run, invocation)
         except CloseoutError:
             await tell_failure(job)
             raise
@@ -68,15 +71,25 @@ async def sweep_job(invocation: Invocation, job: Job) -> int:
         return await conclude(ledger, ended, invocation)
 
 
+async def plan_job(invocation: Invocation, name: str) -> int:
+    """Plan what a job chooses now; returns the exit code."""
+    invocation = invocation.that_plans()
+    async with SqliteLedger.open(invocation.ledger, create=True) as ledger:
+        new = NewRun(f"job {name}", invocation.settings.model_dump_json(), job=name)
+        run = await ledger.create_run(new, now_ms())
+        return await conclude(ledger, await find_and_end(ledger, run, invocation), invocation)
+
+
 async def sweep_on(ledger: SqliteLedger, run: Run, invocation: Invocation) -> int:
     """Go on with a sweep by its stored rule: it is listed anew, and what was done stays done.
 
     The caller holds the job.
     """
-    return await conclude(ledger, await _work(ledger, run, invocation), invocation)
+    return await conclude(ledger, await find_and_end(ledger, run, invocation), invocation)
 
 
-async def _work(ledger: SqliteLedger, run: Run, invocation: Invocation) -> Ended:
+async def find_and_end(ledger: SqliteLedger, run: Run, invocation: Invocation) -> Ended:
+    """Find and close by the rule of the run, or for a plan find alone."""
     settings = invocation.settings
     rule = read_rule(settings.rule or "")
     protected = rule.protected | frozenset(settings.protect)  # a flag may protect more, and never less
@@ -84,7 +97,7 @@ async def _work(ledger: SqliteLedger, run: Run, invocation: Invocation) -> Ended
     invocation = replace(invocation, settings=settings.model_copy(update={"protect": tuple(sorted(protected))}))
 
     async def find(context: Context) -> None:
-        await Finding(context, sweep, say, partial(confirm, context, yes=invocation.yes)).run()
+        await Finding(context, sweep, say, partial(confirm, context, yes=invocation.yes or not settings.closes)).run()
 
     return await run_to_end(ledger, run, invocation, find)
 

@@ -76,6 +76,8 @@ class Finding:
             new = await self._admit_all()
             quiet = not new and await context.ledger.parked_count(context.run) == parked
             await self._all_closed()
+            if not context.settings.closes:
+                return
             if quiet or number >= _PASSES:
                 await self._skip_parked(began)
             if not await context.ledger.parked_count(context.run) and (not new or number >= _PASSES):
@@ -132,6 +134,7 @@ class Finding:
     async def _admit_page(self, walk: Walk, answer: Answer) -> int:
         """What a page tells, in step with closing. What has become old meanwhile is asked for again."""
         asked = answer.exchange.at
+        seen = asked if self._context.settings.closes else None  # a plan looks each one up by itself
         chosen = [row for row in answer.rows if self._mismatch(row, answer) is None]
         new = at = 0
         while at < len(chosen):
@@ -141,7 +144,7 @@ class Finding:
             batch = chosen[at : at + self._ahead]
             at += len(batch)
             new += await self._admit(
-                [SourceRow(0, row.session_id, None, "", None, row.started_at, asked) for row in batch]
+                [SourceRow(0, row.session_id, started_at=row.started_at, seen_at=seen) for row in batch]
             )
         return new
 
@@ -150,7 +153,8 @@ class Finding:
         if self._again:
             await context.ledger.see_again(context.run, rows)
             return 0
-        duplicates = await context.ledger.admit_within(context.run, rows, self._most, context.now())
+        parked = not context.settings.closes
+        duplicates = await context.ledger.admit_within(context.run, rows, self._most, context.now(), parked=parked)
         if duplicates is None:
             context.stop.halt(
                 f"more sessions match by now than max_close = {self._most:,} allows{GOES_ON}: "
@@ -169,8 +173,8 @@ class Finding:
         return max(1, round(self._context.gate.pace.rate * _AHEAD))
 
     async def _open(self, limit: int) -> int:
-        """Admitted and not closed yet. What is parked, or left out by a cap, is not waited for."""
-        if self._context.quota.used_up:
+        """Admitted and not closed yet. What is parked, planned or left out by a cap is not waited for."""
+        if self._context.quota.used_up or not self._context.settings.closes:
             return 0
         return await self._context.ledger.open_count(self._context.run, limit)
 

@@ -37,14 +37,21 @@ class Guarding:
     async def _look_ahead(self) -> bool:
         context = self._context
         await context.recorder.flush()
-        room = self._ahead - await context.ledger.open_count(context.run, self._ahead)
-        if 2 * room < self._ahead or context.quota.used_up:
+        room = await self._room()
+        if context.quota.used_up or not room:
             return False
         claims = await context.ledger.parked(context.run, min(room, _BATCH), context.now())
         if claims:
             await self._lookup.states(claims, self._conclude)
             await context.recorder.flush()
         return bool(claims)
+
+    async def _room(self) -> int:
+        """How many to look up now: a few full batches for closing, all for a plan."""
+        if not self._context.settings.closes:
+            return _BATCH
+        room = self._ahead - await self._context.ledger.open_count(self._context.run, self._ahead)
+        return room if 2 * room >= self._ahead else 0
 
     @property
     def _ahead(self) -> int:

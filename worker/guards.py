@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from worker.models import LIVE_STATUSES, NEVER, Answer, Change, Claim, Millis, Outcome, SessionRow
+from worker.rule import read_rule
 from worker.selector import Selection, mismatch
 from worker.settings import Settings
 from worker.verdict import GOES_ON, Halt, Judge, halt_reason
@@ -10,10 +11,24 @@ from worker.verdict import GOES_ON, Halt, Judge, halt_reason
 
 @dataclass(frozen=True, slots=True)
 class Guards:
-    """What a session must be like to be closed. ``protected`` are statuses that it must not be in."""
+    """What a session must be like to be closed. ``protected`` are statuses that it must not be in.
+
+    ``as_planned``: it must be as it was when the plan was made, too.
+    """
 
     selection: Selection
     protected: frozenset[str]
+    as_planned: bool = False
+
+    def changed(self, claim: Claim, row: SessionRow) -> str | None:
+        """Why the session is not what the plan holds, or None."""
+        if not self.as_planned:
+            return None
+        if row.status != claim.status:
+            return f"changed since the plan: it was {claim.status}, and is {row.status}"
+        if row.updated_at is None or row.updated_at != claim.updated_at:
+            return "changed since the plan: updated_at is another"
+        return None
 
     def refusal(self, row: SessionRow, now: Millis) -> str | None:
         """Why a session that is not closed must be left alone, or None. ``now`` is the server's.
@@ -29,14 +44,16 @@ class Guards:
 
 
 def guards_of(settings: Settings) -> Guards:
-    """Those that the settings ask for."""
+    """Those that the settings ask for; of a job, its rule is one."""
+    if settings.rule is not None:
+        return Guards(read_rule(settings.rule), frozenset(settings.protect), settings.as_planned)
     selection = Selection(
         statuses=settings.only_status or tuple(sorted(LIVE_STATUSES)),
         protected=frozenset(),
         idle_for=round(settings.idle_for * 1000) if settings.idle_for is not None else None,
         expired=settings.expired,
     )
-    return Guards(selection, frozenset(settings.protect))
+    return Guards(selection, frozenset(settings.protect), settings.as_planned)
 
 
 def seen_change(claim: Claim, row: SessionRow, judge: Judge, guards: Guards, asked: Millis) -> Change:
@@ -52,7 +69,7 @@ def seen_change(claim: Claim, row: SessionRow, judge: Judge, guards: Guards, ask
         session=row,
         looked_at=asked,
     )
-    why = guards.refusal(row, judge.clock.earliest(asked))
+    why = guards.changed(claim, row) or guards.refusal(row, judge.clock.earliest(asked))
     if why is not None:
         return replace(kept, outcome=Outcome.SKIPPED, detail=why)
     return replace(kept, outcome=Outcome.PENDING, due_at=0 if claim.first_attempt_at is None else 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 
-from worker.api.client import Api
+from worker.api.client import Api, ReadingApi
 from worker.budget import BudgetStore
 from worker.canary import Canary
 from worker.ceiling import Ceiling
@@ -22,6 +22,7 @@ from worker.last_call import LastCall
 from worker.ledger.protocol import Counts, Ledger, RunEnd
 from worker.models import Millis, Outcome, Run, RunState, as_found
 from worker.pacing import Pace
+from worker.planning import Planning
 from worker.progress import Progress
 from worker.protected import Protected
 from worker.protecting import Protecting
@@ -33,6 +34,8 @@ from worker.settling import Settling
 from worker.stopping import Stop, watch_signals
 from worker.verdict import Judge
 from worker.verifying import Verifying
+
+_WRONG = (Outcome.NOT_FOUND, Outcome.INVALID, Outcome.REJECTED, Outcome.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
     run: Run,
     settings: Settings,
     ledger: Ledger,
-    api: Api,
+    api: ReadingApi,
     budget: BudgetStore,
     stop: Stop,
     progress: Progress,
@@ -67,7 +70,7 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
         clock=api.server_clock,
         wait=lambda failures: int(backoff(failures, rng) * 1000),
         grace=Grace(int(settings.none_grace * 1000)),
-        settle=settings.settle,
+        settle=settings.settle and settings.closes,
         standing=gate.standing,
     )
     recorder = Recorder(ledger, run, progress, now)
@@ -154,10 +157,13 @@ async def _stages(context: Context, feed: Watcher | None, *, settle_only: bool) 
                     return
                 if feed is not None:
                     stages.start_soon(feed, context)
+                if not (context.settings.closes and isinstance(context.api, Api)):
+                    for run in (Guarding(context).run, Planning(context).run, LastCall(context).run):
+                        stages.start_soon(run)
+                    return
+                stages.start_soon(Closing(context, context.api).run)
                 for stage in (Protecting, Guarding, Verifying, Canary, LastCall):
                     stages.start_soon(stage(context).run)
-                if isinstance(context.api, Api):
-                    stages.start_soon(Closing(context, context.api).run)
 
 
 async def _end(context: Context, *, settle_only: bool) -> Ended:
@@ -165,6 +171,9 @@ async def _end(context: Context, *, settle_only: bool) -> Ended:
     counts = await context.ledger.counts(context.run)
     source_done = (await context.ledger.find_run(context.run.name)).source_done
     state, why, exit_code = judge_end(counts, context.stop, context.last_call, source_done=source_done)
+    if not context.settings.closes and context.stop.state is None:
+        left = await context.ledger.parked_count(context.run)
+        state, why, exit_code = judge_plan(counts, context.last_call, left, source_done=source_done)
     if settle_only:
         was = as_found(context.run)
         state, why = was.state, was.why
@@ -190,9 +199,16 @@ def judge_end(counts: Counts, stop: Stop, last_call: Stop, *, source_done: bool)
     return "finished", None, finished_exit_code(counts)
 
 
+def judge_plan(counts: Counts, last_call: Stop, left: int, *, source_done: bool) -> tuple[RunState, str | None, int]:
+    """The same of a plan that nobody stopped; ``left`` sessions were not looked up."""
+    if left or not source_done:
+        return "halted", last_call.why or f"sessions not looked up yet: {left:,}", HaltError.exit_code
+    wrong = any(counts.outcomes[outcome] for outcome in _WRONG)
+    return "planned", None, 1 if wrong else 0
+
+
 def finished_exit_code(counts: Counts) -> int:
     """0, 1 or 4 of a finished run."""
-    wrong = (Outcome.NOT_FOUND, Outcome.INVALID, Outcome.REJECTED, Outcome.FAILED)
-    if any(counts.outcomes[outcome] for outcome in wrong):
+    if any(counts.outcomes[outcome] for outcome in _WRONG):
         return 1
     return 4 if counts.unsettled else 0

@@ -21,7 +21,7 @@ class Settings(BaseModel):
 
     ``max_failures``, ``quiet_hours`` and ``timezone`` are text as it is typed and stored; ``failure_limit``,
     ``quiet_windows`` and ``zone`` are what it means. ``canary``, ``limit`` and ``max_close`` are in sessions. ``rule``
-    is that of a sweep, as JSON.
+    is that of a sweep, as JSON. ``closes`` is False for a plan; ``as_planned`` closes what one holds, if unchanged.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -56,6 +56,8 @@ class Settings(BaseModel):
     organisation: str = ""
     rule: str | None = None
     max_close: int | None = Field(None, ge=1)
+    closes: bool = True
+    as_planned: bool = False
 
     @field_validator("org_limit", "rate", mode="before")
     @classmethod
@@ -146,7 +148,8 @@ class Settings(BaseModel):
     @property
     def guarded(self) -> bool:
         """Whether the state of each session is looked up before it is closed."""
-        return bool(self.only_status or self.idle_for is not None or self.expired)
+        asked_for = self.only_status or self.idle_for is not None or self.expired
+        return bool(asked_for or self.as_planned or not self.closes)
 
     @property
     def failure_limit(self) -> MaxFailures:

@@ -68,7 +68,7 @@ class Settling:
 
     async def run(self) -> None:
         context = self._context
-        if not context.settings.settle:
+        if not (context.settings.settle and context.settings.closes):
             return
         with context.stop.interruptible():
             async with anyio.create_task_group() as tasks:

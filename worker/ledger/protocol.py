@@ -97,6 +97,19 @@ class InvalidKind:
     first_line: int
 
 
+@dataclass(frozen=True, slots=True)
+class PlanGroup:
+    """Sessions of a plan that stand alike, how many they are, and when the first and the last of them started."""
+
+    outcome: Outcome
+    detail: str | None
+    status: str | None
+    channel: str | None
+    count: int
+    first_start: Millis | None
+    last_start: Millis | None
+
+
 class Ledger(Protocol):
     """All methods raise LedgerError when the storage fails. What a method wrote is durable when it returns."""
 
@@ -142,7 +155,9 @@ class Ledger(Protocol):
         """
         ...
 
-    async def admit_within(self, run: Run, rows: Sequence[SourceRow], most: int, now: Millis) -> int | None:
+    async def admit_within(
+        self, run: Run, rows: Sequence[SourceRow], most: int, now: Millis, *, parked: bool = False
+    ) -> int | None:
         """The same unless the run would then hold more than ``most`` sessions: None, and nothing was added."""
         ...
 
@@ -191,6 +206,14 @@ class Ledger(Protocol):
     async def parked_count(self, run: Run) -> int: ...
     async def skip_parked(self, run: Run, since: Millis, detail: str, now: Millis) -> int:
         """Skip some of the parked items that were not listed since then; returns how many, 0 at the end."""
+        ...
+
+    async def park_all(self, run: Run) -> int:
+        """Park all that is pending; returns how many they are."""
+        ...
+
+    async def plan_groups(self, run: Run) -> list[PlanGroup]:
+        """What a plan holds, by how each session stands."""
         ...
 
     async def open_count(self, run: Run, limit: int) -> int:

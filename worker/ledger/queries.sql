@@ -161,6 +161,15 @@ UPDATE items SET outcome = 'skipped', due_at = NULL, detail = :detail, recorded_
     SELECT seq FROM items INDEXED BY items_open
     WHERE run = :run AND outcome = 'pending' AND due_at >= :never AND coalesce(looked_at, 0) < :since LIMIT :limit);
 
+-- name: park_all
+-- All that is pending must be looked up before it may be closed.
+UPDATE items INDEXED BY items_open SET due_at = :never WHERE run = :run AND outcome = 'pending' AND due_at < :never;
+
+-- name: plan_groups
+-- How the sessions of a plan stand. Invalid rows are counted elsewhere.
+SELECT outcome, detail, final_status, channel, count(*), min(started_at), max(started_at) FROM items
+WHERE seq BETWEEN :first AND :last AND session_id IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4;
+
 -- name: open_count
 -- How many are still to be closed or verified, counted no further than the limit. What is put off for ever is not.
 SELECT count(*) FROM (

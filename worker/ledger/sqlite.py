@@ -11,7 +11,7 @@ import apsw
 
 from worker.budget import BudgetKey, BudgetStore, Decided, Decision
 from worker.errors import LedgerError, RunBusyError, RunNotFoundError
-from worker.ledger.protocol import AttemptedEnd, Counts, InvalidKind, NewRun, NextDue, RunEnd
+from worker.ledger.protocol import AttemptedEnd, Counts, InvalidKind, NewRun, NextDue, PlanGroup, RunEnd
 from worker.ledger.run_lock import job_lock, run_lock
 from worker.ledger.sqlite_budget import SqliteBudget
 from worker.ledger.sqlite_store import READER_CACHE_KIB, SqliteStore, connect
@@ -141,8 +141,11 @@ class SqliteLedger:
     ) -> int:
         return await self._writer.run(self._writer.store.admit, run, rows, digest, now, NEVER if parked else 0)
 
-    async def admit_within(self, run: Run, rows: Sequence[SourceRow], most: int, now: Millis) -> int | None:
-        return await self._writer.run(self._writer.store.admit_within, run, rows, most, now)
+    async def admit_within(
+        self, run: Run, rows: Sequence[SourceRow], most: int, now: Millis, *, parked: bool = False
+    ) -> int | None:
+        due = NEVER if parked else 0
+        return await self._writer.run(self._writer.store.admit_within, run, rows, most, now, due)
 
     async def see_again(self, run: Run, rows: Sequence[SourceRow]) -> None:
         await self._writer.run(self._writer.store.see_again, run, rows)
@@ -186,6 +189,12 @@ class SqliteLedger:
 
     async def skip_parked(self, run: Run, since: Millis, detail: str, now: Millis) -> int:
         return await self._writer.run(self._writer.store.skip_parked, run, since, detail, now)
+
+    async def park_all(self, run: Run) -> int:
+        return await self._writer.run(self._writer.store.park_all, run)
+
+    async def plan_groups(self, run: Run) -> list[PlanGroup]:
+        return await self._reader.run(self._reader.store.plan_groups, run)
 
     async def open_count(self, run: Run, limit: int) -> int:
         return await self._reader.run(self._reader.store.open_count, run, limit)

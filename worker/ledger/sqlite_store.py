@@ -13,7 +13,17 @@ import apsw
 
 from worker.errors import LedgerError
 from worker.ledger.migrate import check_version, load_migrations, migrate
-from worker.ledger.protocol import COLUMNS, AttemptedEnd, Counts, EvalRuns, InvalidKind, NewRun, NextDue, RunEnd
+from worker.ledger.protocol import (
+    COLUMNS,
+    AttemptedEnd,
+    Counts,
+    EvalRuns,
+    InvalidKind,
+    NewRun,
+    NextDue,
+    PlanGroup,
+    RunEnd,
+)
 from worker.ledger.queries import load_queries
 from worker.ledger.transaction import transaction
 from worker.ledger.values import Row, attempt_values, bytes_of, change_values, claim_of, is_single, item_values, run_of
@@ -155,11 +165,11 @@ class SqliteStore:
         with transaction(self._db):
             return self._admit(run, rows, digest, now, due=due)
 
-    def admit_within(self, run: Run, rows: Sequence[SourceRow], most: int, now: Millis) -> int | None:
+    def admit_within(self, run: Run, rows: Sequence[SourceRow], most: int, now: Millis, due: Millis = 0) -> int | None:
         """The same, taken back where the run would then hold more than ``most`` sessions (None)."""
         try:
             with transaction(self._db):
-                return self._admit(run, rows, "", now, most=most)
+                return self._admit(run, rows, "", now, due=due, most=most)
         except _TooManyError:
             return None
 
@@ -248,6 +258,13 @@ class SqliteStore:
     def skip_parked(self, run: Run, since: Millis, detail: str, now: Millis) -> int:
         values = {"since": since, "detail": detail, "now": now, "never": NEVER}
         return self._count_changed("skip_parked", run=run.id, limit=_SKIPPED_AT_ONCE, **values)
+
+    def park_all(self, run: Run) -> int:
+        return self._count_changed("park_all", run=run.id, never=NEVER)
+
+    def plan_groups(self, run: Run) -> list[PlanGroup]:
+        rows = self._rows("plan_groups", **_span(run))
+        return [PlanGroup(Outcome(outcome), *rest) for outcome, *rest in rows]
 
     def open_count(self, run: Run, limit: int) -> int:
         ((count,),) = self._rows("open_count", run=run.id, limit=limit, never=NEVER)

@@ -67,7 +67,11 @@ def achieved_rate(run: Run, counts: Counts) -> float:
 
 
 def summary_lines(
-    ended: Ended, settings: Settings, ledger: str | None = None, invalid: Sequence[InvalidKind] = ()
+    ended: Ended,
+    settings: Settings,
+    ledger: str | None = None,
+    invalid: Sequence[InvalidKind] = (),
+    more: Sequence[Fact] = (),
 ) -> Text:
     """What came of a run, and what to type next. Its lines are not to be cut: see ``print_summary``."""
     run = ended.run
@@ -76,7 +80,9 @@ def summary_lines(
     text.append(f"{ended.state}\n", style=STATE_STYLES.get(ended.state, "bold"))
     why = [fact("why", ended.why, "yellow")] if ended.why else []
     text.append("\n").append_text(
-        lines_of([*why, *run_facts(run, ended.counts, settings, invalid), fact("ledger", ledger or DEFAULT_LEDGER)])
+        lines_of(
+            [*why, *run_facts(run, ended.counts, settings, invalid), *more, fact("ledger", ledger or DEFAULT_LEDGER)]
+        )
     )
     text.append("\n")
     for line in next_commands(ended, ledger):
@@ -84,11 +90,16 @@ def summary_lines(
     return text
 
 
-def print_summary(
-    console: Console, ended: Ended, settings: Settings, ledger: str | None = None, invalid: Sequence[InvalidKind] = ()
+def print_summary(  # noqa: PLR0917  # as summary_lines
+    console: Console,
+    ended: Ended,
+    settings: Settings,
+    ledger: str | None = None,
+    invalid: Sequence[InvalidKind] = (),
+    more: Sequence[Fact] = (),
 ) -> None:
     """Print the lines for people whole, however narrow the console is: commands are there to be copied."""
-    console.print(summary_lines(ended, settings, ledger, invalid), soft_wrap=True, end="")
+    console.print(summary_lines(ended, settings, ledger, invalid, more), soft_wrap=True, end="")
 
 
 def run_facts(run: Run, counts: Counts, settings: Settings, invalid: Sequence[InvalidKind] = ()) -> list[Fact]:
@@ -172,9 +183,11 @@ def next_commands(ended: Ended, ledger: str | None = None) -> list[str]:
         commands.append(("apply", name))
     if ended.state in ("halted", "interrupted"):
         commands.append(("resume", name))
-    if any(outcomes.get(outcome) for outcome in (Outcome.FAILED, Outcome.REJECTED, Outcome.NOT_FOUND)):
+    if ended.state != "planned" and any(
+        outcomes.get(outcome) for outcome in (Outcome.FAILED, Outcome.REJECTED, Outcome.NOT_FOUND)
+    ):
         commands.append(("retry", name))
-    if ended.counts.unsettled:
+    if ended.counts.unsettled and ended.state != "planned":
         commands.append(("settle", name))
     commands += [("show", name), ("export", name, "--output", "results.csv")]
     return [command(*words, ledger=ledger) for words in commands]

@@ -12,7 +12,17 @@ from worker.clock import format_instant
 from worker.ledger.protocol import COLUMNS, Counts, InvalidKind
 from worker.models import Exchange, Millis, Outcome, Run
 from worker.report.summary import run_facts, run_figures
-from worker.report.wording import STATE_STYLES, WRONG, fact, lines_of, printable, tally_json, tally_words, to_the_second
+from worker.report.wording import (
+    STATE_STYLES,
+    WRONG,
+    Fact,
+    fact,
+    lines_of,
+    printable,
+    tally_json,
+    tally_words,
+    to_the_second,
+)
 from worker.settings import Settings
 from worker.units import format_duration, format_rate
 
@@ -56,7 +66,9 @@ def _table(*headers: str) -> Table:
     return table
 
 
-def run_details(run: Run, counts: Counts, settings: Settings, invalid: Sequence[InvalidKind] = ()) -> Text:
+def run_details(
+    run: Run, counts: Counts, settings: Settings, invalid: Sequence[InvalidKind] = (), more: Sequence[Fact] = ()
+) -> Text:
     """All that a person may want to know of one run. Print it with ``soft_wrap``, so that nothing is cut."""
     facts = [
         fact("run", run.name, "bold"),
@@ -68,6 +80,7 @@ def run_details(run: Run, counts: Counts, settings: Settings, invalid: Sequence[
         fact("started", to_the_second(run.created_at)),
         fact("ended", to_the_second(run.ended_at)),
         *run_facts(run, counts, settings, invalid),
+        *more,
         fact("limits", _limits(settings)),
         fact("settling", f"for {format_duration(settings.settle_for)} at most" if settings.settle else "off"),
     ]

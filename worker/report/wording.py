@@ -21,7 +21,7 @@ OUTCOME_STYLES = {
     Outcome.PENDING: "yellow",
     **dict.fromkeys(WRONG, "red"),
 }
-STATE_STYLES = {"finished": "bold green", "halted": "bold red", "interrupted": "bold yellow"}
+STATE_STYLES = {"finished": "bold green", "planned": "bold cyan", "halted": "bold red", "interrupted": "bold yellow"}
 _WIDTH = 80
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 

@@ -1,0 +1,35 @@
+"""``closeout plan SOURCE``: looks everything up, closes nothing, and says what closing would do."""
+
+from functools import partial
+from typing import Any
+
+import anyio
+import click
+
+from jobs.close import plan_source
+from jobs.configuration import Given, config_path, overlay
+from jobs.invocation import read_invocation
+from jobs.job_tables import find_job
+from jobs.options import BRAKE, CLOSE, GUARDS, HOST, PACE, PORTION, SETTLE, working_options
+from jobs.running import leave
+from jobs.sweep import as_job, plan_job
+
+
+@click.command("plan")
+@click.argument("source", required=False)
+@click.option("--job", metavar="NAME", help="Plan what this job of closeout.toml would close, instead of a SOURCE.")
+@working_options(CLOSE, GUARDS, HOST, PORTION, BRAKE, PACE, SETTLE)
+@click.pass_context
+def command(context: click.Context, /, source: str | None, job: str | None, **_: Any) -> int:  # the rest: by name
+    """Look up each session that SOURCE lists, or that a job chooses, and close none.
+
+    Prints how many would be closed, what would be skipped and why, how long it would take and what it would set off.
+    `closeout apply RUN` closes exactly these. Exit code 1 if some are invalid or do not exist.
+    """
+    if (source is None) == (job is None):
+        raise click.UsageError("name either a SOURCE or, with --job, a job of closeout.toml")
+    if source is not None:
+        return leave(source, anyio.run(partial(plan_source, read_invocation(context), source)))
+    found = find_job(config_path(context.params["config"]), job or "")
+    context.params["profile"] = context.params["profile"] or found.profile
+    return anyio.run(partial(plan_job, as_job(read_invocation(context), found, overlay(Given(), context)), found.name))
