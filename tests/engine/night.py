@@ -32,7 +32,7 @@ from worker.sandbox.api import answer
 from worker.sandbox.replies import Reply
 from worker.sandbox.routing import Call
 from worker.sandbox.times import http_date, iso, to_datetime
-from worker.selector import Selection
+from worker.selector import SWEEP_PROTECTED, Selection
 from worker.settings import Settings
 from worker.stopping import Stop
 
@@ -105,7 +105,8 @@ class Town:
 
     def begin(self, **settings: Any) -> Run:
         """A run of the job ``night`` that no process works on yet."""
-        options = Settings(rate=50, settle=False, rule=rule_text(IDLE)).model_copy(update=settings).model_dump_json()
+        usual = Settings(rate=50, settle=False, rule=rule_text(IDLE), protect=tuple(sorted(SWEEP_PROTECTED)))
+        options = usual.model_copy(update=settings).model_dump_json()
         return self.store.create_run(NewRun("job night", options, job="night"), self.millis())
 
     def work(
@@ -149,8 +150,8 @@ class Town:
     def saw(self, request: httpx.Request, reply: Reply) -> None:
         """Note what was listed when, and on how old a sight a session is closed."""
         if request.method == "POST":
-            self.oldest = max(self.oldest, self.clock() - self.seen[str(request.url).split("/")[-2]])
-        elif "/conversations?" in str(request.url) and reply.status == 200:
+            self.oldest = max(self.oldest, self.clock() - self.seen.get(request.url.path.split("/")[-2], 0.0))
+        elif request.url.path.endswith("/conversations") and reply.status == 200:
             self.seen |= dict.fromkeys((one["id"] for one in json.loads(reply.body)["items"]), self.clock())
 
     @property
@@ -204,9 +205,9 @@ class _InProcess(httpx.AsyncBaseTransport):
             await anyio.sleep_forever()
         town.requests.append(request)
         target = request.url.raw_path.decode()
-        reply = town.spoil(
-            request, answer(town.sandbox, Call(request.method, target, request.headers["x-api-key"], request.content))
-        )
+        call = Call(request.method, target, request.headers["x-api-key"], request.content)
+        reply = town.spoil(request, answer(town.sandbox, call))
+        town.saw(request, reply)
         town.dead = town.dies_after is not None and len(town.requests) >= town.dies_after
         headers = {"content-type": reply.content_type}
         if town.dated:
