@@ -7,9 +7,9 @@ BIN := .venv/bin
 demo: .venv/ready
 	$(BIN)/closeout demo
 
-# Most tests run side by side; those that count arrivals at the wire need the machine to themselves.
+# Most files of tests run side by side; those that count arrivals at the wire need the machine to themselves.
 test: .venv/ready
-	$(BIN)/pytest -q -m "not alone" --numprocesses 3 --dist loadgroup
+	$(BIN)/pytest -q -m "not alone" --numprocesses 3 --dist loadfile --no-loadscope-reorder
 	$(BIN)/pytest -q -m alone
 
 lint: .venv/ready

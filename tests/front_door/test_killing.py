@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
-import pytest
-
 from tests.front_door.ordeal import Ordeal, killed_at
 from tests.front_door.support import (
     FAST,
@@ -24,10 +22,8 @@ from tests.front_door.support import (
 )
 
 Ordeals = Mapping[str, Future[Ordeal]]
-together = pytest.mark.xdist_group("ordeals")  # so that they are undergone once
 
 
-@together
 def test_killed_again_and_again_nothing_is_lost(ordeals: Ordeals) -> None:
     """Every id has exactly one row with an outcome, and rows read = duplicates + outcomes."""
     for ordeal in (one.result() for one in ordeals.values()):
@@ -38,14 +34,12 @@ def test_killed_again_and_again_nothing_is_lost(ordeals: Ordeals) -> None:
         assert_all_counted(ordeal.desk)
 
 
-@together
 def test_killed_again_and_again_the_ledger_tells_the_truth(ordeals: Ordeals) -> None:
     """What is reported closed was closed by us, once, and its statuses are those of the API."""
     for ordeal in (one.result() for one in ordeals.values()):
         assert_ledger_is_true(ordeal.desk, ordeal.sandbox, ordeal.ids)
 
 
-@together
 def test_a_recorded_close_is_never_sent_again(ordeals: Ordeals) -> None:
     """Once a close is acknowledged and in the ledger, no kill makes it leave again."""
     for ordeal in (one.result() for one in ordeals.values()):
@@ -54,7 +48,6 @@ def test_a_recorded_close_is_never_sent_again(ordeals: Ordeals) -> None:
         assert {one: posts[one] for one in ordeal.at_rest} == ordeal.at_rest
 
 
-@together
 def test_a_session_in_doubt_is_looked_at_before_a_second_close(ordeals: Ordeals) -> None:
     """After a lost answer, in flight at a kill or broken by a fault, a look comes before any second close."""
     for ordeal in (one.result() for one in ordeals.values()):

@@ -20,8 +20,6 @@ from tests.front_door.support import (
     says_the_host_alone,
 )
 
-pytestmark = pytest.mark.xdist_group("storms")  # so that they come once
-
 
 @pytest.fixture(params=MODES)
 def storm(request: pytest.FixtureRequest, storms: Mapping[str, Future[Storm]]) -> Storm:
