@@ -38,20 +38,26 @@ class Guarding:
         context = self._context
         await context.recorder.flush()
         room = await self._room()
-        if context.quota.used_up or not room:
+        if not room:
             return False
         claims = await context.ledger.parked(context.run, min(room, _BATCH), context.now())
+        if context.quota.used_up:  # what was never tried is skipped by the closing stage
+            claims = [claim for claim in claims if claim.first_attempt_at is not None]
         if claims:
             await self._lookup.states(claims, self._conclude)
             await context.recorder.flush()
         return bool(claims)
 
     async def _room(self) -> int:
-        """How many to look up now: a few full batches for closing, all for a plan."""
-        if not self._context.settings.closes:
+        """How many to look up now: for a plan all, else as many as are soon closed, a few full batches at a time."""
+        context, quota = self._context, self._context.quota
+        if not context.settings.closes:
             return _BATCH
-        room = self._ahead - await self._context.ledger.open_count(self._context.run, self._ahead)
-        return room if 2 * room >= self._ahead else 0
+        if quota.used_up:
+            return _BATCH if context.progress.source_done else 0
+        ahead = self._ahead if quota.room is None else min(self._ahead, quota.room)
+        room = ahead - await context.ledger.open_count(context.run, ahead) if ahead else 0
+        return room if 2 * room >= ahead else 0
 
     @property
     def _ahead(self) -> int:

@@ -130,3 +130,17 @@ def test_what_is_attempted_again_is_looked_up_before(tmp_path: Path) -> None:
         assert desk.run("retry", "last", *FAST).code == 0
         assert sandbox.truth(failing).closes_received == 1
     assert ends(desk, [failing]) == {("skipped", "guard: not idle for so long"): 1}
+
+
+def test_a_cap_counts_what_is_closed_and_no_more_is_looked_up_than_that_needs(tmp_path: Path) -> None:
+    """Of 400 the first ten that may be closed, and the canary first of all; the rest is skipped unseen."""
+    with desk_of(tmp_path, quick(list_faults={"403": 1.0}, max_faults_per_session=None)) as (desk, sandbox):
+        busy, idle = spoken(sandbox, 1, 4), spoken(sandbox, 30, 396)
+        words = ("--idle-for", "24h", "--limit", "10", "--canary", "3", "--yes", "--no-settle", "--protect", "none")
+        done = desk.run("close", desk.write_ids(busy + idle), *FAST, *words, "--json")
+        reads = sandbox.counts.requests["read"]
+    assert done.summary["outcomes"]["closed"] == 10
+    assert Counter(row["detail"] for row in desk.rows() if row["outcome"] == "skipped") == {
+        "guard: not idle for so long": 4, "over --limit 10": 386,
+    }  # fmt: skip
+    assert reads <= 40

@@ -1,0 +1,56 @@
+"""What is said of a set-up, by what was seen of it."""
+
+import pytest
+
+from tests.engine.support import NOW, an_answer
+from worker.budget import Budget
+from worker.diagnosis import Level, of_budget, of_clock, of_closing, of_disk, of_host
+from worker.models import Answer, Exchange
+
+
+@pytest.mark.parametrize(
+    ("status", "level"),
+    [(200, "ok"), (403, "ok"), (401, "problem"), (404, "problem"), (301, "problem"), (429, "warning"), (503, "problem"), (None, "problem")],
+)  # fmt: skip
+def test_the_host_is_judged_by_its_answer(status: int | None, level: Level) -> None:
+    """What is no ``ok`` says what to do."""
+    found = of_host(an_answer(status, kind="probe"), "https://api.example.com")
+    assert found.level == level
+    assert bool(found.todo) == (level != "ok")
+
+
+def test_a_404_for_a_session_that_cannot_exist_shows_that_the_key_may_close() -> None:
+    """Only in the API's own shape: a proxy's says nothing."""
+    assert of_closing(an_answer(404)).level == "ok"
+    assert of_closing(an_answer(404, from_api=False)).level == "warning"
+    assert of_closing(an_answer(200)).level == "warning"
+
+
+@pytest.mark.parametrize(("date", "level"), [(NOW, "ok"), (NOW - 999, "ok"), (NOW - 9_000, "warning"), (NOW + 9_000, "warning"), (None, "warning")])  # fmt: skip
+def test_the_clock_may_be_a_few_seconds_off(date: int | None, level: Level) -> None:
+    """A Date header is cut to a second."""
+    found = of_clock(Answer(Exchange(NOW, "probe", 200, None, 20), server_time=date))
+    assert found.level == level
+
+
+def test_little_room_is_told() -> None:
+    """Under a gibibyte."""
+    assert of_disk(10**9, "/data").level == "warning"
+    assert of_disk(10**10, "/data").level == "ok"
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        (Budget(paused=True, set_by="abc"), "everything is paused by a word to run abc"),
+        (Budget(set_rate=5.0, set_by="abc"), "everything is held at 5/s by a word to run abc"),
+        (Budget(set_rate=500.0, set_by="abc"), "50/s at most, and nothing else is at work here"),
+        (Budget(down_since=90.0), "the API gave no answer when it was asked last"),
+        (Budget(held_until=160.0), "the API asked everybody to wait 60 s more"),
+        (Budget(cut_rate=20.0, cut_at=70.0), "a 429 cut the rate to 20/s 30 s ago"),
+        (Budget(cut_rate=20.0, cut_at=-900.0), "50/s at most, and nothing else is at work here"),
+    ],
+)
+def test_what_holds_the_pace_back_is_told(budget: Budget, told: str) -> None:
+    """A person's word first."""
+    assert of_budget(budget, 100.0, 50.0, []).told == told

@@ -1,0 +1,106 @@
+"""``closeout doctor``: what is wrong is found, told in one line with what to do, and nothing is changed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.front_door.support import FAST, Desk, Done, desk_of, quick
+
+
+def findings(done: Done) -> dict[str, tuple[str, str]]:
+    """Level and text of each, of the only profile."""
+    ((first,),) = (json.loads(done.out),)
+    return {each["what"]: (each["level"], f"{each['told']}; {each['todo']}") for each in first["findings"]}
+
+
+def levels(done: Done) -> dict[str, str]:
+    """The level of each."""
+    return {what: level for what, (level, _) in findings(done).items()}
+
+
+def test_a_good_set_up_is_found_good(tmp_path: Path) -> None:
+    """Before the first run and after it; no session is touched."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        before = desk.run("doctor", "--json")
+        told = desk.run("doctor")
+        desk.run("close", desk.write_ids(sandbox.add_sessions(3)), *FAST)
+        after = desk.run("doctor", "--json")
+    assert (before.code, told.code, after.code) == (0, 0, 0)
+    names = {"settings", "ledger", "disk", "host", "may read", "may close", "clock"}
+    assert levels(before) == dict.fromkeys(names, "ok")
+    assert levels(after) == dict.fromkeys(names | {"pace"}, "ok")
+    assert "holds 1 runs" in findings(after)["ledger"][1]
+    assert "knows the key" in told.out
+
+
+def test_a_key_without_scopes_is_told_which_it_lacks(tmp_path: Path) -> None:
+    """One that may only read, one that may only write, and one that is not known."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        found = {}
+        for scopes in (["conversations:read"], ["conversations:write"]):
+            sandbox.add_key(scopes[0], scopes=scopes)
+            desk.env["CLOSEOUT_API_KEY"] = scopes[0]
+            found[scopes[0]] = desk.run("doctor", "--json")
+        desk.env["CLOSEOUT_API_KEY"] = "nobody"
+        unknown = desk.run("doctor", "--json")
+    assert [done.code for done in found.values()] == [1, 1]
+    reader, writer = (findings(done) for done in found.values())
+    assert (reader["may read"][0], reader["may close"][0]) == ("ok", "problem")
+    assert "conversations:write" in reader["may close"][1]
+    assert (writer["may read"][0], writer["may close"][0]) == ("problem", "ok")
+    assert findings(unknown)["host"] == (
+        "problem", f"{desk.url} refuses the key (401); get a new key, or check which one is set",
+    )  # fmt: skip
+
+
+def test_a_clock_that_is_wrong_is_told(tmp_path: Path) -> None:
+    """By how much, and in which direction."""
+    with desk_of(tmp_path, quick(clock_offset=3_600.0)) as (desk, _):
+        level, told = findings(desk.run("doctor", "--json"))["clock"]
+    assert level == "warning"
+    assert "behind the API's" in told
+
+
+def test_a_host_that_is_not_there_and_a_key_that_is_not_there(tmp_path: Path) -> None:
+    """The ledger is checked all the same."""
+    desk = Desk(tmp_path, "http://127.0.0.1:9")
+    gone = desk.run("doctor", "--json")
+    desk.key = None
+    keyless = desk.run("doctor", "--json")
+    assert (gone.code, keyless.code) == (1, 1)
+    assert findings(gone)["host"][0] == "problem"
+    assert findings(keyless)["key"][0] == "problem"
+    assert levels(keyless)["ledger"] == "ok"
+
+
+def test_each_profile_is_checked(tmp_path: Path) -> None:
+    """Or the one that is named; one with a mistake does not hide the others."""
+    with desk_of(tmp_path, quick()) as (desk, _):
+        (desk.home / "closeout.toml").write_text(
+            f'[profiles.good]\nbase_url = "{desk.url}"\n[profiles.bad]\nshare = "150%"\n'
+        )
+        done = desk.run("doctor", "--json")
+        named = desk.run("doctor", "--json", "--profile", "good")
+    told: list[dict[str, Any]] = json.loads(done.out)
+    assert (done.code, named.code) == (1, 0)
+    assert [each["profile"] for each in told] == [None, "bad", "good"]
+    (wrong,) = told[1]["findings"]
+    assert "[profiles.bad], share" in wrong["told"]
+
+
+def test_what_holds_the_pace_back_is_told(tmp_path: Path) -> None:
+    """A pause that nobody took back, and how to."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        source = desk.write_ids(sandbox.add_sessions(200))
+        with desk.started("close", source, *FAST, "--rate", "5/s") as child:
+            desk.run("runs")
+            while desk.run("pause", "last").code:
+                pass
+            done = desk.run("doctor", "--json")
+            child.terminate()
+            desk.run("go", "last")
+            assert child.ended().code == 143
+    level, told = findings(done)["pace"]
+    assert level == "warning"
+    assert "everything is paused by a word to run" in told
+    assert "closeout go" in told
