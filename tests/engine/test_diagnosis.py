@@ -10,8 +10,17 @@ from worker.models import Answer, Exchange
 
 @pytest.mark.parametrize(
     ("status", "level"),
-    [(200, "ok"), (403, "ok"), (401, "problem"), (404, "problem"), (301, "problem"), (429, "warning"), (503, "problem"), (None, "problem")],
-)  # fmt: skip
+    [
+        (200, "ok"),
+        (403, "ok"),
+        (401, "problem"),
+        (404, "problem"),
+        (301, "problem"),
+        (429, "warning"),
+        (503, "problem"),
+        (None, "problem"),
+    ],
+)
 def test_the_host_is_judged_by_its_answer(status: int | None, level: Level) -> None:
     """What is no ``ok`` says what to do."""
     found = of_host(an_answer(status, kind="probe"), "https://api.example.com")
@@ -26,7 +35,10 @@ def test_a_404_for_a_session_that_cannot_exist_shows_that_the_key_may_close() ->
     assert of_closing(an_answer(200)).level == "warning"
 
 
-@pytest.mark.parametrize(("date", "level"), [(NOW, "ok"), (NOW - 999, "ok"), (NOW - 9_000, "warning"), (NOW + 9_000, "warning"), (None, "warning")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("date", "level"),
+    [(NOW, "ok"), (NOW - 999, "ok"), (NOW - 9_000, "warning"), (NOW + 9_000, "warning"), (None, "warning")],
+)
 def test_the_clock_may_be_a_few_seconds_off(date: int | None, level: Level) -> None:
     """A Date header is cut to a second."""
     found = of_clock(Answer(Exchange(NOW, "probe", 200, None, 20), server_time=date))
@@ -46,7 +58,7 @@ def test_little_room_is_told() -> None:
         (Budget(set_rate=5.0, set_by="abc"), "everything is held at 5/s by a word to run abc"),
         (Budget(set_rate=500.0, set_by="abc"), "50/s at most, and nothing else is at work here"),
         (Budget(down_since=90.0), "the API gave no answer when it was asked last"),
-        (Budget(held_until=160.0), "the API asked everybody to wait 60 s more"),
+        (Budget(held_until=160.0), "the API asked everybody to wait 1 min 0 s more"),
         (Budget(cut_rate=20.0, cut_at=70.0), "a 429 cut the rate to 20/s 30 s ago"),
         (Budget(cut_rate=20.0, cut_at=-900.0), "50/s at most, and nothing else is at work here"),
     ],
