@@ -91,16 +91,19 @@ class Closing:
 
     async def _unprotected(self) -> Claim | None:
         """The next one that may be closed; what must be left alone has its outcome then."""
-        while self._held:
+        parked, found = list[Claim](), None
+        while self._held and found is None:
             claim = self._held.popleft()
             session = self._context.protected.find(claim.session_id)
             if session is not None:
                 await self._context.spare(claim, f"protected: {session.status}", session)
             elif self._seen_too_long_ago(claim):
-                await self._park(claim)
+                parked.append(claim)
             else:
-                return claim
-        return None
+                found = claim
+        if parked:
+            await self._park(parked)
+        return found
 
     def _seen_too_long_ago(self, claim: Claim) -> bool:
         """Where it matters how the session was: by the rule of a sweep, or by a guard."""
@@ -109,10 +112,11 @@ class Closing:
             return False
         return claim.looked_at is None or self._context.now() - claim.looked_at > settings.state_max_age * 1000
 
-    async def _park(self, claim: Claim) -> None:
+    async def _park(self, claims: list[Claim]) -> None:
         """What was seen too long ago is closed only once it was listed or looked up again."""
-        await self._context.ledger.park([claim])
-        self._context.quota.parked(claim)
+        await self._context.ledger.park(claims)
+        for claim in claims:
+            self._context.quota.parked(claim)
 
     async def _sender(self, waiting: MemoryObjectReceiveStream[Claim]) -> None:
         """Senders live as long as the stage: a task for each close would cost more than its verdict."""

@@ -3,6 +3,7 @@
 import anyio
 
 from worker.context import Context
+from worker.models import NEVER
 
 _LOOK = 0.1
 
@@ -25,4 +26,4 @@ class Planning:
 
     async def _left(self) -> bool:
         await self._context.recorder.flush()
-        return await self._context.ledger.parked_count(self._context.run) > 0
+        return bool(await self._context.ledger.parked(self._context.run, 1, NEVER - 1))
