@@ -49,7 +49,6 @@ async def apply_run(invocation: Invocation, name: str, max_age: float) -> int:
         if count:
             _expect_consent(run, min(count, applied.limit or count), applied.base_url, yes=invocation.yes)
         async with ledger.locked(run):
-            await ledger.park_all(run)
             await ledger.resettle(run)
         ended = await run_to_end(ledger, run, invocation, None)
         return await conclude(ledger, ended, invocation)

@@ -76,8 +76,10 @@ class Finding:
             new = await self._admit_all()
             quiet = not new and await context.ledger.parked_count(context.run) == parked
             await self._all_closed()
-            if not context.settings.closes:
-                return
+            if context.settings.guarded:  # what is parked is not for this stage, which lists once for a plan
+                if not new or number >= _PASSES or not context.settings.closes:
+                    return
+                continue
             if quiet or number >= _PASSES:
                 await self._skip_parked(began)
             if not await context.ledger.parked_count(context.run) and (not new or number >= _PASSES):
@@ -134,7 +136,7 @@ class Finding:
     async def _admit_page(self, walk: Walk, answer: Answer) -> int:
         """What a page tells, in step with closing. What has become old meanwhile is asked for again."""
         asked = answer.exchange.at
-        seen = asked if self._context.settings.closes else None  # a plan looks each one up by itself
+        seen = None if self._context.settings.guarded else asked  # the guards look each one up by themselves
         chosen = [row for row in answer.rows if self._mismatch(row, answer) is None]
         new = at = 0
         while at < len(chosen):
@@ -153,7 +155,7 @@ class Finding:
         if self._again:
             await context.ledger.see_again(context.run, rows)
             return 0
-        parked = not context.settings.closes
+        parked = context.settings.guarded
         duplicates = await context.ledger.admit_within(context.run, rows, self._most, context.now(), parked=parked)
         if duplicates is None:
             context.stop.halt(

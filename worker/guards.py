@@ -13,10 +13,10 @@ from worker.verdict import GOES_ON, Halt, Judge, halt_reason
 class Guards:
     """What a session must be like to be closed. ``protected`` are statuses that it must not be in.
 
-    ``as_planned``: it must be as it was when the plan was made, too.
+    It must meet each of the ``selections``. ``as_planned``: it must be as it was when the plan was made, too.
     """
 
-    selection: Selection
+    selections: tuple[Selection, ...]
     protected: frozenset[str]
     as_planned: bool = False
 
@@ -37,23 +37,22 @@ class Guards:
         """
         if row.status in self.protected:
             return f"protected: {row.status}"
-        why = mismatch(self.selection, row, now)
+        why = next(filter(None, (mismatch(selection, row, now) for selection in self.selections)), None)
         if why == "another status":
             why = f"another status: {row.status}"
         return None if why is None else f"guard: {'not idle for so long' if why == 'started too late' else why}"
 
 
 def guards_of(settings: Settings) -> Guards:
-    """Those that the settings ask for; of a job, its rule is one."""
-    if settings.rule is not None:
-        return Guards(read_rule(settings.rule), frozenset(settings.protect), settings.as_planned)
-    selection = Selection(
+    """Those that the settings ask for; of a job, its rule is one of them."""
+    asked_for = Selection(
         statuses=settings.only_status or tuple(sorted(LIVE_STATUSES)),
         protected=frozenset(),
         idle_for=round(settings.idle_for * 1000) if settings.idle_for is not None else None,
         expired=settings.expired,
     )
-    return Guards(selection, frozenset(settings.protect), settings.as_planned)
+    rules = () if settings.rule is None else (read_rule(settings.rule),)
+    return Guards((*rules, asked_for), frozenset(settings.protect), settings.as_planned)
 
 
 def seen_change(claim: Claim, row: SessionRow, judge: Judge, guards: Guards, asked: Millis) -> Change:

@@ -94,7 +94,7 @@ async def work(
     """
     context.progress.source_done = feed is None
     await _raise_cap(context)
-    await _drop_guards(context)
+    await _set_guards(context)
     await context.ledger.start_run(context.run, context.settings.model_dump_json())
     context.quota = await _quota(context)
     context.log.info("working", source=context.run.source, rate=context.settings.allowed_rate)
@@ -125,9 +125,11 @@ async def _raise_cap(context: Context) -> None:
         context.progress.outcomes[Outcome.SKIPPED] -= unskipped
 
 
-async def _drop_guards(context: Context) -> None:
-    """What an earlier process parked for a guard that holds no longer may be closed at once."""
-    if not context.settings.guarded and context.settings.rule is None:
+async def _set_guards(context: Context) -> None:
+    """What an earlier process let through is looked up again: the guards may be others now, or there may be none."""
+    if context.settings.guarded:
+        await context.ledger.park_all(context.run)
+    elif context.settings.rule is None:
         while await context.ledger.unpark(context.run):
             pass
 

@@ -1,10 +1,11 @@
 """``--only-status``, ``--idle-for``, ``--expired``: what a guard says no to is left alone."""
 
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.front_door.support import FAST, Desk, assert_all_counted, desk_of, quick
+from tests.front_door.support import FAST, Desk, Witness, assert_all_counted, desk_of, quick, wait_until, waited
 from worker.sandbox import Sandbox, SandboxConfig
 
 HOUR = timedelta(hours=1)
@@ -119,6 +120,21 @@ def test_guards_that_are_dropped_let_the_rest_be_closed(tmp_path: Path) -> None:
     assert done.summary["outcomes"]["closed"] == 5
 
 
+def test_a_sweep_keeps_to_the_guards_of_its_file_as_well(tmp_path: Path) -> None:
+    """Rule and guard must both hold, also when a flag brings the guard to a sweep that is gone on with."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        ids = {status: spoken(sandbox, 30, 6, status=status) for status in ("active", "paused")}
+        job = '[jobs.night]\nselect = {idle_for = "24h"}\n'
+        (desk.home / "closeout.toml").write_text(f'only_status = "paused"\n{job}')
+        assert desk.run("sweep", "night", *FAST).code == 0
+        assert not any(sandbox.truth(one).closes_received for one in ids["active"])
+        assert all(sandbox.truth(one).closes_effective for one in ids["paused"])
+        (desk.home / "closeout.toml").write_text(job)
+        assert desk.run("sweep", "night", *FAST, "--deadline", "1ms", "--no-settle").code == 3
+        desk.run("resume", "last", *FAST, "--deadline", "60s", "--only-status", "paused", "--no-settle")
+        assert not any(sandbox.truth(one).closes_received for one in ids["active"])
+
+
 def test_what_is_attempted_again_is_looked_up_before(tmp_path: Path) -> None:
     """A session that became busy since it failed is left alone by ``retry``."""
     with desk_of(tmp_path, quick()) as (desk, sandbox):
@@ -126,7 +142,6 @@ def test_what_is_attempted_again_is_looked_up_before(tmp_path: Path) -> None:
         sandbox.script(failing, ["422"])
         assert desk.run("close", desk.write_ids([failing]), *FAST, "--idle-for", "24h").code == 1
         sandbox.set_fields(failing, {"last_message_at": ago(0.1)})
-        desk.change("UPDATE items SET looked_at = looked_at - 301000")  # so long ago was it looked up
         assert desk.run("retry", "last", *FAST).code == 0
         assert sandbox.truth(failing).closes_received == 1
     assert ends(desk, [failing]) == {("skipped", "guard: not idle for so long"): 1}
@@ -144,3 +159,42 @@ def test_a_cap_counts_what_is_closed_and_no_more_is_looked_up_than_that_needs(tm
         "guard: not idle for so long": 4, "over --limit 10": 386,
     }  # fmt: skip
     assert reads <= 40
+
+
+def test_guards_that_are_others_now_judge_anew(tmp_path: Path) -> None:
+    """What an earlier process let through a moment ago is looked up again."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        ids = spoken(sandbox, 30, 40)
+        words = ("--rate", "20/s", "--no-settle", "--no-progress")
+        began = Witness(sandbox).event_at(3, "close")
+        with desk.started("close", desk.write_ids(ids), "--idle-for", "24h", *words) as child:
+            waited(began)
+            child.interrupt()
+            assert child.ended().code == 130
+        before = [one for one in ids if sandbox.truth(one).closes_received]
+        assert desk.query("SELECT count(*) FROM items WHERE outcome = 'pending' AND looked_at > 0") > [(0,)]
+        desk.run("resume", "last", "--idle-for", "48h", *words)
+        assert [one for one in ids if sandbox.truth(one).closes_received] == before
+    assert Counter(row["outcome"] for row in desk.rows()) == {"closed": len(before), "skipped": 40 - len(before)}
+
+
+def test_a_long_pause_makes_what_was_seen_too_old(tmp_path: Path) -> None:
+    """People wrote in all of them while the run was paused: none is closed on what was seen before."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        ids = spoken(sandbox, 30, 40)
+        witness = Witness(sandbox)
+        began = witness.event_at(3, "close")
+        words = ("--rate", "20/s", "--idle-for", "24h", "--state-max-age", "1s", "--no-settle", "--no-progress")
+        with desk.started("close", desk.write_ids(ids), *words) as child:
+            waited(began)
+            assert desk.run("pause", "last").code == 0
+            paused = time.monotonic()
+            wait_until(lambda: time.monotonic() > paused + 1.5)
+            closed = [one for one in ids if sandbox.truth(one).closes_received]
+            for one in ids:
+                if one not in closed:
+                    sandbox.hear_from(one)
+            desk.run("go", "last")
+            assert child.ended().code == 4
+        assert [one for one in ids if sandbox.truth(one).closes_received] == closed
+    assert len(closed) < 40

@@ -209,7 +209,7 @@ class Ledger(Protocol):
         ...
 
     async def park_all(self, run: Run) -> int:
-        """Park all that is pending; returns how many they are."""
+        """Park all that is pending, and forget when the rest that is open was seen; returns how many that are."""
         ...
 
     async def plan_groups(self, run: Run) -> list[PlanGroup]:

@@ -162,8 +162,9 @@ UPDATE items SET outcome = 'skipped', due_at = NULL, detail = :detail, recorded_
     WHERE run = :run AND outcome = 'pending' AND due_at >= :never AND coalesce(looked_at, 0) < :since LIMIT :limit);
 
 -- name: park_all
--- All that is pending must be looked up before it may be closed.
-UPDATE items INDEXED BY items_open SET due_at = :never WHERE run = :run AND outcome = 'pending' AND due_at < :never;
+-- All that is pending must be looked up before it may be closed, and so must what is in doubt once it is pending again.
+UPDATE items INDEXED BY items_open SET looked_at = NULL, due_at = CASE outcome WHEN 'pending' THEN :never ELSE due_at END
+WHERE run = :run AND outcome IN ('pending', 'claimed', 'in_doubt') AND due_at < :never;
 
 -- name: plan_groups
 -- How the sessions of a plan stand. Invalid rows are counted elsewhere.
