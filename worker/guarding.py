@@ -10,6 +10,7 @@ from worker.context import Context
 from worker.guards import guards_of, seen_change, unseen_change
 from worker.lookup import Lookup, Sighting
 from worker.models import Record, SessionRow
+from worker.server_time import learn_server_time
 
 _AHEAD = 120.0  # seconds' worth of closes, or less where the state may not be so old
 _BATCH = 20_000
@@ -30,6 +31,8 @@ class Guarding:
         if not context.settings.guarded:
             return
         with context.stop.interruptible(), context.last_call.interruptible():
+            if self._guards.go_by_time:
+                await learn_server_time(context)
             while not context.closing_done.is_set():
                 if not await self._look_ahead():
                     await anyio.sleep(_IDLE)

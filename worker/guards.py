@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from worker.models import LIVE_STATUSES, NEVER, Answer, Change, Claim, Millis, Outcome, SessionRow
 from worker.rule import read_rule
-from worker.selector import Selection, mismatch
+from worker.selector import Age, Selection, mismatch
 from worker.settings import Settings
 from worker.verdict import GOES_ON, Halt, Judge, halt_reason
 
@@ -19,6 +19,17 @@ class Guards:
     selections: tuple[Selection, ...]
     protected: frozenset[str]
     as_planned: bool = False
+
+    @property
+    def go_by_time(self) -> bool:
+        """Whether an age or an instant decides: then the server's clock must be known."""
+        return any(
+            each.idle_for is not None
+            or each.expired
+            or isinstance(each.started_after, Age)
+            or isinstance(each.started_before, Age)
+            for each in self.selections
+        )
 
     def changed(self, claim: Claim, row: SessionRow) -> str | None:
         """Why the session is not what the plan holds, or None."""

@@ -110,13 +110,19 @@ class Town:
         return self.store.create_run(NewRun("job night", options, job="night"), self.millis())
 
     def work(
-        self, run: Run, sweep: Sweep, *, yes: bool = False, beside: Callable[[Context], Any] | None = None
+        self,
+        run: Run,
+        sweep: Sweep,
+        *,
+        yes: bool = False,
+        beside: Callable[[Context], Any] | None = None,
+        feed: Watcher | None = None,
     ) -> Ended:
-        """One process works on a run to its end; raises KilledError where it died."""
+        """One process works on a run to its end; raises KilledError where it died. ``feed``: in place of the sweep."""
 
         async def process() -> Ended:
             with self.passing():
-                return await self._process(run, sweep, yes=yes, beside=beside)
+                return await self._process(run, sweep, yes=yes, beside=beside, feed=feed)
 
         try:
             return run_virtually(process)
@@ -124,7 +130,9 @@ class Town:
             pass
         raise KilledError
 
-    async def _process(self, run: Run, sweep: Sweep, *, yes: bool, beside: Watcher | None) -> Ended:
+    async def _process(
+        self, run: Run, sweep: Sweep, *, yes: bool, beside: Watcher | None, feed: Watcher | None
+    ) -> Ended:
         loop = asyncio.get_running_loop()
         current = self.store.run(run.id)
         settings = Settings.model_validate_json(current.options)
@@ -145,7 +153,7 @@ class Town:
         async def find(context: Context) -> None:
             await Finding(context, sweep, self.told.append, confirm).run()
 
-        return await work(context, find, [] if beside is None else [beside])
+        return await work(context, feed or find, [] if beside is None else [beside])
 
     def saw(self, request: httpx.Request, reply: Reply) -> None:
         """Note what was listed when, and on how old a sight a session is closed."""

@@ -13,7 +13,7 @@ import pytest
 from tests.engine.night import HOUR, IDLE, KilledError, Town
 from worker.context import Context
 from worker.finding import GONE, Sweep
-from worker.models import Tally
+from worker.models import SourceRow, Tally
 from worker.pipeline import Watcher
 from worker.sandbox import SandboxConfig
 from worker.sandbox.replies import Reply
@@ -128,6 +128,25 @@ def test_a_retry_takes_up_nothing_new_and_judges_anew(tmp_path: Path) -> None:
     assert town.live(ids) == [ids[0]]
     assert town.details(run)[ids[0]] == GONE
     assert len(town.live(new)) == 20
+
+
+@pytest.mark.parametrize("guard", [{"idle_for": 24 * HOUR}, {"expired": True}])
+def test_guards_that_go_by_the_time_close_nothing_where_the_api_does_not_tell_it(
+    tmp_path: Path, guard: dict[str, object]
+) -> None:
+    """Our own clock may be wrong by hours: then a session that somebody writes in would look idle."""
+    town = Town(tmp_path, dated=False)
+    ids = town.add(5)
+
+    async def feed(context: Context) -> None:
+        rows = [SourceRow(line, one) for line, one in enumerate(ids, 2)]
+        await context.ledger.admit(context.run, rows, "", context.now(), parked=True)
+        await context.ledger.source_done(context.run)
+        context.progress.source_done = True
+
+    ended = town.work(town.begin(rule=None, **guard), SWEEP, feed=feed)
+    assert "no Date header" in (ended.why or "")
+    assert len(town.live(ids)) == 5
 
 
 def test_what_was_counted_is_kept(tmp_path: Path) -> None:
