@@ -1,35 +1,49 @@
-# `make demo` and `make test` are all that a fresh machine with Python 3.11+ needs: each makes .venv first.
+# `make demo` and `make test` are all that a fresh machine with Python 3.11+ needs: each makes .venv first, `demo` with
+# what closeout itself needs, the others with all extras and the tools of its developers.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types check bench clean
+.PHONY: demo test lint types check bench requirements clean
 
 demo: .venv/ready
 	$(BIN)/closeout demo
 
 # Most files of tests run side by side; those that count arrivals at the wire need the machine to themselves.
-test: .venv/ready
+test: .venv/ready-dev
 	$(BIN)/pytest -q -m "not alone" --numprocesses 3 --dist loadfile --no-loadscope-reorder
 	$(BIN)/pytest -q -m alone
 
-lint: .venv/ready
+lint: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: .venv/ready
+types: .venv/ready-dev
 	$(BIN)/mypy
 
 check: lint types test
 
-bench: .venv/ready
+bench: .venv/ready-dev
 	$(BIN)/python -m benchmarks
 
 # Every package is pinned with its hashes; closeout itself is installed in place, without looking for anything more.
 .venv/ready: requirements.txt pyproject.toml
+	$(call install,requirements.txt)
+
+.venv/ready-dev: requirements-dev.txt pyproject.toml
+	$(call install,requirements-dev.txt)
+
+define install
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r $(1)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+endef
+
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml
+
+requirements:
+	$(COMPILE) --extra all --group dev -o requirements-dev.txt
+	$(COMPILE) --group build -c requirements-dev.txt -o requirements.txt
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
