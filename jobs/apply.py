@@ -13,7 +13,7 @@ from jobs.running import conclude, run_to_end, say, somebody_is_there
 from jobs.runs import as_it_is
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
-from worker.ledger.sqlite import SqliteLedger
+from worker.ledger.opening import open_ledger
 from worker.models import Outcome, Run
 from worker.units import format_duration, parse_duration
 
@@ -39,7 +39,7 @@ def command(context: click.Context, /, run: str, max_age: str, **_: Any) -> int:
 
 async def apply_run(invocation: Invocation, name: str, max_age: float) -> int:
     """Close what a plan holds; returns the exit code. Raises ConfigurationError with nothing sent."""
-    async with SqliteLedger.open(invocation.ledger) as ledger:
+    async with open_ledger(invocation.ledger) as ledger:
         run = await as_it_is(ledger, await ledger.find_run(name))
         _expect_fresh_plan(run, max_age)
         count = (await ledger.counts(run)).outcomes[Outcome.PENDING]

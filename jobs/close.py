@@ -16,8 +16,8 @@ from jobs.running import conclude, leave, reading, run_to_end, say
 from worker.admission import OpenedSource
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
-from worker.ledger.protocol import NewRun
-from worker.ledger.sqlite import SqliteLedger
+from worker.ledger.opening import open_ledger
+from worker.ledger.protocol import Ledger, NewRun
 from worker.models import Run
 from worker.pipeline import Ended
 from worker.settings import Settings
@@ -47,7 +47,7 @@ def command(  # the rest is read by name
 async def close_source(invocation: Invocation, source: str, *, new_run: bool) -> int:
     """Close all that the source lists; returns the exit code. Raises SourceError with nothing sent."""
     opened = await anyio.to_thread.run_sync(open_rows, source, invocation.settings.id_column, abandon_on_cancel=True)
-    async with SqliteLedger.open(invocation.ledger, create=True) as ledger:
+    async with open_ledger(invocation.ledger, create=True) as ledger:
         unfinished = None
         if opened.location is not None and not new_run:
             unfinished = await ledger.unfinished_of(opened.location)
@@ -66,7 +66,7 @@ async def plan_source(invocation: Invocation, source: str) -> int:
     """Plan all that the source lists; returns the exit code. Raises SourceError with nothing sent."""
     invocation = invocation.that_plans()
     opened = await anyio.to_thread.run_sync(open_rows, source, invocation.settings.id_column, abandon_on_cancel=True)
-    async with SqliteLedger.open(invocation.ledger, create=True) as ledger:
+    async with open_ledger(invocation.ledger, create=True) as ledger:
         run = await ledger.create_run(run_of_source(opened, invocation.settings), now_ms())
         ended = await run_to_end(ledger, run, invocation, reading(opened))
         return await conclude(ledger, ended, invocation)
@@ -95,7 +95,7 @@ def source_stat(location: str | None) -> str | None:
     return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 
-async def _go_on(ledger: SqliteLedger, run: Run, invocation: Invocation, opened: OpenedSource) -> Ended:
+async def _go_on(ledger: Ledger, run: Run, invocation: Invocation, opened: OpenedSource) -> Ended:
     expect_same_host(run, invocation.settings)
     say(f"{opened.name} has an unfinished run, {run.name}: going on with it (--new-run starts anew)")
     unchanged = run.source_done and run.source_stat == source_stat(opened.location)

@@ -46,7 +46,7 @@ def command(context: click.Context, /, folder: str, **_: Any) -> int:  # the res
             settings=Settings(base_url=url, rate=150, reason="abandoned"),
             flags=Given(),
             key=sandbox.config.api_key,
-            ledger=home / DEFAULT_LEDGER,
+            ledger=str(home / DEFAULT_LEDGER),
             progress=context.params["progress"],
             console=console,
         )

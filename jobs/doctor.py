@@ -14,14 +14,13 @@ import click
 from rich.text import Text
 
 from jobs.configuration import Given, build_settings, config_path, overlay, read_config, read_toml
-from jobs.invocation import ledger_path
 from jobs.keys import find_key
-from jobs.options import HOST, PACE, working_options
+from jobs.options import DEFAULT_LEDGER, HOST, PACE, working_options
 from jobs.running import budget_key
 from worker.api.client import Endpoint, open_api
 from worker.diagnosis import Finding, of_budget, of_clock, of_closing, of_disk, of_host, of_reading
 from worker.errors import CloseoutError
-from worker.ledger.sqlite import SqliteLedger
+from worker.ledger.opening import open_ledger
 from worker.models import Listing
 from worker.report.console import stdout_console
 from worker.report.wording import printable
@@ -68,10 +67,10 @@ async def check(context: click.Context, path: Path | None, profile: str | None) 
         found.append(
             Finding("settings", "ok", f"read from {path}" if path is not None else "no closeout.toml: defaults")
         )
-        ledger = ledger_path(given.values.get("ledger"))
+        ledger = given.values.get("ledger") or DEFAULT_LEDGER
     except CloseoutError as error:
         return [*found, Finding("settings", "problem", str(error), "correct it")]
-    found += await _check_ledger(ledger, settings)
+    found += await _check_ledger(Path(ledger), settings)
     return found + await _check_api(given, settings, profile)
 
 
@@ -96,7 +95,7 @@ async def _check_ledger(path: Path, settings: Settings) -> list[Finding]:
     if place[0].level == "problem" or not await anyio.Path(path).exists():
         return place
     try:
-        async with SqliteLedger.open(path) as ledger:
+        async with open_ledger(str(path)) as ledger:
             runs = await ledger.runs()
             at_work = [run.name for run in runs if run.state == "running" and await ledger.busy(run)]
             async with ledger.budget(budget_key(settings)) as store:

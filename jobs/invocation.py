@@ -1,7 +1,6 @@
 """One invocation of a command that sends requests: its settings, key and output, read and checked before anything."""
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import click
 from rich.console import Console
@@ -9,7 +8,7 @@ from rich.console import Console
 from jobs.configuration import Given, build_settings, config_path, overlay, read_config
 from jobs.keys import find_key
 from jobs.options import DEFAULT_LEDGER
-from worker.errors import ConfigurationError
+from worker.ledger.opening import check_address
 from worker.logs import ConsoleStream, configure_logging
 from worker.models import Run
 from worker.reasons import check_reason
@@ -25,7 +24,7 @@ class Invocation:
     settings: Settings
     flags: Given
     key: str
-    ledger: Path
+    ledger: str
     as_json: bool = False
     export: str | None = None
     progress: bool | None = None
@@ -59,7 +58,7 @@ def read_invocation(context: click.Context) -> Invocation:
         settings=settings,
         flags=overlay(Given(), context, flags_only=True),
         key=find_key(given.values.get("api_key_file"), parameters.get("profile")),
-        ledger=ledger_path(given.values.get("ledger")),
+        ledger=check_address(given.values.get("ledger") or DEFAULT_LEDGER),
         as_json=parameters["as_json"],
         export=export,
         progress=parameters.get("progress"),
@@ -68,14 +67,7 @@ def read_invocation(context: click.Context) -> Invocation:
     )
 
 
-def ledger_path(named: str | None) -> Path:
-    """Where the ledger is. Raises ConfigurationError for a kind of ledger that this version has not got."""
-    if named is not None and "://" in named:
-        raise ConfigurationError(f"--ledger {named.split('://', 1)[0]}://: a ledger is a file here; name one")
-    return Path(named or DEFAULT_LEDGER)
-
-
-def read_ledger_path(context: click.Context) -> Path:
+def read_ledger(context: click.Context) -> str:
     """The ledger of a command that only reads: flag, environment, configuration file, default."""
     given = overlay(read_config(config_path(None), None), context)
-    return ledger_path(given.values.get("ledger"))
+    return str(given.values.get("ledger") or DEFAULT_LEDGER)

@@ -14,7 +14,7 @@ from jobs.running import conclude, leave, reading, run_to_end, say
 from jobs.sweep import sweep_on
 from worker.admission import OpenedSource
 from worker.errors import ConfigurationError
-from worker.ledger.sqlite import SqliteLedger
+from worker.ledger.opening import open_ledger
 from worker.models import Run
 
 
@@ -33,7 +33,7 @@ def command(context: click.Context, /, run: str, source: str | None, **_: Any) -
 
 async def resume_run(invocation: Invocation, name: str, source: str | None) -> int:
     """Do what is left of a run; returns the exit code."""
-    async with SqliteLedger.open(invocation.ledger) as ledger:
+    async with open_ledger(invocation.ledger) as ledger:
         run = await ledger.find_run(name)
         invocation = invocation.for_run(run)
         expect_no_plan(run)

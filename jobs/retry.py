@@ -12,7 +12,8 @@ from jobs.resume import expect_no_plan
 from jobs.running import conclude, run_to_end, say
 from jobs.sweep import sweep_on
 from worker.errors import ConfigurationError
-from worker.ledger.sqlite import SqliteLedger
+from worker.ledger.opening import open_ledger
+from worker.ledger.protocol import Ledger
 from worker.models import Run
 
 
@@ -30,7 +31,7 @@ def command(context: click.Context, /, run: str, **_: Any) -> int:  # the rest i
 
 async def retry_run(invocation: Invocation, name: str) -> int:
     """Re-open what ended badly and work on it; returns the exit code."""
-    async with SqliteLedger.open(invocation.ledger) as ledger:
+    async with open_ledger(invocation.ledger) as ledger:
         run = await ledger.find_run(name)
         invocation = invocation.for_run(run)
         expect_no_plan(run)
@@ -47,7 +48,7 @@ async def retry_run(invocation: Invocation, name: str) -> int:
         return await conclude(ledger, ended, invocation)
 
 
-async def _reopen(ledger: SqliteLedger, run: Run, *, parked: bool) -> None:
+async def _reopen(ledger: Ledger, run: Run, *, parked: bool) -> None:
     async with ledger.locked(run):
         count = await ledger.retry(run, parked=parked)
     say(f"run {run.name}: {count:,} sessions to attempt again")

@@ -19,8 +19,7 @@ from worker.budget import BudgetKey, BudgetStore, unruled
 from worker.clock import now_ms
 from worker.context import Context
 from worker.errors import CloseoutError, HaltError, ours_first
-from worker.ledger.protocol import Counts
-from worker.ledger.sqlite import SqliteLedger
+from worker.ledger.protocol import Counts, Ledger
 from worker.models import Run
 from worker.pipeline import Ended, Watcher, build_context, work
 from worker.progress import Progress
@@ -48,7 +47,7 @@ def budget_key(settings: Settings) -> BudgetKey:
 
 
 async def run_to_end(
-    ledger: SqliteLedger,
+    ledger: Ledger,
     run: Run,
     invocation: Invocation,
     feed: Watcher | None,
@@ -81,7 +80,7 @@ async def run_to_end(
             raise HaltError(f"{first}; run {run.name} can be resumed") from first
 
 
-async def forget_the_dead(ledger: SqliteLedger, store: BudgetStore, run: Run) -> None:
+async def forget_the_dead(ledger: Ledger, store: BudgetStore, run: Run) -> None:
     """What a person said to a run whose process died, or to this one before it was resumed, holds no longer."""
     said_to = (await store.decide(lambda budget, _: (budget, budget.set_by))).value
     if said_to is None:
@@ -128,7 +127,7 @@ async def _ask(context: Context, question: str) -> bool:
         context.progress.asking = False
 
 
-async def watchers(invocation: Invocation, ledger: SqliteLedger, run: Run) -> list[Watcher]:
+async def watchers(invocation: Invocation, ledger: Ledger, run: Run) -> list[Watcher]:
     """What runs beside the work: a display or plain lines, and for a resumed run the counts of before."""
     chosen: list[Watcher] = []
     console = invocation.console
@@ -145,7 +144,7 @@ async def count_before(context: Context, count: Callable[[], Awaitable[Counts]])
     context.progress.before = await count()
 
 
-async def conclude(ledger: SqliteLedger, ended: Ended, invocation: Invocation) -> int:
+async def conclude(ledger: Ledger, ended: Ended, invocation: Invocation) -> int:
     """Write the export, print the summary; returns the exit code."""
     if invocation.export is not None:
         await export_run(ledger, ended.run, invocation.export, None)
@@ -158,7 +157,7 @@ async def conclude(ledger: SqliteLedger, ended: Ended, invocation: Invocation) -
     return ended.exit_code
 
 
-async def facts_of_plan(ledger: SqliteLedger, run: Run, settings: Settings) -> list[Fact]:
+async def facts_of_plan(ledger: Ledger, run: Run, settings: Settings) -> list[Fact]:
     """What a plan holds, in lines; none of a run that is no plan."""
     return plan_facts(await ledger.plan_groups(run), settings, now_ms()) if run.state == "planned" else []
 

@@ -2,16 +2,16 @@
 
 import json
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio
 import click
 
-from jobs.invocation import read_ledger_path
+from jobs.invocation import read_ledger
 from jobs.options import JSON, LEDGER
 from worker.clock import now_ms
-from worker.ledger.sqlite import SqliteLedger
+from worker.ledger.opening import open_ledger
+from worker.ledger.protocol import Ledger
 from worker.models import Run, as_found, worked_until
 from worker.report.console import stdout_console
 from worker.report.nights import nights_table
@@ -25,12 +25,12 @@ from worker.report.tables import runs_json, runs_table
 @click.pass_context
 def command(context: click.Context, /, job: str | None, *, as_json: bool, **_: Any) -> int:  # the rest is read by name
     """List the runs of the ledger, the newest first."""
-    return anyio.run(partial(list_runs, read_ledger_path(context), job, as_json=as_json))
+    return anyio.run(partial(list_runs, read_ledger(context), job, as_json=as_json))
 
 
-async def list_runs(path: Path, job: str | None, *, as_json: bool) -> int:
+async def list_runs(address: str, job: str | None, *, as_json: bool) -> int:
     """Print the runs, or those of one job, as a table or as JSON."""
-    async with SqliteLedger.open(path) as ledger:
+    async with open_ledger(address) as ledger:
         chosen = [run for run in await ledger.runs() if job is None or run.job == job]
         runs = [await as_it_is(ledger, run) for run in chosen]
         counts = {run.name: await ledger.counts(run) for run in runs}
@@ -41,7 +41,7 @@ async def list_runs(path: Path, job: str | None, *, as_json: bool) -> int:
     return 0
 
 
-async def as_it_is(ledger: SqliteLedger, run: Run) -> Run:
+async def as_it_is(ledger: Ledger, run: Run) -> Run:
     """A run that its process left as running, and that nobody holds, was interrupted."""
     if run.state == "running" and await ledger.busy(run):
         return worked_until(run, now_ms())

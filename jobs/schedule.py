@@ -14,7 +14,6 @@ import click
 from anyio.abc import TaskStatus
 
 from jobs.configuration import build_settings, config_path, overlay, read_config
-from jobs.invocation import ledger_path
 from jobs.job import Job
 from jobs.job_tables import read_jobs
 from jobs.options import DEFAULT_LEDGER, LEDGER
@@ -25,7 +24,8 @@ from jobs.running import say
 from jobs.scheduling import Keeping, keep_times, run_child
 from jobs.units import timed_jobs
 from worker.clock import format_instant, now_ms
-from worker.ledger.sqlite import SqliteLedger
+from worker.ledger.opening import open_ledger
+from worker.ledger.protocol import Ledger
 from worker.ledger.turn_lock import turn
 from worker.models import Millis
 from worker.schedule import Schedule, next_start
@@ -53,7 +53,7 @@ def command(context: click.Context, /, kind: str | None, image: str, config: str
         click.echo(_units(kind, jobs, image), nl=False)
         return 0
     given = overlay(read_config(path, None), context)
-    ledger = ledger_path(given.values.get("ledger") or DEFAULT_LEDGER)
+    ledger = given.values.get("ledger") or DEFAULT_LEDGER
     return anyio.run(partial(keep_all, jobs, path or Path(), ledger))
 
 
@@ -66,18 +66,18 @@ def _units(kind: str, jobs: Sequence[Job], image: str) -> str:
     return print_systemd(jobs, called) if kind == "systemd" else print_cron(jobs, called)
 
 
-async def keep_all(jobs: Sequence[Job], config: Path, ledger_file: Path) -> int:
+async def keep_all(jobs: Sequence[Job], config: Path, address: str) -> int:
     """Keep the times of all jobs; returns the exit code once told to end."""
     stop = anyio.Event()
-    async with SqliteLedger.open(ledger_file, create=True) as ledger, anyio.create_task_group() as tasks:
+    async with open_ledger(address, create=True) as ledger, anyio.create_task_group() as tasks:
         await tasks.start(_watch, stop)
         async with anyio.create_task_group() as keepers:
             for organisation, schedules in by_organisation(jobs, config).items():
                 keeping = Keeping(
                     now=now_ms,
                     started=partial(last_start, ledger),
-                    turn=partial(turn, ledger_file, organisation, stop),
-                    run=partial(_sweep, config, ledger_file, stop),
+                    turn=partial(turn, Path(address), organisation, stop),
+                    run=partial(_sweep, config, address, stop),
                     stop=stop,
                 )
                 keepers.start_soon(keep_times, schedules, keeping)
@@ -98,12 +98,12 @@ def by_organisation(jobs: Iterable[Job], config: Path) -> dict[str, list[Schedul
     return found
 
 
-async def last_start(ledger: SqliteLedger, name: str) -> Millis | None:
+async def last_start(ledger: Ledger, name: str) -> Millis | None:
     """When a job was started last, by the schedule or by hand; None if never."""
     return max((run.created_at for run in await ledger.runs() if run.job == name), default=None)
 
 
-async def _sweep(config: Path, ledger_file: Path, stop: anyio.Event, schedule: Schedule) -> None:
+async def _sweep(config: Path, address: str, stop: anyio.Event, schedule: Schedule) -> None:
     say(f"job {schedule.name}: starting")
     command = [
         sys.executable,
@@ -114,7 +114,7 @@ async def _sweep(config: Path, ledger_file: Path, stop: anyio.Event, schedule: S
         "--config",
         str(config),
         "--ledger",
-        str(ledger_file),
+        str(address),
     ]
     code = await run_child(command, stop)
     say(f"job {schedule.name}: ended with exit code {code}, next at {format_instant(next_start(schedule, now_ms()))}")

@@ -10,7 +10,8 @@ import click
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import LOOKS, PACE, working_options
 from jobs.running import conclude, print_json, run_to_end, say
-from worker.ledger.sqlite import SqliteLedger
+from worker.ledger.opening import open_ledger
+from worker.ledger.protocol import Ledger
 from worker.models import Run
 from worker.pipeline import Ended
 
@@ -29,7 +30,7 @@ async def settle_runs(invocation: Invocation, name: str | None) -> int:
 
     Where none of them needs it, the summary of each is printed as JSON all the same, if that was asked for.
     """
-    async with SqliteLedger.open(invocation.ledger) as ledger:
+    async with open_ledger(invocation.ledger) as ledger:
         runs = (
             [await ledger.find_run(name)] if name else [run for run in await ledger.runs() if run.state == "finished"]
         )
@@ -45,18 +46,18 @@ async def settle_runs(invocation: Invocation, name: str | None) -> int:
         return max(codes, default=0)
 
 
-async def _unsettled(ledger: SqliteLedger, run: Run) -> bool:
+async def _unsettled(ledger: Ledger, run: Run) -> bool:
     return (await ledger.counts(run)).unsettled > 0
 
 
-async def _tell_as_they_are(ledger: SqliteLedger, runs: list[Run], invocation: Invocation) -> None:
+async def _tell_as_they_are(ledger: Ledger, runs: list[Run], invocation: Invocation) -> None:
     if invocation.as_json:
         for run in runs:
             ended = Ended(run, run.state, run.why, await ledger.counts(run), exit_code=0, seconds=0)
             print_json(ended, invocation.for_run(run))
 
 
-async def _settle(ledger: SqliteLedger, run: Run, invocation: Invocation) -> int:
+async def _settle(ledger: Ledger, run: Run, invocation: Invocation) -> int:
     """Only evaluations: what is pending or in doubt is left for ``resume``."""
     own = invocation.for_run(run)
     own = replace(own, settings=own.settings.model_copy(update={"settle": True}))  # also of a run with --no-settle

@@ -2,18 +2,17 @@
 
 import json
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio
 import click
 
-from jobs.invocation import read_ledger_path
+from jobs.invocation import read_ledger
 from jobs.options import JSON, LEDGER
 from jobs.running import facts_of_plan
 from jobs.runs import as_it_is
 from worker.errors import ConfigurationError
-from worker.ledger.sqlite import SqliteLedger
+from worker.ledger.opening import open_ledger
 from worker.models import Run
 from worker.report.console import stdout_console
 from worker.report.summary import INVALID_KINDS_NAMED
@@ -30,15 +29,15 @@ from worker.sources import normalise_id
 @click.pass_context
 def command(context: click.Context, /, run: str, session: str | None, as_json: bool, **_: Any) -> int:  # rest: by name
     """Show RUN: what was asked, how it ended, what is left to do."""
-    path = read_ledger_path(context)
+    address = read_ledger(context)
     if session is None:
-        return anyio.run(partial(show_run, path, run, as_json=as_json))
-    return anyio.run(partial(show_session, path, run, session, as_json=as_json))
+        return anyio.run(partial(show_run, address, run, as_json=as_json))
+    return anyio.run(partial(show_session, address, run, session, as_json=as_json))
 
 
-async def show_run(path: Path, name: str, *, as_json: bool) -> int:
+async def show_run(address: str, name: str, *, as_json: bool) -> int:
     """Print one run."""
-    async with SqliteLedger.open(path) as ledger:
+    async with open_ledger(address) as ledger:
         run = await as_it_is(ledger, await ledger.find_run(name))
         counts = await ledger.counts(run)
         invalid = await ledger.invalid_kinds(run, INVALID_KINDS_NAMED)
@@ -51,12 +50,12 @@ async def show_run(path: Path, name: str, *, as_json: bool) -> int:
     return 0
 
 
-async def show_session(path: Path, name: str, session: str, *, as_json: bool) -> int:
+async def show_session(address: str, name: str, session: str, *, as_json: bool) -> int:
     """Print one session of a run and its exchanges. Raises ConfigurationError where the run has no such session."""
     session_id = normalise_id(session)
     if session_id is None:
         raise ConfigurationError(f"--session: {session[:50]!r} is not a UUID")
-    async with SqliteLedger.open(path) as ledger:
+    async with open_ledger(address) as ledger:
         run: Run = await ledger.find_run(name)
         row = await ledger.result_of(run, session_id)
         exchanges = await ledger.attempts_of(run, session_id)

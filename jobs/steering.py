@@ -1,18 +1,18 @@
 """``closeout rate``, ``pause`` and ``go``: a person's word to a run, while it runs."""
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio
 import click
 
-from jobs.invocation import read_ledger_path
+from jobs.invocation import read_ledger
 from jobs.options import LEDGER
 from jobs.running import budget_key, say
 from worker.budget import Budget, Decided, ruled, unruled
 from worker.errors import ConfigurationError
-from worker.ledger.sqlite import SqliteLedger
+from worker.ledger.opening import open_ledger
+from worker.ledger.protocol import Ledger
 from worker.models import Run
 from worker.settings import Settings
 from worker.units import format_rate, parse_rate
@@ -35,7 +35,7 @@ def rate(context: click.Context, /, run: str, rate: str, **_: Any) -> int:  # th
         wanted = parse_rate(rate)
     except ValueError as error:
         raise ConfigurationError(f"RATE: {error}") from None
-    return anyio.run(partial(steer, read_ledger_path(context), run, rate=wanted))
+    return anyio.run(partial(steer, read_ledger(context), run, rate=wanted))
 
 
 @click.command("pause")
@@ -47,7 +47,7 @@ def pause(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is 
 
     What is in flight comes back and is recorded. It holds for every run on this ledger that draws from the same budget.
     """
-    return anyio.run(partial(steer, read_ledger_path(context), run, paused=True))
+    return anyio.run(partial(steer, read_ledger(context), run, paused=True))
 
 
 @click.command("go")
@@ -56,12 +56,12 @@ def pause(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is 
 @click.pass_context
 def go(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is read by name
     """Take back what was said to RUN by ``closeout pause`` and ``closeout rate``."""
-    return anyio.run(partial(steer, read_ledger_path(context), run))
+    return anyio.run(partial(steer, read_ledger(context), run))
 
 
-async def steer(ledger_path: Path, name: str, *, rate: float | None = None, paused: bool | None = None) -> int:
+async def steer(address: str, name: str, *, rate: float | None = None, paused: bool | None = None) -> int:
     """Say it to the budget of the run; with neither a rate nor a pause, take back what was said."""
-    async with SqliteLedger.open(ledger_path) as ledger:
+    async with open_ledger(address) as ledger:
         run = await ledger.find_run(name)
         await _expect_at_work(ledger, run)
         settings = Settings.model_validate_json(run.options)
@@ -77,7 +77,7 @@ async def steer(ledger_path: Path, name: str, *, rate: float | None = None, paus
     return 0
 
 
-async def _expect_at_work(ledger: SqliteLedger, run: Run) -> None:
+async def _expect_at_work(ledger: Ledger, run: Run) -> None:
     if not await ledger.busy(run):
         raise ConfigurationError(
             f"run {run.name} is not running: give --rate to `closeout resume {run.name}` instead, if it is unfinished"

@@ -18,8 +18,8 @@ from worker.clock import now_ms
 from worker.context import Context
 from worker.errors import CloseoutError
 from worker.finding import Finding, Sweep
-from worker.ledger.protocol import NewRun
-from worker.ledger.sqlite import SqliteLedger
+from worker.ledger.opening import open_ledger
+from worker.ledger.protocol import Ledger, NewRun
 from worker.models import Run
 from worker.pipeline import Ended
 from worker.rule import night_counts, read_rule, rule_text
@@ -58,7 +58,7 @@ def as_job(invocation: Invocation, job: Job, said: Given) -> Invocation:
 
 async def sweep_job(invocation: Invocation, job: Job) -> int:
     """One run of the job; returns the exit code. Raises RunBusyError where one is at work."""
-    async with SqliteLedger.open(invocation.ledger, create=True) as ledger, ledger.job_locked(job.name):
+    async with open_ledger(invocation.ledger, create=True) as ledger, ledger.job_locked(job.name):
         options = invocation.settings.model_dump_json()
         run = await ledger.create_run(NewRun(f"job {job.name}", options, job=job.name), now_ms())
         await tell_start(job)
@@ -74,13 +74,13 @@ async def sweep_job(invocation: Invocation, job: Job) -> int:
 async def plan_job(invocation: Invocation, name: str) -> int:
     """Plan what a job chooses now; returns the exit code."""
     invocation = invocation.that_plans()
-    async with SqliteLedger.open(invocation.ledger, create=True) as ledger:
+    async with open_ledger(invocation.ledger, create=True) as ledger:
         new = NewRun(f"job {name}", invocation.settings.model_dump_json(), job=name)
         run = await ledger.create_run(new, now_ms())
         return await conclude(ledger, await find_and_end(ledger, run, invocation), invocation)
 
 
-async def sweep_on(ledger: SqliteLedger, run: Run, invocation: Invocation) -> int:
+async def sweep_on(ledger: Ledger, run: Run, invocation: Invocation) -> int:
     """Go on with a sweep by its stored rule: it is listed anew, and what was done stays done.
 
     The caller holds the job.
@@ -88,7 +88,7 @@ async def sweep_on(ledger: SqliteLedger, run: Run, invocation: Invocation) -> in
     return await conclude(ledger, await find_and_end(ledger, run, invocation), invocation)
 
 
-async def find_and_end(ledger: SqliteLedger, run: Run, invocation: Invocation) -> Ended:
+async def find_and_end(ledger: Ledger, run: Run, invocation: Invocation) -> Ended:
     """Find and close by the rule of the run, or for a plan find alone."""
     settings = invocation.settings
     rule = read_rule(settings.rule or "")
@@ -102,6 +102,6 @@ async def find_and_end(ledger: SqliteLedger, run: Run, invocation: Invocation) -
     return await run_to_end(ledger, run, invocation, find)
 
 
-async def nights(ledger: SqliteLedger, run: Run) -> list[int]:
+async def nights(ledger: Ledger, run: Run) -> list[int]:
     """How many sessions the same job found in its last nights before this run."""
     return night_counts([each for each in await ledger.runs() if each.job == run.job and each.id < run.id])[:_NIGHTS]

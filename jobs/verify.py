@@ -20,7 +20,7 @@ from worker.ceiling import Ceiling
 from worker.clock import now_ms
 from worker.errors import CloseoutError, HaltError, ours_first
 from worker.gate import Gate, Patience
-from worker.ledger.sqlite import SqliteLedger
+from worker.ledger.opening import open_ledger
 from worker.lookup import Lookup
 from worker.models import ClosedItem, Outcome, Run
 from worker.pacing import Pace
@@ -56,7 +56,7 @@ def command(  # the rest is read by name
 
 async def verify_run(invocation: Invocation, name: str, sample: int | None) -> int:
     """Compare a sample of the run, or with None all of it; returns the exit code."""
-    async with SqliteLedger.open(invocation.ledger) as ledger:
+    async with open_ledger(invocation.ledger) as ledger:
         run = await ledger.find_run(name)
         own = invocation.for_run(run)
         settings, stop = own.settings, Stop()
