@@ -26,7 +26,6 @@ from jobs.units import timed_jobs
 from worker.clock import format_instant, now_ms
 from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger
-from worker.ledger.turn_lock import turn
 from worker.models import Millis
 from worker.schedule import Schedule, next_start
 
@@ -76,7 +75,7 @@ async def keep_all(jobs: Sequence[Job], config: Path, address: str) -> int:
                 keeping = Keeping(
                     now=now_ms,
                     started=partial(last_start, ledger),
-                    turn=partial(turn, Path(address), organisation, stop),
+                    turn=partial(ledger.turn, organisation, stop),
                     run=partial(_sweep, config, address, stop),
                     stop=stop,
                 )

@@ -1,9 +1,7 @@
 """Jobs started at their times: once each, one at a time, a missed night once, and an end that lets them end."""
 
 import asyncio
-import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +14,6 @@ import pytest
 
 from jobs.scheduling import Keeping, keep_times, run_child
 from tests.engine.virtual_time import late_by_up_to, run_virtually
-from worker.ledger.turn_lock import turn
 from worker.schedule import Schedule
 
 HOUR = 3_600_000
@@ -110,46 +107,6 @@ async def there(path: Path) -> None:
     """Wait until another process has made this file."""
     while not path.exists():  # noqa: ASYNC110, ASYNC240  # it has no other way to tell us
         await anyio.sleep(0.01)
-
-
-def test_a_turn_is_held_by_one_until_it_dies(tmp_path: Path) -> None:
-    """SIGKILL included; whoever waits stops waiting when told to."""
-    held = tmp_path / "held"
-    script = (
-        "import anyio, pathlib, sys; from worker.ledger.turn_lock import turn\n"
-        "async def main():\n"
-        "    async with turn(pathlib.Path(sys.argv[1]), '', anyio.Event()):\n"
-        "        pathlib.Path(sys.argv[2]).touch(); await anyio.sleep_forever()\n"
-        "anyio.run(main)\n"
-    )
-    ledger = tmp_path / "closeout.db"
-    root = str(Path(__file__).parents[2])
-    with subprocess.Popen(
-        [sys.executable, "-c", script, ledger, held], env={**os.environ, "PYTHONPATH": root}
-    ) as holder:
-
-        async def check() -> None:
-            with anyio.fail_after(20):
-                await there(held)
-            with anyio.move_on_after(0.2) as waiting:
-                async with turn(ledger, "", anyio.Event()):
-                    pytest.fail("two have the turn")
-            assert waiting.cancelled_caught
-            stopped = anyio.Event()
-            stopped.set()
-            async with turn(ledger, "", stopped) as mine:
-                assert not mine
-            async with turn(ledger, "other", anyio.Event()) as other:
-                assert other
-            holder.kill()
-            with anyio.fail_after(20):
-                async with turn(ledger, "", anyio.Event()) as mine:
-                    assert mine
-
-        try:
-            anyio.run(check)
-        finally:
-            holder.kill()
 
 
 def test_a_child_is_told_to_stop_once_and_may_end_what_it_began(tmp_path: Path) -> None:

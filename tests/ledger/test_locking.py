@@ -6,24 +6,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import anyio
 import pytest
 
 from tests.ledger.support import Opener, a_run
 from worker.errors import RunBusyError
+from worker.ledger.protocol import Ledger
 from worker.models import Run
 
 pytestmark = pytest.mark.anyio
 
-# Tries to take the lock of the run in another process; holds it until its input ends.
+# Tries to take the lock of the run, or another, in another process; holds it until its input ends.
 _OTHER = """
 import sys, anyio
 from pathlib import Path
 from tests.ledger.support import IMPLEMENTATIONS
 from worker.errors import RunBusyError
 
-async def main(name, folder, run, job=None):
+async def main(name, folder, run, kind="run", what=""):
     async with IMPLEMENTATIONS[name](Path(folder)) as ledger:
-        lock = ledger.job_locked(job) if job else ledger.locked(await ledger.find_run(run))
+        if kind == "run":
+            lock = ledger.locked(await ledger.find_run(run))
+        else:
+            lock = ledger.job_locked(what) if kind == "job" else ledger.turn(what, anyio.Event())
         try:
             async with lock:
                 print("held", flush=True)
@@ -43,10 +48,10 @@ def implementation(request: pytest.FixtureRequest, opener: Opener) -> str:  # no
 
 @contextmanager
 def other_process(
-    implementation: str, folder: Path, run: Run, *job: str
+    implementation: str, folder: Path, run: Run, *other: str
 ) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """What another process says when it takes the lock of a run, or of a job; it goes away at the end."""
-    command = [sys.executable, "-c", _OTHER, implementation, str(folder), run.name, *job]
+    """What another process says when it takes the lock of a run, of a job, or a turn; it goes away at the end."""
+    command = [sys.executable, "-c", _OTHER, implementation, str(folder), run.name, *other]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -121,7 +126,7 @@ async def test_a_job_is_held_by_one_process(opener: Opener, implementation: str,
     """Whichever of its runs is at work, also by a second task of the same; other jobs and runs are free."""
     async with opener(tmp_path) as ledger:
         run = await a_run(ledger)
-        with other_process(implementation, tmp_path, run, "night") as (said, holder):
+        with other_process(implementation, tmp_path, run, "job", "night") as (said, holder):
             assert said == "held"
             with pytest.raises(RunBusyError, match="job night is at work already"):
                 async with ledger.job_locked("night"):
@@ -134,3 +139,35 @@ async def test_a_job_is_held_by_one_process(opener: Opener, implementation: str,
             holder.wait()
         async with ledger.job_locked("night"):
             pass
+
+
+async def test_a_turn_is_held_by_one_until_it_dies(opener: Opener, implementation: str, tmp_path: Path) -> None:
+    """SIGKILL included. Two tasks exclude each other, other organisations do not; who waits stops when told to."""
+    async with opener(tmp_path) as ledger:
+        with other_process(implementation, tmp_path, await a_run(ledger), "turn", "host org") as (said, holder):
+            assert said == "held"
+            with anyio.move_on_after(0.2) as waiting:
+                async with ledger.turn("host org", anyio.Event()):
+                    pytest.fail("two have the turn")
+            assert waiting.cancelled_caught
+            stop = anyio.Event()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_never_has_a_turn, ledger, stop)
+                await anyio.wait_all_tasks_blocked()
+                stop.set()
+            async with ledger.turn("host other", anyio.Event()) as other:
+                assert other
+                with anyio.move_on_after(0.2) as waiting:
+                    async with ledger.turn("host other", anyio.Event()):
+                        pytest.fail("two of one process have the turn")
+                assert waiting.cancelled_caught
+            holder.kill()
+            with anyio.fail_after(20):
+                async with ledger.turn("host org", anyio.Event()) as mine:
+                    assert mine
+
+
+async def _never_has_a_turn(ledger: Ledger, stop: anyio.Event) -> None:
+    with anyio.fail_after(20):
+        async with ledger.turn("host org", stop) as mine:
+            assert not mine

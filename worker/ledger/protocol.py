@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import anyio
+
 from worker.budget import BudgetKey, BudgetStore
 from worker.models import Claim, ClosedItem, Exchange, Millis, Outcome, Record, Run, RunState, SourceRow, Tally
 
@@ -119,6 +121,14 @@ class Ledger(Protocol):
 
     def job_locked(self, job: str) -> AbstractAsyncContextManager[None]:
         """Hold a job, so that no two of its runs are worked on at once; RunBusyError if another process holds it."""
+        ...
+
+    def turn(self, organisation: str, stop: anyio.Event) -> AbstractAsyncContextManager[bool]:
+        """Hold the turn of one organisation, waiting for it while another does; false if ``stop`` was set meanwhile.
+
+        It is of the caller, not of its process: two that want it in one process exclude each other, too. A dead
+        holder holds nothing.
+        """
         ...
 
     def budget(self, key: BudgetKey) -> AbstractAsyncContextManager[BudgetStore]:

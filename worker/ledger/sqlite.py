@@ -1,7 +1,7 @@
 """The SQLite ledger: one writing connection and one reading connection, each used by one thread at a time."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Generic, Self, TypeVar, TypeVarTuple
 
@@ -15,6 +15,7 @@ from worker.ledger.protocol import AttemptedEnd, Counts, InvalidKind, NewRun, Ne
 from worker.ledger.run_lock import job_lock, run_lock
 from worker.ledger.sqlite_budget import SqliteBudget
 from worker.ledger.sqlite_store import READER_CACHE_KIB, SqliteStore, connect
+from worker.ledger.turn_lock import turn_lock
 from worker.ledger.values import Row
 from worker.models import NEVER, Claim, ClosedItem, Exchange, Millis, Record, Run, SourceRow, Tally
 
@@ -94,6 +95,9 @@ class SqliteLedger:
     async def job_locked(self, job: str) -> AsyncIterator[None]:
         with job_lock(self.path, job):
             yield
+
+    def turn(self, organisation: str, stop: anyio.Event) -> AbstractAsyncContextManager[bool]:
+        return turn_lock(self.path, organisation, stop)
 
     @asynccontextmanager
     async def budget(self, key: BudgetKey) -> AsyncIterator[BudgetStore]:

@@ -15,11 +15,10 @@ _ASK_AGAIN = 1.0  # seconds; a turn lasts minutes
 
 
 @asynccontextmanager
-async def turn(ledger: Path, organisation: str, stop: anyio.Event) -> AsyncIterator[bool]:
-    """Hold the turn of one organisation on this ledger, waiting for it while another does; false if stopped meanwhile.
+async def turn_lock(ledger: Path, organisation: str, stop: anyio.Event) -> AsyncIterator[bool]:
+    """Hold the turn of one organisation on this ledger: see ``protocol.Ledger.turn``.
 
-    Unlike the lock of a run it is of one handle, not of the process: two that want it in one process exclude each
-    other, too. The file, beside the ledger, stays.
+    Unlike the lock of a run it is of one handle, not of the process. The file, beside the ledger, stays.
     """
     handle = _open(ledger, organisation)
     try:
