@@ -23,6 +23,7 @@ PARTS = {
     "worker.sources": set[str](),
     "worker.api": set[str](),
     "worker.ledger": {"worker.budget"},
+    "worker.queues": {"worker.ledger.message_store"},
 }
 # Where a foreign package may be known; everywhere else it would leak.
 KNOWN_BY = {
@@ -35,6 +36,7 @@ KNOWN_BY = {
     "pydantic": {"worker.api", "worker.rule", "worker.settings", "jobs"},
     "zstandard": {"worker.sources"},
     "fcntl": {"worker.ledger"},
+    "redis": {"worker.queues.redis_streams"},
     "cronsim": {"worker.schedule"},
     "tomllib": {"jobs.configuration", "jobs.toml_lines"},
     "click": {"jobs"},

@@ -19,6 +19,14 @@ class LedgerError(CloseoutError):
     """The ledger cannot be opened, or is not one that this version may write."""
 
 
+class QueueError(CloseoutError):
+    """The queue cannot be used as it is: no such queue, wrong credentials, something else under its name."""
+
+
+class QueueUnreachableError(QueueError):
+    """The queue's server does not answer now; trying again later makes sense."""
+
+
 class RunNotFoundError(CloseoutError):
     """No run, or more than one, answers to the name that was given."""
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import anyio
 
 from worker.budget import BudgetKey, BudgetStore
+from worker.ledger.message_store import MessageStore
 from worker.models import Claim, ClosedItem, Exchange, Millis, Outcome, Record, Run, RunState, SourceRow, Tally
 
 COLUMNS = (
@@ -114,6 +115,11 @@ class PlanGroup:
 
 class Ledger(Protocol):
     """All methods raise LedgerError when the storage fails. What a method wrote is durable when it returns."""
+
+    @property
+    def messages(self) -> MessageStore:
+        """The queues that this ledger holds."""
+        ...
 
     def locked(self, run: Run) -> AbstractAsyncContextManager[None]:
         """Hold the run against other processes; RunBusyError if one holds it. A dead holder holds nothing."""

@@ -1,4 +1,4 @@
-"""The named SQL statements of ``queries.sql``."""
+"""Named SQL statements, of ``queries.sql`` and files like it."""
 
 import re
 from importlib.resources import files
@@ -6,7 +6,7 @@ from importlib.resources import files
 _NAMED = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.M | re.S)
 
 
-def load_queries() -> dict[str, str]:
+def load_queries(file: str = "queries.sql") -> dict[str, str]:
     """Statement by name, its comments stripped."""
-    text = files("worker.ledger").joinpath("queries.sql").read_text(encoding="utf-8")
+    text = files("worker.ledger").joinpath(file).read_text(encoding="utf-8")
     return {name: re.sub(r"^--.*\n", "", body, flags=re.M).strip().rstrip(";") for name, body in _NAMED.findall(text)}

@@ -3,25 +3,24 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Generic, Self, TypeVar, TypeVarTuple
+from typing import Self, TypeVar
 
 import anyio
 import anyio.to_thread
-import apsw
 
 from worker.budget import BudgetKey, BudgetStore, Decided, Decision
-from worker.errors import LedgerError, RunBusyError, RunNotFoundError
+from worker.errors import RunBusyError, RunNotFoundError
+from worker.ledger.connection import Connection
 from worker.ledger.protocol import AttemptedEnd, Counts, InvalidKind, NewRun, NextDue, PlanGroup, RunEnd
 from worker.ledger.run_lock import job_lock, run_lock
 from worker.ledger.sqlite_budget import SqliteBudget
+from worker.ledger.sqlite_messages import SqliteMessages
 from worker.ledger.sqlite_store import READER_CACHE_KIB, SqliteStore, connect
 from worker.ledger.turn_lock import turn_lock
 from worker.ledger.values import Row
 from worker.models import NEVER, Claim, ClosedItem, Exchange, Millis, Record, Run, SourceRow, Tally
 
 _T = TypeVar("_T")
-_Store = TypeVar("_Store")
-_Args = TypeVarTuple("_Args")
 _RESULT_BATCH = 1_000
 
 
@@ -35,31 +34,10 @@ def _open_snapshot(path: Path) -> SqliteStore:
     return store
 
 
-class _Connection(Generic[_Store]):
-    """One connection and the rule that one thread at a time uses it.
-
-    A call is shielded: a cancelled caller must not leave a connection in the middle of a statement, nor lose what a
-    transaction returned.
-    """
-
-    def __init__(self, store: _Store, path: Path) -> None:
-        self.store = store
-        self._path = path
-        self._limiter = anyio.CapacityLimiter(1)
-
-    async def run(self, work: Callable[[*_Args], _T], *args: *_Args) -> _T:
-        with anyio.CancelScope(shield=True):
-            try:
-                result = await anyio.to_thread.run_sync(work, *args, limiter=self._limiter)
-            except apsw.Error as error:
-                raise LedgerError(f"the ledger {self._path} failed: {error}") from error
-        return result
-
-
 class _Budget:
     """The budget of one key, off the event loop."""
 
-    def __init__(self, connection: _Connection[SqliteBudget]) -> None:
+    def __init__(self, connection: Connection[SqliteBudget]) -> None:
         self._connection = connection
 
     async def decide(self, decision: Decision[_T]) -> Decided[_T]:
@@ -71,8 +49,9 @@ class SqliteLedger:
 
     def __init__(self, path: Path, writer: SqliteStore, reader: SqliteStore) -> None:
         self.path = path
-        self._writer = _Connection(writer, path)
-        self._reader = _Connection(reader, path)
+        self._writer = Connection(writer, path)
+        self._reader = Connection(reader, path)
+        self.messages = SqliteMessages(self._writer, self._reader)
 
     @classmethod
     @asynccontextmanager
@@ -103,7 +82,7 @@ class SqliteLedger:
     async def budget(self, key: BudgetKey) -> AsyncIterator[BudgetStore]:
         connection = await anyio.to_thread.run_sync(SqliteBudget, self.path, key)
         try:
-            yield _Budget(_Connection(connection, self.path))
+            yield _Budget(Connection(connection, self.path))
         finally:
             connection.close()
 

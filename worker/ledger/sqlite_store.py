@@ -12,6 +12,7 @@ from typing import Any
 import apsw
 
 from worker.errors import LedgerError
+from worker.ledger.message_table import MessageTable
 from worker.ledger.migrate import check_version, load_migrations, migrate
 from worker.ledger.protocol import (
     COLUMNS,
@@ -110,6 +111,11 @@ class SqliteStore:
 
     def close(self) -> None:
         self._db.close()
+
+    @property
+    def messages(self) -> MessageTable:
+        """The queues, over the same connection."""
+        return MessageTable(self._db)
 
     def _rows(self, query: str, **values: object) -> list[Row]:
         return self._db.execute(QUERIES[query], values).fetchall()

@@ -1,0 +1,36 @@
+"""One connection to a SQLite file, used off the event loop."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar, TypeVarTuple
+
+import anyio
+import anyio.to_thread
+import apsw
+
+from worker.errors import LedgerError
+
+_T = TypeVar("_T")
+_Store = TypeVar("_Store")
+_Args = TypeVarTuple("_Args")
+
+
+class Connection(Generic[_Store]):
+    """One connection and the rule that one thread at a time uses it.
+
+    A call is shielded: a cancelled caller must not leave a connection in the middle of a statement, nor lose what a
+    transaction returned.
+    """
+
+    def __init__(self, store: _Store, path: Path) -> None:
+        self.store = store
+        self._path = path
+        self._limiter = anyio.CapacityLimiter(1)
+
+    async def run(self, work: Callable[[*_Args], _T], *args: *_Args) -> _T:
+        with anyio.CancelScope(shield=True):
+            try:
+                result = await anyio.to_thread.run_sync(work, *args, limiter=self._limiter)
+            except apsw.Error as error:
+                raise LedgerError(f"the ledger {self._path} failed: {error}") from error
+        return result
