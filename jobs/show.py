@@ -1,4 +1,4 @@
-"""``closeout show RUN``: one run, or what happened to one session of it."""
+"""``closeout show [RUN]``: one run, or what happened to one session of it, or of all runs."""
 
 import json
 from functools import partial
@@ -6,33 +6,44 @@ from typing import Any
 
 import anyio
 import click
+from rich.console import Group
 
 from jobs.invocation import read_ledger
 from jobs.options import JSON, LEDGER
-from jobs.running import facts_of_plan
+from jobs.running import facts_of_plan, say
 from jobs.runs import as_it_is
 from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger
+from worker.ledger.protocol import Found, Ledger
 from worker.models import Run
 from worker.report.console import stdout_console
 from worker.report.summary import INVALID_KINDS_NAMED
-from worker.report.tables import attempts_table, run_details, run_json, session_json
+from worker.report.tables import attempts_table, found_table, run_details, run_json, session_json
 from worker.settings import Settings
-from worker.sources import normalise_id
+from worker.sources import normalise_id, shown
+
+_MOST = 100  # rows of one session, or of one invalid text, that are shown
 
 
 @click.command("show")
-@click.argument("run")
-@click.option("--session", metavar="ID", help="Show this session, with every exchange about it.")
+@click.argument("run", required=False)
+@click.option("--session", metavar="ID", help="Show this session (or invalid row), with every exchange about it.")
 @LEDGER
 @JSON
 @click.pass_context
-def command(context: click.Context, /, run: str, session: str | None, as_json: bool, **_: Any) -> int:  # rest: by name
-    """Show RUN: what was asked, how it ended, what is left to do."""
+def command(  # the rest is read by name
+    context: click.Context, /, run: str | None, session: str | None, *, as_json: bool, **_: Any
+) -> int:
+    """Show RUN: what was asked, how it ended, what is left to do.
+
+    With --session alone: what happened to that session in any run of the ledger.
+    """
     address = read_ledger(context)
-    if session is None:
-        return anyio.run(partial(show_run, address, run, as_json=as_json))
-    return anyio.run(partial(show_session, address, run, session, as_json=as_json))
+    if session is not None:
+        return anyio.run(partial(show_session, address, run, session, as_json=as_json))
+    if run is None:
+        raise click.UsageError("Name a run (`last` is the newest), or a session with --session.", context)
+    return anyio.run(partial(show_run, address, run, as_json=as_json))
 
 
 async def show_run(address: str, name: str, *, as_json: bool) -> int:
@@ -50,19 +61,39 @@ async def show_run(address: str, name: str, *, as_json: bool) -> int:
     return 0
 
 
-async def show_session(address: str, name: str, session: str, *, as_json: bool) -> int:
-    """Print one session of a run and its exchanges. Raises ConfigurationError where the run has no such session."""
-    session_id = normalise_id(session)
-    if session_id is None:
-        raise ConfigurationError(f"--session: {session[:50]!r} is not a UUID")
+async def show_session(address: str, name: str | None, session: str, *, as_json: bool) -> int:
+    """Print one session, or one invalid row, of a run or of all of them, and its exchanges.
+
+    Raises ConfigurationError where there is none.
+    """
     async with open_ledger(address) as ledger:
-        run: Run = await ledger.find_run(name)
-        row = await ledger.result_of(run, session_id)
-        exchanges = await ledger.attempts_of(run, session_id)
-    if row is None:
-        raise ConfigurationError(f"--session: run {run.name} has no session {session_id}")
+        run = None if name is None else await ledger.find_run(name)
+        found = await (_find(ledger, session) if run is None else _find_in(ledger, run, session))
+    if not found:
+        where = f"no run of {address}" if run is None else f"run {run.name}"
+        raise ConfigurationError(f"--session: {where} has no session or invalid row {shown(session, 50)!r}")
+    if len(found) >= _MOST:
+        say(f"only the newest {_MOST} are shown")
     if as_json:
-        click.echo(json.dumps(session_json(row, exchanges), ensure_ascii=False))
-    else:
-        stdout_console().print(attempts_table(row, exchanges))
+        documents = [session_json(one.row, one.exchanges) for one in found]
+        if run is not None and len(documents) > 1:
+            say(f"{len(documents):,} rows of run {run.name} read so, and the last is printed: leave RUN out for each")
+        click.echo(json.dumps(documents if run is None else documents[0], ensure_ascii=False))
+        return 0
+    tables = [attempts_table(one.row, one.exchanges) if run is not None else found_table(one) for one in found]
+    stdout_console().print(Group(*tables))
     return 0
+
+
+async def _find(ledger: Ledger, session: str) -> list[Found]:
+    session_id = normalise_id(session)
+    found = await ledger.find_session(session_id, _MOST) if session_id is not None else []
+    return found or await ledger.find_invalid(shown(session), _MOST)
+
+
+async def _find_in(ledger: Ledger, run: Run, session: str) -> list[Found]:
+    session_id = normalise_id(session)
+    row = await ledger.result_of(run, session_id) if session_id is not None else None
+    if session_id is not None and row is not None:
+        return [Found(run, row, tuple(await ledger.attempts_of(run, session_id)))]
+    return [one for one in await ledger.find_invalid(shown(session), _MOST) if one.run.id == run.id]

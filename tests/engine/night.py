@@ -173,12 +173,12 @@ class Town:
 
     def outcomes(self, run: Run) -> dict[str, str]:
         """The outcome of each session of a run."""
-        (rows,) = [*self.store.results(run, 1_000_000)] or [[]]
+        (rows,) = [*self.store.results.of_run(run, 1_000_000)] or [[]]
         return {row[1]: row[2] for row in rows}
 
     def details(self, run: Run) -> dict[str, str | None]:
         """The detail of each session of a run."""
-        (rows,) = [*self.store.results(run, 1_000_000)] or [[]]
+        (rows,) = [*self.store.results.of_run(run, 1_000_000)] or [[]]
         return {row[1]: row[3] for row in rows}
 
     def live(self, ids: list[str]) -> list[str]:

@@ -156,7 +156,7 @@ def settle(fates: list[Fate], chosen: Settings | None = None, *, later: float | 
                     context.closing_done.set()
                     ended = anyio.current_time()
             seconds = anyio.current_time() - ended
-        found = [row for batch in store.results(made, 1_000) for row in batch]
+        found = [row for batch in store.results.of_run(made, 1_000) for row in batch]
         by_session = {str(row[1]): row for row in found}
         return Settled(by_session, seconds, api.requests.total(), context.progress.settled, ledger.asked)
 

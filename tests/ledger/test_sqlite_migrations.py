@@ -100,7 +100,7 @@ def test_migrations_are_numbered_without_gaps() -> None:
 def test_every_statement_is_named_and_used() -> None:
     """By the modules that run them."""
     ledger = Path(__file__).parents[2] / "worker" / "ledger"
-    code = "".join((ledger / name).read_text(encoding="utf-8") for name in ("sqlite_store.py", "sqlite_budget.py"))
+    code = "".join(path.read_text(encoding="utf-8") for path in ledger.glob("sqlite_*.py"))
     used = set(re.findall(r'"([a-z_]+)"', code))
     assert load_queries() == QUERIES
     assert set(QUERIES) <= used

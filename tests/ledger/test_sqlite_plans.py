@@ -19,6 +19,7 @@ FINDS_WORK = {
 VALUES = {
     "run": 1, "now": 1, "limit": 1, "never": 1, "seqs": "[1]", "changes": "[]", "item": 1, "first": 1, "last": 2,
     "ripe": 1, "wait": 1, "live": "[]", "age": 1, "parked": 0,
+    "session": b"", "text": "",
 }  # fmt: skip
 
 
@@ -71,6 +72,21 @@ def test_the_history_of_one_session_is_searched(database: apsw.Connection) -> No
     """Among millions of exchanges."""
     steps = plan(database, "attempts_of")
     assert not any(step.startswith(("SCAN a", "SCAN s")) for step in steps)
+
+
+def test_a_session_is_searched_for_once_in_each_run(database: apsw.Connection) -> None:
+    """However many millions of rows they have; and the runs come in their order, so that a limit ends it."""
+    assert plan(database, "session_anywhere") == [
+        "SCAN r",
+        "SEARCH i USING COVERING INDEX items_session (run=? AND session_id=?)",
+    ]
+
+
+def test_invalid_rows_are_searched_for_by_their_text_in_all_runs_at_once(database: apsw.Connection) -> None:
+    """In an index that holds nothing but invalid rows, in its own order."""
+    assert plan(database, "invalid_anywhere") == ["SEARCH items USING INDEX items_text (text=?)"]
+    ((sql,),) = database.execute("SELECT sql FROM sqlite_schema WHERE name = 'items_text'").fetchall()
+    assert str(sql).endswith("WHERE session_id IS NULL")
 
 
 def test_the_partial_indexes_hold_only_what_is_to_be_done(database: apsw.Connection) -> None:

@@ -92,6 +92,26 @@ class AttemptedEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class RowFilter:
+    """Which rows of the results are wanted: those with any of these outcomes and any of these verdicts; empty: all."""
+
+    outcomes: frozenset[Outcome] = frozenset()
+    eval_statuses: frozenset[str] = frozenset()
+
+
+ALL_ROWS = RowFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One row wherever it was found: its run, its columns as in COLUMNS, and every exchange about it in time order."""
+
+    run: Run
+    row: tuple[object, ...]
+    exchanges: tuple[Exchange, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class InvalidKind:
     """Invalid rows of one kind: why they name no session, how many they are, and the line of the first."""
 
@@ -297,9 +317,20 @@ class Ledger(Protocol):
         """Whether a process works on the run now."""
         ...
 
-    def results(self, run: Run) -> AsyncIterator[list[tuple[object, ...]]]:
+    def results(self, run: Run, chosen: RowFilter = ALL_ROWS) -> AsyncIterator[list[tuple[object, ...]]]:
         """The rows of the view ``results`` in the order of the source, in batches, columns as in COLUMNS."""
+        ...
+
+    async def results_of(self, seqs: Sequence[int]) -> list[tuple[object, ...]]:
+        """The rows of these items (``Claim.seq``), in this order."""
         ...
 
     async def result_of(self, run: Run, session_id: str) -> tuple[object, ...] | None: ...
     async def attempts_of(self, run: Run, session_id: str) -> list[Exchange]: ...
+    async def find_session(self, session_id: str, limit: int) -> list[Found]:
+        """The session in every run that holds it, the newest run first, up to so many; empty where none does."""
+        ...
+
+    async def find_invalid(self, text: str, limit: int) -> list[Found]:
+        """Invalid rows of all runs whose text, as the ledger keeps it, is exactly this; newest first, up to so many."""
+        ...

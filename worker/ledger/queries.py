@@ -1,11 +1,13 @@
 """Named SQL statements, of ``queries.sql`` and files like it."""
 
 import re
+from functools import cache
 from importlib.resources import files
 
 _NAMED = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", re.M | re.S)
 
 
+@cache
 def load_queries(file: str = "queries.sql") -> dict[str, str]:
     """Statement by name, its comments stripped."""
     text = files("worker.ledger").joinpath(file).read_text(encoding="utf-8")

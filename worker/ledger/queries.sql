@@ -355,6 +355,15 @@ WHERE seq BETWEEN :first AND :last AND outcome IN ('closed', 'already_closed') A
 -- name: item_by_session
 SELECT seq FROM items WHERE run = :run AND session_id = :session_id;
 
+-- name: session_anywhere
+-- The item of one session in each run, the newest first: a search for each run, which spares every row an index of its own.
+SELECT i.seq FROM runs r CROSS JOIN items i INDEXED BY items_session
+WHERE i.run = r.id AND i.session_id = :session ORDER BY r.id DESC LIMIT :limit;
+
+-- name: invalid_anywhere
+-- Invalid rows by what stood in them, the newest first.
+SELECT seq FROM items INDEXED BY items_text WHERE text = :text AND session_id IS NULL ORDER BY seq DESC LIMIT :limit;
+
 -- name: attempts_of
 SELECT at, kind, http_status, error, ms FROM attempts WHERE item = :item
 UNION ALL

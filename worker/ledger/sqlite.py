@@ -11,7 +11,18 @@ import anyio.to_thread
 from worker.budget import BudgetKey, BudgetStore, Decided, Decision
 from worker.errors import RunBusyError, RunNotFoundError
 from worker.ledger.connection import Connection
-from worker.ledger.protocol import AttemptedEnd, Counts, InvalidKind, NewRun, NextDue, PlanGroup, RunEnd
+from worker.ledger.protocol import (
+    ALL_ROWS,
+    AttemptedEnd,
+    Counts,
+    Found,
+    InvalidKind,
+    NewRun,
+    NextDue,
+    PlanGroup,
+    RowFilter,
+    RunEnd,
+)
 from worker.ledger.run_lock import job_lock, run_lock
 from worker.ledger.sqlite_budget import SqliteBudget
 from worker.ledger.sqlite_messages import SqliteMessages
@@ -248,13 +259,22 @@ class SqliteLedger:
         except RunBusyError:
             return True
 
-    async def results(self, run: Run) -> AsyncIterator[list[Row]]:
-        batches = self._reader.store.results(run, _RESULT_BATCH)
+    async def results(self, run: Run, chosen: RowFilter = ALL_ROWS) -> AsyncIterator[list[Row]]:
+        batches = self._reader.store.results.of_run(run, _RESULT_BATCH, chosen)
         while batch := await self._reader.run(_next_batch, batches):
             yield batch
 
+    async def results_of(self, seqs: Sequence[int]) -> list[Row]:
+        return await self._reader.run(self._reader.store.results.of_items, seqs)
+
     async def result_of(self, run: Run, session_id: str) -> Row | None:
-        return await self._reader.run(self._reader.store.result_of, run, session_id)
+        return await self._reader.run(self._reader.store.results.of_session, run, session_id)
 
     async def attempts_of(self, run: Run, session_id: str) -> list[Exchange]:
-        return await self._reader.run(self._reader.store.attempts_of, run, session_id)
+        return await self._reader.run(self._reader.store.results.attempts_of, run, session_id)
+
+    async def find_session(self, session_id: str, limit: int) -> list[Found]:
+        return await self._reader.run(self._reader.store.results.find_session, session_id, limit)
+
+    async def find_invalid(self, text: str, limit: int) -> list[Found]:
+        return await self._reader.run(self._reader.store.results.find_invalid, text, limit)

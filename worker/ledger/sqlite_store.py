@@ -3,9 +3,8 @@
 import json
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from worker.errors import LedgerError
 from worker.ledger.message_table import MessageTable
 from worker.ledger.migrate import check_version, load_migrations, migrate
 from worker.ledger.protocol import (
-    COLUMNS,
     AttemptedEnd,
     Counts,
     EvalRuns,
@@ -26,8 +24,19 @@ from worker.ledger.protocol import (
     RunEnd,
 )
 from worker.ledger.queries import load_queries
+from worker.ledger.sqlite_results import SqliteResults
 from worker.ledger.transaction import transaction
-from worker.ledger.values import Row, attempt_values, bytes_of, change_values, claim_of, is_single, item_values, run_of
+from worker.ledger.values import (
+    RUN_SHIFT,
+    Row,
+    attempt_values,
+    change_values,
+    claim_of,
+    is_single,
+    item_values,
+    run_of,
+    span_of,
+)
 from worker.models import (
     LIVE_STATUSES,
     NEVER,
@@ -44,9 +53,7 @@ from worker.models import (
 )
 
 QUERIES = load_queries()
-_RUN_SHIFT = 40
 _SKIPPED_AT_ONCE = 20_000  # rows in one transaction: others wait for it
-_RESULTS = f"SELECT {', '.join(COLUMNS)} FROM item_results"  # noqa: S608  # constant column names
 _NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another
 BUSY_MS = 30_000
 WRITER_CACHE_KIB = 32 * 1024  # the index over random ids lives in it
@@ -95,10 +102,6 @@ def _after(claim: Claim | None) -> dict[str, int]:
     return {"start": claim.started_at or 0, "seq": claim.seq} if claim else {"start": -1, "seq": 0}
 
 
-def _span(run: Run) -> dict[str, int]:
-    return {"first": run.id << _RUN_SHIFT, "last": ((run.id + 1) << _RUN_SHIFT) - 1}
-
-
 class _TooManyError(Exception):
     """Takes a transaction back."""
 
@@ -108,6 +111,7 @@ class SqliteStore:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._db = connection
+        self.results = SqliteResults(connection)
 
     def close(self) -> None:
         self._db.close()
@@ -183,7 +187,7 @@ class SqliteStore:
         self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis, *, due: Millis = 0, most: int = NEVER
     ) -> int:
         held = self.run(run.id)
-        base = (run.id << _RUN_SHIFT) + held.rows_read
+        base = (run.id << RUN_SHIFT) + held.rows_read
         values = [item_values(row, base + at, run, now, due) for at, row in enumerate(rows)]
         before = self._db.total_changes()
         self._rows("admit", rows=json.dumps(values))
@@ -237,17 +241,17 @@ class SqliteStore:
         return self._count_changed("skip_fresh", run=run.id, limit=_SKIPPED_AT_ONCE, **values)
 
     def unskip(self, run: Run, detail: str) -> int:
-        return self._count_changed("unskip", detail=detail, limit=_SKIPPED_AT_ONCE, **_span(run))
+        return self._count_changed("unskip", detail=detail, limit=_SKIPPED_AT_ONCE, **span_of(run))
 
     def attempted_open(self, run: Run) -> set[int]:
         return {int(seq) for (seq,) in self._rows("attempted_open", run=run.id, never=NEVER)}
 
     def attempted_ends(self, run: Run) -> list[AttemptedEnd]:
-        rows = self._rows("attempted_ends", **_span(run))
+        rows = self._rows("attempted_ends", **span_of(run))
         return [AttemptedEnd(Outcome(outcome), *rest) for outcome, *rest in rows]
 
     def taken_count(self, run: Run) -> int:
-        ((count,),) = self._rows("taken_count", **_span(run))
+        ((count,),) = self._rows("taken_count", **span_of(run))
         return int(count)
 
     def release(self, claims: Sequence[Claim]) -> None:
@@ -269,7 +273,7 @@ class SqliteStore:
         return self._count_changed("park_all", run=run.id, never=NEVER)
 
     def plan_groups(self, run: Run) -> list[PlanGroup]:
-        rows = self._rows("plan_groups", **_span(run))
+        rows = self._rows("plan_groups", **span_of(run))
         return [PlanGroup(Outcome(outcome), *rest) for outcome, *rest in rows]
 
     def open_count(self, run: Run, limit: int) -> int:
@@ -298,7 +302,7 @@ class SqliteStore:
         return None if first is None else (first, last)
 
     def doubt_nones(self, run: Run, age: Millis) -> int:
-        return self._count_changed("doubt_nones", age=age, **_span(run))
+        return self._count_changed("doubt_nones", age=age, **span_of(run))
 
     def next_due(self, run: Run) -> NextDue:
         (row,) = self._rows("next_due", run=run.id)
@@ -321,10 +325,10 @@ class SqliteStore:
         self._rows("sightings", attempt=attempt, items=json.dumps([change.seq for change in changes]))
 
     def retry(self, run: Run, parked: bool) -> int:
-        return self._count_changed("retry", parked=parked, never=NEVER, **_span(run))
+        return self._count_changed("retry", parked=parked, never=NEVER, **span_of(run))
 
     def resettle(self, run: Run) -> int:
-        return self._count_changed("resettle", **_span(run))
+        return self._count_changed("resettle", **span_of(run))
 
     def _count_changed(self, query: str, **values: object) -> int:
         with transaction(self._db):
@@ -341,7 +345,7 @@ class SqliteStore:
 
     def counts(self, run: Run) -> Counts:
         requests = self._rows("request_counts", run=run.id)
-        outcomes: dict[str, int] = dict(self._rows("outcome_counts", **_span(run)))
+        outcomes: dict[str, int] = dict(self._rows("outcome_counts", **span_of(run)))
         return Counts(
             outcomes={outcome: outcomes.get(outcome.value, 0) for outcome in Outcome},
             **self._eval_counts(run),
@@ -351,7 +355,7 @@ class SqliteStore:
         )
 
     def _eval_counts(self, run: Run) -> dict[str, Any]:
-        rows = self._rows("eval_counts", live=json.dumps(sorted(LIVE_STATUSES)), **_span(run))
+        rows = self._rows("eval_counts", live=json.dumps(sorted(LIVE_STATUSES)), **span_of(run))
         return {
             "eval_status": {str(status or ""): count for status, count, *_ in rows},
             "unsettled": sum(row[2] for row in rows),
@@ -360,10 +364,10 @@ class SqliteStore:
         }
 
     def closed_sample(self, run: Run, limit: int) -> list[ClosedItem]:
-        return self._closed("closed_sample", limit=limit, **_span(run))
+        return self._closed("closed_sample", limit=limit, **span_of(run))
 
     def closed_by_start(self, run: Run, limit: int, after: Claim | None) -> list[ClosedItem]:
-        return self._closed("closed_by_start", limit=limit, **_after(after), **_span(run))
+        return self._closed("closed_by_start", limit=limit, **_after(after), **span_of(run))
 
     def _closed(self, query: str, **values: object) -> list[ClosedItem]:
         ((found,),) = self._rows(query, **values)
@@ -371,16 +375,3 @@ class SqliteStore:
 
     def invalid_kinds(self, run: Run, limit: int) -> list[InvalidKind]:
         return [InvalidKind(*row) for row in self._rows("invalid_kinds", run=run.id, limit=limit)]
-
-    def results(self, run: Run, size: int) -> Iterator[list[Row]]:
-        cursor = self._db.execute(_RESULTS + " WHERE seq BETWEEN :first AND :last ORDER BY seq", _span(run))
-        while batch := list(islice(cursor, size)):
-            yield batch
-
-    def result_of(self, run: Run, session_id: str) -> Row | None:
-        rows = self._rows("item_by_session", run=run.id, session_id=bytes_of(session_id))
-        return self._db.execute(_RESULTS + " WHERE seq = ?", rows[0]).fetchall()[0] if rows else None
-
-    def attempts_of(self, run: Run, session_id: str) -> list[Exchange]:
-        rows = self._rows("item_by_session", run=run.id, session_id=bytes_of(session_id))
-        return [Exchange(*row) for row in self._rows("attempts_of", item=rows[0][0])] if rows else []

@@ -5,6 +5,7 @@ from typing import Any
 
 from worker.models import Change, Claim, EvalSummary, Exchange, Millis, Run, SessionRow, SessionState, SourceRow, Tally
 
+RUN_SHIFT = 40  # a run's items are numbered from its id, shifted by so many bits, on
 Row = tuple[Any, ...]  # what a column holds is stated by the schema, not by the type checker
 
 
@@ -16,6 +17,11 @@ def text_of(digits: str) -> str:
 def bytes_of(session_id: str) -> bytes:
     """The 16 bytes of a canonical UUID."""
     return bytes.fromhex(session_id.replace("-", ""))
+
+
+def span_of(run: Run) -> dict[str, int]:
+    """The first and the last number that an item of the run can have."""
+    return {"first": run.id << RUN_SHIFT, "last": ((run.id + 1) << RUN_SHIFT) - 1}
 
 
 def run_of(row: Row) -> Run:

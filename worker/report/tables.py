@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.clock import format_instant
-from worker.ledger.protocol import COLUMNS, Counts, InvalidKind
+from worker.ledger.protocol import COLUMNS, Counts, Found, InvalidKind
 from worker.models import Exchange, Millis, Outcome, Run
 from worker.report.summary import run_facts, run_figures
 from worker.report.wording import (
@@ -106,6 +106,13 @@ def attempts_table(row: Row, exchanges: Sequence[Exchange]) -> RenderableType:
         error = Text(printable(exchange.error or ""))
         table.add_row(to_the_second(exchange.at), exchange.kind, status, f"{exchange.ms:,}", error)
     return Group(lines_of(facts), table)
+
+
+def found_table(found: Found) -> RenderableType:
+    """The same of a session that was looked for in all runs, below its run."""
+    run = found.run
+    head = Text(f"run {run.name}", "bold").append(f"  of {_what(run)}, {to_the_second(run.created_at)}", "not bold")
+    return Group(head, attempts_table(found.row, found.exchanges))
 
 
 def runs_json(runs: Sequence[Run], counts_by_run: Mapping[str, Counts]) -> list[dict[str, object]]:

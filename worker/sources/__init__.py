@@ -2,5 +2,6 @@
 
 from worker.sources.files import open_source
 from worker.sources.identifiers import normalise_id
+from worker.sources.problems import shown
 
-__all__ = ["normalise_id", "open_source"]
+__all__ = ["normalise_id", "open_source", "shown"]
