@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import ValidationError
 
 from worker.errors import ConfigurationError
-from worker.settings import Settings
+from worker.settings import OF_RUNS, Settings, checked_settings
 
 FILE_NAME = "closeout.toml"
 LOG_FORMATS = ("console", "json")
 _TABLES = {"profiles", "jobs"}
-_OF_RUNS = {"rule", "max_close", "closes", "as_planned"}  # settings that only a job or a command gives a run
 _ELSEWHERE = {"ledger", "api_key_file", "log_format"}  # settings of the command, not of the run
 
 
@@ -71,7 +69,7 @@ def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _take_in(given: Given, table: dict[str, Any], origin: str) -> None:
-    known = (set(Settings.model_fields) | _ELSEWHERE) - _OF_RUNS
+    known = (set(Settings.model_fields) | _ELSEWHERE) - OF_RUNS
     for key, value in table.items():
         name = key.replace("-", "_")
         if name not in known:
@@ -108,11 +106,6 @@ def _variable_of(parameter: click.Parameter) -> str:
 
 def build_settings(given: Given) -> Settings:
     """Check the settings. Raises ConfigurationError that names the setting and where it was given."""
-    try:
-        return Settings(**{name: value for name, value in given.values.items() if name in Settings.model_fields})
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        name = str(first["loc"][0]) if first["loc"] else "settings"
-        origin = given.origins.get(name, name)
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(f"{origin}: {message}") from None
+    return checked_settings(
+        {name: value for name, value in given.values.items() if name in Settings.model_fields}, given.origins
+    )

@@ -16,10 +16,10 @@ from rich.text import Text
 from jobs.configuration import Given, build_settings, config_path, overlay, read_config, read_toml
 from jobs.keys import find_key
 from jobs.options import DEFAULT_LEDGER, HOST, PACE, working_options
-from jobs.running import budget_key
 from worker.api.client import Endpoint, open_api
 from worker.diagnosis import Finding, of_budget, of_clock, of_closing, of_disk, of_host, of_reading
 from worker.errors import CloseoutError
+from worker.execution import budget_key
 from worker.ledger.opening import open_ledger
 from worker.models import Listing
 from worker.report.console import stdout_console

@@ -4,6 +4,7 @@ import importlib
 import os
 from pathlib import Path
 
+from worker.api.key import check_key
 from worker.errors import ConfigurationError
 
 _VARIABLES = ("CLOSEOUT_API_KEY", "FEATHER_API_KEY")
@@ -12,13 +13,13 @@ _VARIABLES = ("CLOSEOUT_API_KEY", "FEATHER_API_KEY")
 def find_key(key_file: str | None, profile: str | None = None) -> str:
     """The key. Raises ConfigurationError where there is none, or none that can be sent."""
     if key_file is not None:
-        return _checked(_from_file(Path(key_file)), key_file)
+        return check_key(_from_file(Path(key_file)), key_file)
     for variable in _VARIABLES:
         if os.environ.get(variable):
-            return _checked(os.environ[variable], variable)
+            return check_key(os.environ[variable], variable)
     key = _from_keyring(profile or "default")
     if key:
-        return _checked(key, "the keyring")
+        return check_key(key, "the keyring")
     raise ConfigurationError(
         "no API key: set CLOSEOUT_API_KEY or FEATHER_API_KEY, or name a file (mode 0600) with --api-key-file"
     )
@@ -48,10 +49,3 @@ def _from_keyring(account: str) -> str | None:
     except Exception:  # a keyring that is locked or absent is as good as no keyring
         return None
     return key if isinstance(key, str) else None
-
-
-def _checked(text: str, origin: str) -> str:
-    key = text.strip()
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError(f"the API key in {origin} is empty or holds characters that no key has")
-    return key

@@ -2,27 +2,21 @@
 
 import json
 import os
-import random
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from functools import partial
-from urllib.parse import urlsplit
 
 import anyio
 import click
 
 from jobs.invocation import Invocation
 from worker.admission import OpenedSource, admit_source
-from worker.api.client import Endpoint, ReadingApi, open_api, open_reading_api
-from worker.budget import BudgetKey, BudgetStore, unruled
 from worker.clock import now_ms
 from worker.context import Context
-from worker.errors import CloseoutError, HaltError, ours_first
+from worker.execution import execute
 from worker.ledger.protocol import Counts, Ledger
 from worker.models import Run
-from worker.pipeline import Ended, Watcher, build_context, work
-from worker.progress import Progress
+from worker.pipeline import Ended, Watcher
 from worker.report.console import stdout_console
 from worker.report.display import show_display, show_lines
 from worker.report.export import export_run
@@ -30,7 +24,6 @@ from worker.report.planned import plan_facts
 from worker.report.summary import INVALID_KINDS_NAMED, print_summary, summary
 from worker.report.wording import Fact
 from worker.settings import Settings
-from worker.stopping import Stop
 from worker.units import format_rate
 
 _DISPLAY_GONE = 0.5  # seconds in which the display has left the terminal to the question
@@ -39,11 +32,6 @@ _DISPLAY_GONE = 0.5  # seconds in which the display has left the terminal to the
 def say(text: str) -> None:
     """A line for the person, on standard error."""
     click.echo(f"closeout: {text}", err=True)
-
-
-def budget_key(settings: Settings) -> BudgetKey:
-    """Whose budget a run draws from."""
-    return BudgetKey(urlsplit(settings.base_url).netloc.lower(), settings.organisation)
 
 
 async def run_to_end(
@@ -57,37 +45,18 @@ async def run_to_end(
 ) -> Ended:
     """Hold the run's lock and work until it ends. Raises RunBusyError, with nothing sent."""
     settings = invocation.settings
-    endpoint = Endpoint(settings.base_url, settings.api, invocation.key, settings.timeout, settings.concurrency)
-    budget = ledger.budget(budget_key(settings))
-    opened: AbstractAsyncContextManager[ReadingApi] = open_api(endpoint)
-    if not settings.closes:
-        opened = open_reading_api(endpoint)
-    async with ledger.locked(run), budget as store, opened as api:
-        current = await ledger.find_run(run.name)
-        await forget_the_dead(ledger, store, current)
-        progress = Progress(rows_read=current.rows_read, duplicates=current.duplicates)
-        context = build_context(current, settings, ledger, api, store, Stop(), progress, random.SystemRandom())
-        context.approve = partial(approve, context, asks=not invocation.yes)
-        doing = "settling" if settle_only else "closing" if settings.closes else "planning, and closing nothing,"
+    doing = "settling" if settle_only else "closing" if settings.closes else "planning, and closing nothing,"
+
+    async def begun(current: Run) -> list[Watcher]:
         say(f"run {run.name}: {doing} on {settings.base_url}, at {format_rate(settings.allowed_rate)} at most")
         if foretold is not None:
             say(f"forecast: {foretold}")
-        try:
-            beside = await watchers(invocation, ledger, current)
-            return await work(context, feed, beside, settle_only=settle_only)
-        except* CloseoutError as errors:
-            first = ours_first(errors)
-            raise HaltError(f"{first}; run {run.name} can be resumed") from first
+        return await watchers(invocation, ledger, current)
 
-
-async def forget_the_dead(ledger: Ledger, store: BudgetStore, run: Run) -> None:
-    """What a person said to a run whose process died, or to this one before it was resumed, holds no longer."""
-    said_to = (await store.decide(lambda budget, _: (budget, budget.set_by))).value
-    if said_to is None:
-        return
-    others = [each for each in await ledger.runs() if each.name == said_to and each.id != run.id]
-    if not any([await ledger.busy(each) for each in others]):
-        await store.decide(lambda budget, _: (unruled(budget) if budget.set_by == said_to else budget, None))
+    agreed = partial(approve, asks=not invocation.yes)
+    return await execute(
+        ledger, run, settings, invocation.key, feed, begun=begun, approve=agreed, settle_only=settle_only
+    )
 
 
 def reading(source: OpenedSource | None) -> Watcher | None:

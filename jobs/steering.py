@@ -8,9 +8,10 @@ import click
 
 from jobs.invocation import read_ledger
 from jobs.options import LEDGER
-from jobs.running import budget_key, say
+from jobs.running import say
 from worker.budget import Budget, Decided, ruled, unruled
 from worker.errors import ConfigurationError
+from worker.execution import budget_key
 from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger
 from worker.models import Run

@@ -12,13 +12,14 @@ import click
 
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import PACE, working_options
-from jobs.running import budget_key, say
+from jobs.running import say
 from worker.agreement import CONFIDENCE, upper_bound
 from worker.api.client import Api, Endpoint, open_api
 from worker.budget import BudgetStore
 from worker.ceiling import Ceiling
 from worker.clock import now_ms
 from worker.errors import CloseoutError, HaltError, ours_first
+from worker.execution import budget_key
 from worker.gate import Gate, Patience
 from worker.ledger.opening import open_ledger
 from worker.lookup import Lookup

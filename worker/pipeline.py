@@ -82,15 +82,21 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
 
 
 Watcher = Callable[[Context], Coroutine[Any, Any, None]]
+Interrupts = Callable[[Stop, anyio.CancelScope], Coroutine[Any, Any, None]]
 
 
 async def work(
-    context: Context, feed: Watcher | None, watchers: Sequence[Watcher] = (), *, settle_only: bool = False
+    context: Context,
+    feed: Watcher | None,
+    watchers: Sequence[Watcher] = (),
+    *,
+    interrupts: Interrupts = watch_signals,
+    settle_only: bool = False,
 ) -> Ended:
     """Do all that is left of a run whose lock the caller holds; with ``settle_only``, only its evaluations.
 
     ``feed`` admits what is left to be admitted, or is None. ``watchers`` run beside it (a display) and are cancelled at
-    the end.
+    the end. ``interrupts`` waits for somebody who wants the run to end, and then for one who will not wait for it.
     """
     context.progress.source_done = feed is None
     await _raise_cap(context)
@@ -100,7 +106,7 @@ async def work(
     context.log.info("working", source=context.run.source, rate=context.settings.allowed_rate)
     async with anyio.create_task_group() as beside:
         with anyio.CancelScope() as give_up:
-            beside.start_soon(watch_signals, context.stop, give_up)
+            beside.start_soon(interrupts, context.stop, give_up)
             for watcher in watchers:
                 beside.start_soon(watcher, context)
             await _stages(context, feed, settle_only=settle_only)

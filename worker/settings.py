@@ -1,18 +1,21 @@
 """The settings of a run: checked once, at the edge, and stored with the run. No secret is among them."""
 
+from collections.abc import Mapping
 from datetime import tzinfo
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from worker.brake import MaxFailures, parse_max_failures
+from worker.errors import ConfigurationError
 from worker.models import WAITING_STATUSES
 from worker.quiet_hours import QuietWindow, parse_quiet_hours, parse_zone
 from worker.statuses import parse_statuses
 from worker.units import parse_duration, parse_rate, parse_share
 
 DEFAULT_BASE_URL = "https://api-sandbox.featherhq.com"
+OF_RUNS = frozenset({"rule", "max_close", "closes", "as_planned"})  # only a job or a command gives these to a run
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -163,6 +166,17 @@ class Settings(BaseModel):
     def zone(self) -> tzinfo | None:
         """The zone of the quiet hours; None for this machine's."""
         return parse_zone(self.timezone) if self.timezone is not None else None
+
+
+def checked_settings(values: Mapping[str, Any], origins: Mapping[str, str] | None = None) -> Settings:
+    """Settings of what was given. Raises ConfigurationError that names the setting, or where it came from."""
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{(origins or {}).get(name, name)}: {message}") from None
 
 
 def host_problem(address: str) -> str | None:

@@ -1,0 +1,79 @@
+"""One run from its lock to its end: what it needs is opened, and closed again when it has ended."""
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from urllib.parse import urlsplit
+
+from worker.api.client import Endpoint, ReadingApi, open_api, open_reading_api
+from worker.budget import BudgetKey, BudgetStore, unruled
+from worker.context import Context
+from worker.errors import CloseoutError, HaltError, ours_first
+from worker.ledger.protocol import Ledger
+from worker.models import Run
+from worker.pipeline import Ended, Interrupts, Watcher, build_context, work
+from worker.progress import Progress
+from worker.settings import Settings
+from worker.stopping import Stop, watch_signals
+
+
+def budget_key(settings: Settings) -> BudgetKey:
+    """Whose budget a run draws from."""
+    return BudgetKey(urlsplit(settings.base_url).netloc.lower(), settings.organisation)
+
+
+async def _alone(_run: Run) -> Sequence[Watcher]:
+    return ()
+
+
+async def _yes(_context: Context, _told: str) -> bool:
+    return True
+
+
+async def execute(  # what is worked on, by what right, and what feeds it
+    ledger: Ledger,
+    run: Run,
+    settings: Settings,
+    key: str,
+    feed: Watcher | None,
+    *,
+    begun: Callable[[Run], Awaitable[Sequence[Watcher]]] = _alone,
+    approve: Callable[[Context, str], Awaitable[bool]] = _yes,
+    interrupts: Interrupts = watch_signals,
+    settle_only: bool = False,
+) -> Ended:
+    """Hold the run's lock and work until it ends.
+
+    ``begun`` is called with the run once it is held, and says what is to run beside the work; ``approve`` whether to
+    go on after the canary; ``feed``, ``interrupts`` and ``settle_only`` are those of ``pipeline.work``.
+
+    Raises RunBusyError with nothing sent, and HaltError where the run broke off and can be resumed.
+    """
+    endpoint = Endpoint(settings.base_url, settings.api, key, settings.timeout, settings.concurrency)
+    budget = ledger.budget(budget_key(settings))
+    opened: AbstractAsyncContextManager[ReadingApi] = open_api(endpoint)
+    if not settings.closes:
+        opened = open_reading_api(endpoint)
+    async with ledger.locked(run), budget as store, opened as api:
+        current = await ledger.find_run(run.name)
+        await _forget_the_dead(ledger, store, current)
+        progress = Progress(rows_read=current.rows_read, duplicates=current.duplicates)
+        context = build_context(current, settings, ledger, api, store, Stop(), progress, random.SystemRandom())
+        context.approve = partial(approve, context)
+        try:
+            beside = await begun(current)
+            return await work(context, feed, beside, interrupts=interrupts, settle_only=settle_only)
+        except* CloseoutError as errors:
+            first = ours_first(errors)
+            raise HaltError(f"{first}; run {run.name} can be resumed") from first
+
+
+async def _forget_the_dead(ledger: Ledger, store: BudgetStore, run: Run) -> None:
+    """What a person said to a run whose process died, or to this one before it was resumed, holds no longer."""
+    said_to = (await store.decide(lambda budget, _: (budget, budget.set_by))).value
+    if said_to is None:
+        return
+    others = [each for each in await ledger.runs() if each.name == said_to and each.id != run.id]
+    if not any([await ledger.busy(each) for each in others]):
+        await store.decide(lambda budget, _: (unruled(budget) if budget.set_by == said_to else budget, None))
