@@ -13,6 +13,7 @@ from jobs.forecasting import forecast_of
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import BRAKE, CLOSE, GUARDS, HOST, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, leave, reading, run_to_end, say
+from jobs.whoami import whoami
 from worker.admission import OpenedSource
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
@@ -84,6 +85,7 @@ def run_of_source(opened: OpenedSource, settings: Settings) -> NewRun:
         options=settings.model_dump_json(),
         location=opened.location,
         source_stat=source_stat(opened.location),
+        made_by=whoami(),
     )
 
 

@@ -14,6 +14,7 @@ from jobs.job_tables import find_job
 from jobs.notify import tell_end, tell_failure, tell_start
 from jobs.options import BRAKE, HOST, MORE_GUARDS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, confirm, run_to_end, say
+from jobs.whoami import whoami
 from worker.clock import now_ms
 from worker.context import Context
 from worker.errors import CloseoutError
@@ -60,7 +61,7 @@ async def sweep_job(invocation: Invocation, job: Job) -> int:
     """One run of the job; returns the exit code. Raises RunBusyError where one is at work."""
     async with open_ledger(invocation.ledger, create=True) as ledger, ledger.job_locked(job.name):
         options = invocation.settings.model_dump_json()
-        run = await ledger.create_run(NewRun(f"job {job.name}", options, job=job.name), now_ms())
+        run = await ledger.create_run(NewRun(f"job {job.name}", options, job=job.name, made_by=whoami()), now_ms())
         await tell_start(job)
         try:
             ended = await find_and_end(ledger, run, invocation)
@@ -75,7 +76,8 @@ async def plan_job(invocation: Invocation, name: str) -> int:
     """Plan what a job chooses now; returns the exit code."""
     invocation = invocation.that_plans()
     async with open_ledger(invocation.ledger, create=True) as ledger:
-        new = NewRun(f"job {name}", invocation.settings.model_dump_json(), job=name)
+        options = invocation.settings.model_dump_json()
+        new = NewRun(f"job {name}", options, job=name, made_by=whoami())
         run = await ledger.create_run(new, now_ms())
         return await conclude(ledger, await find_and_end(ledger, run, invocation), invocation)
 

@@ -57,10 +57,16 @@ class OpenedSource:
         self.name = source.name
         self.location = source.location
         self.digest = RowDigest()
+        self._source = source
         batches = source.batches(_BATCH)
         self.beginning = next(batches, [])
         self.complete = self.location is not None and len(self.beginning) < _BATCH
         self._batches = _chain(self.beginning, batches)
+
+    @property
+    def sha256(self) -> str | None:
+        """Of its bytes, once they have been read to their end."""
+        return self._source.sha256
 
     def take(self) -> list[SourceRow]:
         """The next batch; empty at the end."""
@@ -116,7 +122,7 @@ class Admission:
             if rows is None:
                 return
             if not rows:
-                await context.ledger.source_done(context.run)
+                await context.ledger.source_done(context.run, self._source.sha256)
                 context.progress.source_done = True
                 context.log.info("source read to its end", rows=context.progress.rows_read)
                 return

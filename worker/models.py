@@ -271,7 +271,8 @@ class Run:
     """One run as the ledger holds it. ``options`` are its settings as JSON, without any secret.
 
     ``seconds`` is the time spent working, over all processes that have ended, and ``waited`` what of it was spent
-    waiting, by cause. ``begun_at`` is when the process that works on it now began.
+    waiting, by cause. ``begun_at`` is when the process that works on it now began. ``made_by`` is who made it, and
+    where; ``source_sha256`` that of the source's bytes, once it was read to its end.
     """
 
     id: int
@@ -293,6 +294,8 @@ class Run:
     waited: Mapping[str, float] = field(default_factory=dict)
     begun_at: Millis | None = None
     tally: Tally | None = None
+    made_by: str | None = None
+    source_sha256: str | None = None
 
 
 def worked_until(run: Run, then: Millis | None) -> Run:

@@ -21,6 +21,7 @@ from worker.lag import Grace, Lag
 from worker.last_call import LastCall
 from worker.ledger.protocol import Counts, Ledger, RunEnd
 from worker.models import Millis, Outcome, Run, RunState, as_found
+from worker.pace_log import note_paces
 from worker.pacing import Pace
 from worker.planning import Planning
 from worker.progress import Progress
@@ -107,7 +108,7 @@ async def work(
     async with anyio.create_task_group() as beside:
         with anyio.CancelScope() as give_up:
             beside.start_soon(interrupts, context.stop, give_up)
-            for watcher in watchers:
+            for watcher in (note_paces, *watchers):
                 beside.start_soon(watcher, context)
             await _stages(context, feed, settle_only=settle_only)
         ended = await _end(context, settle_only=settle_only)

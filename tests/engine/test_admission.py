@@ -28,6 +28,7 @@ class ListedSource:
     size: int = 3
     name: str = "rows.csv"
     location: str | None = "/rows.csv"
+    sha256: str | None = None
 
     def batches(self, size: int) -> Iterator[list[SourceRow]]:
         step = min(size, self.size)

@@ -100,8 +100,9 @@ def test_migrations_are_numbered_without_gaps() -> None:
 def test_every_statement_is_named_and_used() -> None:
     """By the modules that run them."""
     ledger = Path(__file__).parents[2] / "worker" / "ledger"
-    code = "".join(path.read_text(encoding="utf-8") for path in ledger.glob("sqlite_*.py"))
+    code = "".join(path.read_text(encoding="utf-8") for path in ledger.glob("*.py"))
     used = set(re.findall(r'"([a-z_]+)"', code))
     assert load_queries() == QUERIES
-    assert set(QUERIES) <= used
-    assert all(QUERIES.values())
+    statements = {**QUERIES, **load_queries("reports.sql")}
+    assert set(statements) <= used
+    assert all(statements.values())

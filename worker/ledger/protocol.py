@@ -9,6 +9,7 @@ import anyio
 
 from worker.budget import BudgetKey, BudgetStore
 from worker.ledger.message_store import MessageStore
+from worker.ledger.report_store import ReportStore
 from worker.models import Claim, ClosedItem, Exchange, Millis, Outcome, Record, Run, RunState, SourceRow, Tally
 
 COLUMNS = (
@@ -21,13 +22,14 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """What a run is made of; ``location`` and ``source_stat`` are None for a stream."""
+    """What a run is made of; ``location`` and ``source_stat`` are None for a stream. ``made_by``: login and host."""
 
     source: str
     options: str
     job: str = ""
     location: str | None = None
     source_stat: str | None = None
+    made_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,11 @@ class Ledger(Protocol):
         """The queues that this ledger holds."""
         ...
 
+    @property
+    def reports(self) -> ReportStore:
+        """How runs went over time."""
+        ...
+
     def locked(self, run: Run) -> AbstractAsyncContextManager[None]:
         """Hold the run against other processes; RunBusyError if one holds it. A dead holder holds nothing."""
         ...
@@ -201,7 +208,10 @@ class Ledger(Protocol):
         """Take in that these were listed again, as ``admit`` does, and add nothing."""
         ...
 
-    async def source_done(self, run: Run) -> None: ...
+    async def source_done(self, run: Run, sha256: str | None = None) -> None:
+        """The source was read to its end; ``sha256`` is that of its bytes, where it has any."""
+        ...
+
     async def claim(self, run: Run, limit: int, now: Millis, fresh: int | None = None) -> list[Claim]:
         """Take up to ``limit`` items that are due, at most ``fresh`` of them never tried before (None: any number)."""
         ...

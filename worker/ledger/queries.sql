@@ -2,8 +2,8 @@
 
 -- name: create_run
 -- A new run. `RETURNING id` numbers it.
-INSERT INTO runs (name, job, source, location, source_stat, options, created_at)
-VALUES (:name, :job, :source, :location, :source_stat, :options, :now) RETURNING id;
+INSERT INTO runs (name, job, source, location, source_stat, options, made_by, created_at)
+VALUES (:name, :job, :source, :location, :source_stat, :options, :made_by, :now) RETURNING id;
 
 -- name: runs
 -- All runs, the newest first.
@@ -80,7 +80,7 @@ WHERE run = :run AND outcome = 'pending' AND due_at = 0 AND final_status IS NULL
 UPDATE runs SET rows_read = rows_read + :read, duplicates = duplicates + :duplicates, digest = :digest WHERE id = :run;
 
 -- name: source_done
-UPDATE runs SET source_done = 1 WHERE id = :run;
+UPDATE runs SET source_done = 1, source_sha256 = coalesce(:sha256, source_sha256) WHERE id = :run;
 
 -- name: pending_retries
 -- Items whose time has come again, as one JSON array; they go before the fresh ones, which were never tried.

@@ -26,6 +26,7 @@ from worker.ledger.protocol import (
 from worker.ledger.run_lock import job_lock, run_lock
 from worker.ledger.sqlite_budget import SqliteBudget
 from worker.ledger.sqlite_messages import SqliteMessages
+from worker.ledger.sqlite_reports import SqliteReports
 from worker.ledger.sqlite_store import READER_CACHE_KIB, SqliteStore, connect
 from worker.ledger.turn_lock import turn_lock
 from worker.ledger.values import Row
@@ -63,6 +64,10 @@ class SqliteLedger:
         self._writer = Connection(writer, path)
         self._reader = Connection(reader, path)
         self.messages = SqliteMessages(self._writer, self._reader)
+
+    @property
+    def reports(self) -> SqliteReports:
+        return SqliteReports(self._writer, self._reader)
 
     @classmethod
     @asynccontextmanager
@@ -144,8 +149,8 @@ class SqliteLedger:
     async def see_again(self, run: Run, rows: Sequence[SourceRow]) -> None:
         await self._writer.run(self._writer.store.see_again, run, rows)
 
-    async def source_done(self, run: Run) -> None:
-        await self._writer.run(self._writer.store.source_done, run)
+    async def source_done(self, run: Run, sha256: str | None = None) -> None:
+        await self._writer.run(self._writer.store.source_done, run, sha256)
 
     async def claim(self, run: Run, limit: int, now: Millis, fresh: int | None = None) -> list[Claim]:
         return await self._writer.run(self._writer.store.claim, run, limit, now, fresh)

@@ -24,6 +24,7 @@ from worker.ledger.protocol import (
     RunEnd,
 )
 from worker.ledger.queries import load_queries
+from worker.ledger.report_queries import ReportQueries
 from worker.ledger.sqlite_results import SqliteResults
 from worker.ledger.transaction import transaction
 from worker.ledger.values import (
@@ -112,6 +113,7 @@ class SqliteStore:
     def __init__(self, connection: apsw.Connection) -> None:
         self._db = connection
         self.results = SqliteResults(connection)
+        self.reports = ReportQueries(connection)
 
     def close(self) -> None:
         self._db.close()
@@ -134,7 +136,8 @@ class SqliteStore:
     def create_run(self, new: NewRun, now: Millis) -> Run:
         name = "".join(secrets.choice(_NAME_LETTERS) for _ in range(8))
         values = {"name": name, "job": new.job, "source": new.source, "location": new.location}
-        ((run,),) = self._write("create_run", **values, source_stat=new.source_stat, options=new.options, now=now)
+        more = {"source_stat": new.source_stat, "options": new.options, "made_by": new.made_by}
+        ((run,),) = self._write("create_run", **values, **more, now=now)
         return self.run(run)
 
     def run(self, run: object) -> Run:
@@ -210,8 +213,8 @@ class SqliteStore:
             at = min(row.seen_at or 0 for row in seen)
             self._rows("seen_again", run=run.id, sessions=sessions, at=at, never=NEVER)
 
-    def source_done(self, run: Run) -> None:
-        self._write("source_done", run=run.id)
+    def source_done(self, run: Run, sha256: str | None = None) -> None:
+        self._write("source_done", run=run.id, sha256=sha256)
 
     # work
 

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from worker.errors import SourceError
 from worker.models import SourceRow
 from worker.sources.arrival import read_chunks
 from worker.sources.bytestream import BrokenOffError, decompressed
+from worker.sources.checksum import Checksum
 from worker.sources.decoding import decoded
 from worker.sources.delimited import delimited_rows
 from worker.sources.identifiers import normalise_id
@@ -72,6 +73,11 @@ class _ByteSource:
     format: str | None
     compression: str
     opened: Callable[[], AbstractContextManager[BinaryIO]]
+    checksum: Checksum = field(default_factory=Checksum)
+
+    @property
+    def sha256(self) -> str | None:
+        return self.checksum.value
 
     def batches(self, size: int) -> Iterator[list[SourceRow]]:
         """Yields the rows in order, ``size`` at a time, or fewer where the stream pauses, as the protocol says."""
@@ -79,7 +85,9 @@ class _ByteSource:
             raise ValueError("a batch holds at least one row")
         try:
             with self.opened() as stream:
-                yield from self._batches(Lines(decoded(decompressed(read_chunks(stream), self.compression))), size)
+                yield from self._batches(
+                    Lines(decoded(decompressed(self.checksum.over(read_chunks(stream)), self.compression))), size
+                )
         except SourceError as error:
             raise SourceError(f"{self.name} {error}") from error.__cause__
 

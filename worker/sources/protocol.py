@@ -19,6 +19,11 @@ class Source(Protocol):
     @property
     def location(self) -> str | None: ...
 
+    @property
+    def sha256(self) -> str | None:
+        """Of the source's bytes as they are, compressed or not; None until all of them have been read."""
+        ...
+
     def batches(self, size: int) -> Iterator[list[SourceRow]]:
         """Yield the rows in order, at most ``size`` and at least one at a time.
 

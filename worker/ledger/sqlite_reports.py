@@ -1,0 +1,33 @@
+"""What reports read from a SQLite ledger, off the event loop."""
+
+from worker.ledger.connection import Connection
+from worker.ledger.report_store import Cause, LatencyCount, PaceSample, Traffic
+from worker.ledger.sqlite_store import SqliteStore
+from worker.ledger.values import Row
+from worker.models import Millis, Run
+
+
+class SqliteReports:
+    """See ``report_store.ReportStore`` for what each method means."""
+
+    def __init__(self, writer: Connection[SqliteStore], reader: Connection[SqliteStore]) -> None:
+        self._writer, self._reader = writer, reader
+
+    async def note_pace(self, run: Run, sample: PaceSample) -> None:
+        await self._writer.run(self._writer.store.reports.note_pace, run, sample)
+
+    async def paces(self, run: Run) -> list[PaceSample]:
+        return await self._reader.run(self._reader.store.reports.paces, run)
+
+    async def traffic(self, run: Run, width: Millis, after: int = 0) -> list[Traffic]:
+        return await self._reader.run(self._reader.store.reports.traffic, run, width, after)
+
+    async def latencies(self, run: Run) -> list[LatencyCount]:
+        return await self._reader.run(self._reader.store.reports.latencies, run)
+
+    async def causes(self, run: Run, limit: int) -> list[Cause]:
+        return await self._reader.run(self._reader.store.reports.causes, run, limit)
+
+    async def wanting(self, run: Run, limit: int) -> list[Row]:
+        seqs = await self._reader.run(self._reader.store.reports.wanting, run, limit)
+        return await self._reader.run(self._reader.store.results.of_items, seqs)

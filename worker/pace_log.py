@@ -1,0 +1,20 @@
+"""Keeps in the ledger which rate was allowed when: it changes by 429s, quiet hours and people's word."""
+
+import anyio
+
+from worker.context import Context
+from worker.ledger.report_store import PaceSample
+
+_LOOK = 5.0  # seconds: far more than a row costs, far less than a report shows
+
+
+async def note_paces(context: Context) -> None:
+    """Look every few seconds, until cancelled, and note what is not as it was."""
+    noted: PaceSample | None = None
+    while True:
+        pace = context.gate.pace
+        sample = PaceSample(context.now(), round(pace.rate, 1), pace.cause)
+        if noted is None or (noted.allowed, noted.waiting) != (sample.allowed, sample.waiting):
+            await context.ledger.reports.note_pace(context.run, sample)
+            noted = sample
+        await anyio.sleep(_LOOK)
