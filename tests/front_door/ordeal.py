@@ -1,14 +1,12 @@
 """An ordeal: a run that is killed again and again, at moments drawn from a seed, and gone on with each time."""
 
-import os
 import random
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.front_door.support import FAST, Child, Desk, Done, Witness, desk_of, quick, says_the_host_alone
+from tests.front_door.support import FAST, Desk, Done, Witness, desk_of, quick, says_the_host_alone
 from worker.sandbox import Sandbox, SandboxConfig
 
 SEEDS = {"200": 11, "409": 12, "400": 13}
@@ -34,20 +32,10 @@ def faulty(seed: int, second_close: Any) -> SandboxConfig:
     )
 
 
-def killer(child: Child) -> Callable[[], None]:
-    """Pulls the plug; a process that has ended by itself is left alone."""
-
-    def kill() -> None:
-        if child.process.returncode is None:
-            os.kill(child.process.pid, signal.SIGKILL)
-
-    return kill
-
-
 def killed_at(desk: Desk, witness: Witness, nth: int, *words: str, kind: str | None = None) -> bool:
     """Run a command and kill it as the nth request arrives; returns whether it lived long enough to be killed."""
     with desk.started(*words) as child:
-        witness.at(nth, killer(child), kind)
+        witness.at(nth, child.process.kill, kind)
         return child.ended().code == -signal.SIGKILL
 
 

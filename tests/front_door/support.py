@@ -6,7 +6,6 @@ import re
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -17,10 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import worker
+from tests.forked import ROOT, Forked
 from worker.sandbox import Sandbox, SandboxConfig, running_sandbox
 
-ROOT = Path(worker.__file__).parents[1]
 KEY = "fk-front-door-7Qz1XbL9"
 LONGEST = 60.0  # seconds after which a test gives up waiting
 FAST = ("--rate", "600/s", "--first-look", "300ms", "--none-grace", "500ms", "--no-progress")
@@ -62,6 +60,7 @@ class Desk:
     url: str | None = None
     key: str | None = KEY
     env: dict[str, str] = field(default_factory=dict)
+    anew: bool = False  # each command in a Python that has to import closeout first
 
     @property
     def ledger(self) -> Path:
@@ -77,15 +76,11 @@ class Desk:
     @contextmanager
     def started(self, *words: str, stdin: int = subprocess.DEVNULL) -> Iterator["Child"]:
         """A command at work; killed at the end if it is still there."""
-        command = [sys.executable, "-m", "worker", *words]
-        with subprocess.Popen(
-            command, cwd=self.home, env=self.environment(), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        ) as process:
+        with Forked(words, cwd=self.home, env=self.environment(), stdin=stdin, anew=self.anew) as process:
             try:
                 yield Child(process)
             finally:
-                if process.poll() is None:
-                    process.kill()
+                process.kill()
 
     def run(self, *words: str, input: bytes | None = None) -> Done:
         """A command from its start to its end."""
@@ -142,12 +137,12 @@ def says_the_host_alone(done: Done, desk: Desk) -> bool:
 class Child:
     """A closeout at work in a process of its own."""
 
-    process: "subprocess.Popen[bytes]"
+    process: Forked
 
     def ended(self, input: bytes | None = None) -> Done:
         """Wait for its end, and take what it said."""
         out, err = self.process.communicate(input, timeout=LONGEST)
-        return Done(self.process.returncode, out.decode(), err.decode())
+        return Done(self.process.wait(), out.decode(), err.decode())
 
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)

@@ -3,23 +3,20 @@
 import os
 import pty
 import select
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from tests.forked import Forked
 from tests.front_door.support import LONGEST, Desk
 
-_ATTACH = "import os, sys; os.login_tty(0); os.execv(sys.executable, [sys.executable, '-m', 'worker', *sys.argv[1:]])"
 CTRL_C = "\x03"
 
 
 class Terminal:
     """What a person at the terminal sees and types."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", master: int) -> None:
+    def __init__(self, process: Forked, master: int) -> None:
         self.process = process
         self.seen = ""
         self._master = master
@@ -35,7 +32,7 @@ class Terminal:
     def ended(self) -> int:
         """Wait for the end of the process; returns its exit code."""
         self._read_until(lambda: self.process.poll() is not None, "the process did not end")
-        return self.process.returncode
+        return self.process.wait()
 
     def _read_until(self, condition: Callable[[], bool], otherwise: str) -> None:
         ends = time.monotonic() + LONGEST
@@ -53,12 +50,11 @@ def at_a_terminal(desk: Desk, *words: str) -> Iterator[Terminal]:
     """A command at work in a session of its own, whose terminal is the test's; killed at the end if still there."""
     master, slave = pty.openpty()
     environment = desk.environment() | {"TERM": "xterm", "COLUMNS": "200", "LINES": "40"}
-    process = subprocess.Popen([sys.executable, "-c", _ATTACH, *words], cwd=desk.home, env=environment, stdin=slave)
+    process = Forked(words, cwd=desk.home, env=environment, terminal=slave)
     os.close(slave)
     try:
         yield Terminal(process, master)
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
         os.close(master)

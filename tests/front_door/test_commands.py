@@ -206,8 +206,8 @@ def test_evaluations_that_never_end_are_exit_code_4(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """A folder with nothing in it, for commands that send nothing."""
-    return Desk(tmp_path_factory.mktemp("bare"))
+    """A folder with nothing in it, for commands that send nothing, each started as a person starts it."""
+    return Desk(tmp_path_factory.mktemp("bare"), anew=True)
 
 
 def test_help_lists_the_commands(bare: Desk) -> None:
