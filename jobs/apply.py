@@ -8,7 +8,7 @@ import anyio
 import click
 
 from jobs.invocation import Invocation, read_invocation
-from jobs.options import BRAKE, GUARDS, PACE, PORTION, SETTLE, working_options
+from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, run_to_end, say, somebody_is_there
 from jobs.runs import as_it_is
 from worker.clock import now_ms
@@ -23,7 +23,7 @@ _TYPED_BACK = 1_000  # from so many on, the number is to be typed
 @click.command("apply")
 @click.argument("run")
 @click.option("--max-age", default="24h", show_default=True, metavar="TIME", help="Refuse a plan that is older.")
-@working_options(GUARDS, PORTION, BRAKE, PACE, SETTLE)
+@working_options(GUARDS, PORTION, BRAKE, PACE, SETTLE, OPERATIONS)
 @click.pass_context
 def command(context: click.Context, /, run: str, max_age: str, **_: Any) -> int:  # the rest is read by name
     """Close what the plan RUN holds; what has changed since is skipped.

@@ -11,7 +11,7 @@ import click
 
 from jobs.forecasting import forecast_of
 from jobs.invocation import Invocation, read_invocation
-from jobs.options import BRAKE, CLOSE, GUARDS, HOST, PACE, PORTION, SETTLE, working_options
+from jobs.options import BRAKE, CLOSE, GUARDS, HOST, OPERATIONS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, leave, reading, run_to_end, say
 from jobs.whoami import whoami
 from worker.admission import OpenedSource
@@ -29,7 +29,7 @@ from worker.sources import open_source
 @click.argument("source")
 @click.option("--new-run", is_flag=True, help="Start anew, even if a run of this source is unfinished.")
 @click.option("--dry-run", is_flag=True, help="Close nothing: the same as `closeout plan`.")
-@working_options(CLOSE, GUARDS, HOST, PORTION, BRAKE, PACE, SETTLE)
+@working_options(CLOSE, GUARDS, HOST, PORTION, BRAKE, PACE, SETTLE, OPERATIONS)
 @click.pass_context
 def command(  # the rest is read by name
     context: click.Context, /, source: str, *, new_run: bool, dry_run: bool, **_: Any

@@ -11,6 +11,7 @@ from jobs.options import DEFAULT_LEDGER
 from worker.ledger.opening import check_address
 from worker.logs import ConsoleStream, configure_logging
 from worker.models import Run
+from worker.operations.address import Address, parse_address
 from worker.reasons import check_reason
 from worker.report.console import stderr_console
 from worker.report.export import format_of
@@ -29,6 +30,7 @@ class Invocation:
     export: str | None = None
     progress: bool | None = None
     yes: bool = False
+    listen: Address | None = None
     console: Console = field(default_factory=stderr_console)
 
     def for_run(self, run: Run) -> "Invocation":
@@ -63,8 +65,15 @@ def read_invocation(context: click.Context) -> Invocation:
         export=export,
         progress=parameters.get("progress"),
         yes=bool(parameters.get("yes")),
+        listen=read_listen(context),
         console=console,
     )
+
+
+def read_listen(context: click.Context) -> Address | None:
+    """Where to answer, if that was asked for. Raises ConfigurationError."""
+    text = context.params.get("listen")
+    return None if text is None else parse_address(text)
 
 
 def read_ledger(context: click.Context) -> str:

@@ -19,6 +19,13 @@ def _option(flag: str, text: str, **attributes: Any) -> Callable[[_Command], _Co
 LEDGER = _option("--ledger", f"The ledger file.  [default: {DEFAULT_LEDGER}]", metavar="FILE")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 
+LISTEN = _option(
+    "--listen",
+    "Answer /healthz, /readyz and /metrics there while it runs, on loopback unless another HOST is named.",
+    metavar="[HOST:]PORT",
+)
+OPERATIONS: list[_Decorator] = [LISTEN]
+
 _KEY_FILE = _option("--api-key-file", "A file (mode 0600) that holds the API key.", metavar="FILE")
 _CONFIG: list[_Decorator] = [
     _option(

@@ -9,7 +9,7 @@ import click
 
 from jobs.close import open_rows
 from jobs.invocation import Invocation, read_invocation
-from jobs.options import BRAKE, GUARDS, PACE, PORTION, SETTLE, working_options
+from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, leave, reading, run_to_end, say
 from jobs.sweep import sweep_on
 from worker.admission import OpenedSource
@@ -21,7 +21,7 @@ from worker.models import Run
 @click.command("resume")
 @click.argument("run")
 @click.option("--source", help="Where the rest of the source is now, if not where it was (- for standard input).")
-@working_options(GUARDS, PORTION, BRAKE, PACE, SETTLE)
+@working_options(GUARDS, PORTION, BRAKE, PACE, SETTLE, OPERATIONS)
 @click.pass_context
 def command(context: click.Context, /, run: str, source: str | None, **_: Any) -> int:  # the rest is read by name
     """Go on with RUN: what was sent and not recorded is looked up first, what is done stays done.

@@ -7,7 +7,7 @@ import anyio
 import click
 
 from jobs.invocation import Invocation, read_invocation
-from jobs.options import BRAKE, GUARDS, PACE, SETTLE, working_options
+from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, SETTLE, working_options
 from jobs.resume import expect_no_plan
 from jobs.running import conclude, run_to_end, say
 from jobs.sweep import sweep_on
@@ -19,7 +19,7 @@ from worker.models import Run
 
 @click.command("retry")
 @click.argument("run")
-@working_options(GUARDS, BRAKE, PACE, SETTLE)
+@working_options(GUARDS, BRAKE, PACE, SETTLE, OPERATIONS)
 @click.pass_context
 def command(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is read by name
     """Attempt the failed, rejected and not-found sessions of RUN again, and what its cap lets through of the rest.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -10,6 +11,7 @@ import anyio
 import click
 
 from jobs.invocation import Invocation
+from jobs.listening import listening, where_it_listens
 from worker.admission import OpenedSource, admit_source
 from worker.clock import now_ms
 from worker.context import Context
@@ -47,16 +49,20 @@ async def run_to_end(
     settings = invocation.settings
     doing = "settling" if settle_only else "closing" if settings.closes else "planning, and closing nothing,"
 
-    async def begun(current: Run) -> list[Watcher]:
+    async def begun(listener: socket.socket | None, current: Run) -> list[Watcher]:
         say(f"run {run.name}: {doing} on {settings.base_url}, at {format_rate(settings.allowed_rate)} at most")
         if foretold is not None:
             say(f"forecast: {foretold}")
-        return await watchers(invocation, ledger, current)
+        if listener is not None:
+            say(where_it_listens(listener))
+        return [*await watchers(invocation, ledger, current), *telling(listener)]
 
     agreed = partial(approve, asks=not invocation.yes)
-    return await execute(
-        ledger, run, settings, invocation.key, feed, begun=begun, approve=agreed, settle_only=settle_only
-    )
+    async with listening(invocation.listen) as listener:
+        begin = partial(begun, listener)
+        return await execute(
+            ledger, run, settings, invocation.key, feed, begun=begin, approve=agreed, settle_only=settle_only
+        )
 
 
 def reading(source: OpenedSource | None) -> Watcher | None:
@@ -106,6 +112,15 @@ async def watchers(invocation: Invocation, ledger: Ledger, run: Run) -> list[Wat
     if run.rows_read:
         chosen.append(partial(count_before, count=await ledger.counts_as_of_now(run)))
     return chosen
+
+
+def telling(listener: socket.socket | None) -> list[Watcher]:
+    """What answers on the socket how the run stands."""
+    if listener is None:
+        return []
+    from worker.operations.watching import tell_of_run  # noqa: PLC0415  # a server costs others their quick start
+
+    return [partial(tell_of_run, listener=listener, checks={})]
 
 
 async def count_before(context: Context, count: Callable[[], Awaitable[Counts]]) -> None:

@@ -1,6 +1,7 @@
 """``closeout schedule``: runs the configured jobs at their times, or prints units that do."""
 
 import signal
+import socket
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,9 +15,12 @@ import click
 from anyio.abc import TaskStatus
 
 from jobs.configuration import build_settings, config_path, overlay, read_config
+from jobs.invocation import read_listen
 from jobs.job import Job
+from jobs.job_board import JobBoard
 from jobs.job_tables import read_jobs
-from jobs.options import DEFAULT_LEDGER, LEDGER
+from jobs.listening import listening, where_it_listens
+from jobs.options import DEFAULT_LEDGER, LEDGER, LISTEN
 from jobs.print_cron import print_cron
 from jobs.print_kubernetes import print_kubernetes
 from jobs.print_systemd import print_systemd
@@ -24,9 +28,11 @@ from jobs.running import say
 from jobs.scheduling import Keeping, keep_times, run_child
 from jobs.units import timed_jobs
 from worker.clock import format_instant, now_ms
+from worker.errors import HaltError
 from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger
 from worker.models import Millis
+from worker.operations.address import Address
 from worker.schedule import Schedule, next_start
 
 _TERMINATED = 128 + signal.SIGTERM
@@ -39,6 +45,7 @@ _TERMINATED = 128 + signal.SIGTERM
     "--config", metavar="FILE", help="The configuration file.  [default: closeout.toml here or in the user's folder]"
 )
 @LEDGER
+@LISTEN
 @click.pass_context
 def command(context: click.Context, /, kind: str | None, image: str, config: str | None, **_: Any) -> int:  # by name
     """Run the jobs of closeout.toml that have a schedule, each at its times, until told to end.
@@ -53,7 +60,7 @@ def command(context: click.Context, /, kind: str | None, image: str, config: str
         return 0
     given = overlay(read_config(path, None), context)
     ledger = given.values.get("ledger") or DEFAULT_LEDGER
-    return anyio.run(partial(keep_all, jobs, path or Path(), ledger))
+    return anyio.run(partial(keep_all, jobs, path or Path(), ledger, read_listen(context)))
 
 
 def _units(kind: str, jobs: Sequence[Job], image: str) -> str:
@@ -65,23 +72,43 @@ def _units(kind: str, jobs: Sequence[Job], image: str) -> str:
     return print_systemd(jobs, called) if kind == "systemd" else print_cron(jobs, called)
 
 
-async def keep_all(jobs: Sequence[Job], config: Path, address: str) -> int:
+async def keep_all(jobs: Sequence[Job], config: Path, address: str, listen: Address | None = None) -> int:
     """Keep the times of all jobs; returns the exit code once told to end."""
     stop = anyio.Event()
-    async with open_ledger(address, create=True) as ledger, anyio.create_task_group() as tasks:
+    lines = by_organisation(jobs, config)
+    board = JobBoard([schedule for schedules in lines.values() for schedule in schedules])
+    async with (
+        listening(listen) as listener,
+        open_ledger(address, create=True) as ledger,
+        anyio.create_task_group() as tasks,
+    ):
         await tasks.start(_watch, stop)
+        if listener is not None:
+            tasks.start_soon(_tell, listener, ledger, board, stop)
         async with anyio.create_task_group() as keepers:
-            for organisation, schedules in by_organisation(jobs, config).items():
+            for organisation, schedules in lines.items():
                 keeping = Keeping(
                     now=now_ms,
                     started=partial(last_start, ledger),
                     turn=partial(ledger.turn, organisation, stop),
-                    run=partial(_sweep, config, address, stop),
+                    run=partial(_sweep, config, address, stop, board),
                     stop=stop,
                 )
                 keepers.start_soon(keep_times, schedules, keeping)
         tasks.cancel_scope.cancel()
     return _TERMINATED
+
+
+async def _tell(listener: socket.socket, ledger: Ledger, board: JobBoard, stop: anyio.Event) -> None:
+    from worker.operations.watching import tell  # noqa: PLC0415  # a server costs others their quick start
+
+    async def goes_on() -> None:
+        if stop.is_set():
+            raise HaltError("draining: told to end")
+
+    say(where_it_listens(listener))
+    checks = {"ledger": ledger.expect_writable, "schedule": goes_on}
+    await tell(listener, checks, lambda: board.samples(now_ms()))
 
 
 def by_organisation(jobs: Iterable[Job], config: Path) -> dict[str, list[Schedule]]:
@@ -102,8 +129,9 @@ async def last_start(ledger: Ledger, name: str) -> Millis | None:
     return max((run.created_at for run in await ledger.runs() if run.job == name), default=None)
 
 
-async def _sweep(config: Path, address: str, stop: anyio.Event, schedule: Schedule) -> None:
+async def _sweep(config: Path, address: str, stop: anyio.Event, board: JobBoard, schedule: Schedule) -> None:
     say(f"job {schedule.name}: starting")
+    board.started(schedule.name)
     command = [
         sys.executable,
         "-m",
@@ -116,6 +144,7 @@ async def _sweep(config: Path, address: str, stop: anyio.Event, schedule: Schedu
         str(address),
     ]
     code = await run_child(command, stop)
+    board.ended(schedule.name, code, now_ms())
     say(f"job {schedule.name}: ended with exit code {code}, next at {format_instant(next_start(schedule, now_ms()))}")
 
 

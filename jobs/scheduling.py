@@ -1,5 +1,6 @@
 """Keeping the times of the jobs: each is started when it is due, one at a time for each organisation."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Sequence
@@ -62,10 +63,11 @@ async def run_child(command: Sequence[str], stop: anyio.Event) -> int:
     """Run a command to its end and give its exit code; once ``stop`` is set it gets TERM, and its time to drain.
 
     It is in a session of its own: a Ctrl-C at the terminal would reach it as well as us, and two signals mean that it
-    must not drain.
+    must not drain. Where we listen, it cannot.
     """
+    environment = {name: value for name, value in os.environ.items() if name != "CLOSEOUT_LISTEN"}
     process = await anyio.open_process(
-        command, stdin=subprocess.DEVNULL, stdout=None, stderr=None, start_new_session=True
+        command, stdin=subprocess.DEVNULL, stdout=None, stderr=None, start_new_session=True, env=environment
     )
     async with process, anyio.create_task_group() as tasks:
         tasks.start_soon(_pass_on, process, stop)

@@ -12,7 +12,7 @@ from jobs.invocation import Invocation, read_invocation
 from jobs.job import Job
 from jobs.job_tables import find_job
 from jobs.notify import tell_end, tell_failure, tell_start
-from jobs.options import BRAKE, HOST, MORE_GUARDS, PACE, PORTION, SETTLE, working_options
+from jobs.options import BRAKE, HOST, MORE_GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, confirm, run_to_end, say
 from jobs.whoami import whoami
 from worker.clock import now_ms
@@ -32,7 +32,7 @@ _NIGHTS = 10  # so many earlier runs of a job say what is usual
 @click.command("sweep")
 @click.argument("name")
 @click.option("--dry-run", is_flag=True, help="Close nothing: the same as `closeout plan --job NAME`.")
-@working_options(HOST, MORE_GUARDS, PORTION, BRAKE, PACE, SETTLE)
+@working_options(HOST, MORE_GUARDS, PORTION, BRAKE, PACE, SETTLE, OPERATIONS)
 @click.pass_context
 def command(context: click.Context, /, name: str, *, dry_run: bool, **_: Any) -> int:  # the rest is read by name
     """Close the sessions that the job NAME of closeout.toml chooses.

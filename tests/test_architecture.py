@@ -29,7 +29,8 @@ PARTS = {
 KNOWN_BY = {
     "httpx": {"jobs.notify", "worker.api"},
     "httpx_aiohttp": {"worker.api"},
-    "aiohttp": {"worker.api", "worker.sandbox"},
+    "aiohttp": {"worker.api", "worker.operations", "worker.sandbox"},
+    "prometheus_client": {"worker.operations.exposition"},
     "apsw": {"worker.ledger"},
     "sqlite3": set[str](),
     "aiolimiter": {"worker.pacing"},

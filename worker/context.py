@@ -70,6 +70,7 @@ class Context:
             ms=exchange.ms,
             outcome=verdict.outcome,
         )
+        self.progress.resent += exchange.kind == "close" and not claim.fresh
         await self.recorder.put(Record(exchange, (verdict,)))
         self.ended((verdict,))
 

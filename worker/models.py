@@ -6,7 +6,7 @@ Instants are integers, milliseconds since the epoch in UTC, unless a name says o
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, get_args
 
 Millis = int
 PAGE_SIZE = 200  # sessions on one page of the API's listing, at most
@@ -42,6 +42,7 @@ LIVE_STATUSES = frozenset(
         "pending_dispatch",
     }
 )
+EVAL_STATUSES = frozenset({"success", "partial", "failure", "pending", "none"})
 # A person is to take over, or must decide: closing one of these by mistake hurts somebody.
 WAITING_STATUSES = frozenset({"waiting_for_human", "awaiting_approval"})
 # A call is being set up or moved: what runs unattended leaves these alone, too.
@@ -136,6 +137,7 @@ class Listing:
 
 
 Kind = Literal["close", "read", "list", "probe"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)

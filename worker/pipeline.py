@@ -129,7 +129,7 @@ async def _raise_cap(context: Context) -> None:
         return
     await ledger.start_run(run, run.options)
     while unskipped := await ledger.unskip(run, OVER_CAP):
-        context.progress.outcomes[Outcome.SKIPPED] -= unskipped
+        context.progress.taken_up += unskipped
 
 
 async def _set_guards(context: Context) -> None:

@@ -1,12 +1,21 @@
-"""What this process has seen of a run so far: counters for the display. The ledger has the truth."""
+"""What this process has seen of a run so far: counters for the display and for metrics. The ledger has the truth."""
 
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from worker.histogram import Histogram
 from worker.ledger.protocol import Counts
-from worker.models import Answer, Change, Outcome, Record, SourceRow
+from worker.models import EVAL_STATUSES, KINDS, Answer, Change, Kind, Outcome, Record, SourceRow
+
+OTHER = "other"
+_REQUEST_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
+_WRITE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)  # seconds
+
+
+def _request_times() -> dict[Kind, Histogram]:
+    return {kind: Histogram(_REQUEST_BOUNDS) for kind in KINDS}
 
 
 @dataclass
@@ -15,7 +24,11 @@ class Progress:
 
     ``doubts`` is by how much the sessions in doubt have grown or shrunk. ``before`` is what the ledger held of a
     resumed run when this process began, once that has been counted.
-    ``asking``: a person is being asked, and nothing else may write to the terminal.
+    ``exchanges`` are by kind and status (None: no answer), ``request_seconds`` how long they took; ``resent`` are the
+    closes that were not their session's first. ``write_seconds`` is how long it took to write a batch of answers, of
+    which ``to_write`` wait. ``verdicts`` are the final ones, by ``eval_status``. ``taken_up`` counts skipped sessions
+    that a higher cap has made pending again. ``asking``: a person is being asked, and nothing else may write to the
+    terminal.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -24,8 +37,13 @@ class Progress:
     source_done: bool = False
     in_flight: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
-    requests: Counter[str] = field(default_factory=Counter)
-    throttled: int = 0
+    taken_up: int = 0
+    exchanges: Counter[tuple[Kind, int | None]] = field(default_factory=Counter)
+    request_seconds: dict[Kind, Histogram] = field(default_factory=_request_times)
+    write_seconds: Histogram = field(default_factory=lambda: Histogram(_WRITE_BOUNDS))
+    to_write: int = 0
+    resent: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
     settled: int = 0
     to_settle: int = 0
     doubts: int = 0
@@ -41,6 +59,10 @@ class Progress:
         return self.clock() - self.began
 
     @property
+    def throttled(self) -> int:
+        return sum(count for (_, status), count in self.exchanges.items() if status == 429)
+
+    @property
     def done(self) -> int:
         """Rows that have their outcome."""
         return sum(count for outcome, count in self.outcomes.items() if outcome is not Outcome.PENDING)
@@ -51,8 +73,9 @@ class Progress:
         self.outcomes[Outcome.INVALID] += sum(row.session_id is None for row in rows)
 
     def exchanged(self, answer: Answer) -> None:
-        self.requests[answer.exchange.kind] += 1
-        self.throttled += answer.http_status == 429
+        exchange = answer.exchange
+        self.exchanges[exchange.kind, exchange.http_status] += 1
+        self.request_seconds[exchange.kind].add(exchange.ms / 1000)
 
     def recorded(self, records: Sequence[Record]) -> None:
         for record in records:
@@ -64,7 +87,8 @@ class Progress:
         self.doubts -= sum(change.outcome is not Outcome.IN_DOUBT for change in changes)
 
     def _changed(self, change: Change, *, close: bool) -> None:
-        self.settled += change.settled
+        if change.settled:
+            self._settled(change)
         outcome = change.outcome
         if outcome is None:
             return
@@ -72,3 +96,9 @@ class Progress:
         if outcome not in (Outcome.PENDING, Outcome.IN_DOUBT):
             self.outcomes[outcome] += 1
             self.to_settle += outcome in (Outcome.CLOSED, Outcome.ALREADY_CLOSED)
+
+    def _settled(self, change: Change) -> None:
+        self.settled += 1
+        if change.session is not None:
+            status = change.session.evals.status
+            self.verdicts[status if status in EVAL_STATUSES else OTHER] += 1

@@ -40,6 +40,7 @@ class Recorder:
         """Hand over one record; waits when the ledger is far behind."""
         await self._send.send(record)
         self._taken += 1
+        self._progress.to_write = self._taken - self._written
 
     async def flush(self) -> None:
         """Return once everything handed over so far is in the ledger."""
@@ -58,8 +59,11 @@ class Recorder:
                 await self._write(batch)
 
     async def _write(self, batch: list[Record]) -> None:
+        began = self._progress.clock()
         await self._ledger.record(self._run, batch, self._now())
+        self._progress.write_seconds.add(self._progress.clock() - began)
         self._written += len(batch)
+        self._progress.to_write = self._taken - self._written
         self._progress.recorded(batch)
         wrote, self._wrote = self._wrote, anyio.Event()
         wrote.set()

@@ -138,13 +138,18 @@ async def test_what_was_proven_stays_proven() -> None:
 
 
 async def test_every_exchange_is_counted() -> None:
-    """By kind, and the throttled ones apart."""
+    """By kind and status, with the time it took; the throttled ones apart."""
     bench = Bench()
     for status in (200, 429, None):
         await bench.gate.told(an_answer(status))
     await bench.gate.told(an_answer(200, kind="read"))
-    assert bench.progress.requests == {"close": 3, "read": 1}
+    assert bench.progress.exchanges == {
+        ("close", 200): 1, ("close", 429): 1, ("close", None): 1, ("read", 200): 1,
+    }  # fmt: skip
     assert bench.progress.throttled == 1
+    assert {kind: times.count for kind, times in bench.progress.request_seconds.items() if times.count} == {
+        "close": 3, "read": 1,
+    }  # fmt: skip
 
 
 async def test_hosts_that_cannot_be_reached_are_left_alone() -> None:

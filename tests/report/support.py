@@ -104,6 +104,6 @@ class Standing:
         progress.outcomes = Counter(
             {Outcome.CLOSED: 12_310, Outcome.ALREADY_CLOSED: 40, Outcome.FAILED: 3, Outcome.INVALID: 47}
         )
-        progress.requests = Counter({"close": 12_400, "list": 100})
-        progress.in_flight, progress.throttled = 64, 2
+        progress.exchanges = Counter({("close", 200): 12_398, ("close", 429): 2, ("list", 200): 100})
+        progress.in_flight = 64
         progress.settled, progress.to_settle = 11_000, 12_350

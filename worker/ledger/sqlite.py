@@ -102,6 +102,9 @@ class SqliteLedger:
         finally:
             connection.close()
 
+    async def expect_writable(self) -> None:
+        await self._writer.run(self._writer.store.touch)
+
     async def create_run(self, new: NewRun, now: Millis) -> Run:
         return await self._writer.run(self._writer.store.create_run, new, now)
 

@@ -12,7 +12,7 @@ import apsw
 
 from worker.errors import LedgerError
 from worker.ledger.message_table import MessageTable
-from worker.ledger.migrate import check_version, load_migrations, migrate
+from worker.ledger.migrate import APPLICATION_ID, check_version, load_migrations, migrate
 from worker.ledger.protocol import (
     AttemptedEnd,
     Counts,
@@ -130,6 +130,11 @@ class SqliteStore:
         with transaction(self._db):
             rows = self._rows(query, **values)
         return rows
+
+    def touch(self) -> None:
+        """Write to the file what stands there, so that it is known whether that is possible."""
+        with transaction(self._db):
+            self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
     # runs
 

@@ -86,7 +86,7 @@ class Meter:
         total = progress.rows_read - progress.duplicates if progress.source_done else None
         # What was there before may be counted late, and is no work of this process: it has no part in the rate.
         closing = self._closing.seen(now, progress.done)
-        foreseeable = self._complete and not stop.requested and progress.phase == "closing"
+        foreseeable = self.complete and not stop.requested and progress.phase == "closing"
         return Snapshot(
             run=context.run.name,
             source=context.run.source,
@@ -101,7 +101,7 @@ class Meter:
             outcomes=outcomes,
             in_doubt=max(0, self._before.outcomes.get(Outcome.IN_DOUBT, 0) + progress.doubts),
             in_flight=progress.in_flight,
-            rate=self._requests.seen(now, progress.requests.total()),
+            rate=self._requests.seen(now, progress.exchanges.total()),
             allowed=context.gate.pace.rate,
             throttled=progress.throttled,
             held_for=context.gate.pace.held_for,
@@ -112,7 +112,7 @@ class Meter:
         )
 
     @property
-    def _complete(self) -> bool:
+    def complete(self) -> bool:
         """Whether all that has ended is known: a resumed run's earlier outcomes are counted beside its work."""
         return self.context.run.rows_read == 0 or self.context.progress.before is not None
 
@@ -122,7 +122,9 @@ class Meter:
 
     def _outcomes(self) -> Counter[Outcome]:
         """What has ended, before this process and in it."""
-        counts = Counter(self._before.outcomes) + self.context.progress.outcomes
+        progress = self.context.progress
+        counts = Counter(self._before.outcomes) + progress.outcomes
+        counts[Outcome.SKIPPED] -= progress.taken_up
         return Counter({outcome: count for outcome, count in counts.items() if outcome not in _OPEN})
 
     def _to_settle(self) -> int:

@@ -1,0 +1,144 @@
+"""Being ready, and asking what may not answer."""
+
+import socket
+import sys
+from collections.abc import Sequence
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+
+from worker.errors import ConfigurationError, QueueError
+from worker.operations.address import Address, bind, bound_to, parse_address
+from worker.operations.asking import Asked
+from worker.operations.readiness import Readiness
+from worker.operations.sampling import Sample
+from worker.operations.server import serve_operations
+from worker.stopping import Stop
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("9464", Address("127.0.0.1", 9464)),
+        ("0", Address("127.0.0.1", 0)),
+        ("0.0.0.0:80", Address("0.0.0.0", 80)),  # noqa: S104  # as it may be asked for
+        ("[::1]:9464", Address("::1", 9464)),
+        ("localhost:9464", Address("localhost", 9464)),
+    ],
+)
+def test_an_address_is_on_loopback_unless_it_names_a_host(text: str, address: Address) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["", ":9464", "host", "host:", "1:2:3", "::1:9464", "9464/tcp", "65536", "-1", "²"])
+def test_an_address_that_may_mean_something_else_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="--listen"):
+        parse_address(text)
+
+
+def test_a_host_that_is_not_ours_cannot_be_listened_on() -> None:
+    with pytest.raises(ConfigurationError, match=r"--listen 192\.0\.2\.1:0: Cannot assign requested address$"):
+        bind(parse_address("192.0.2.1:0"))
+
+
+async def test_each_thing_that_is_not_as_it_should_be_is_told() -> None:
+    """In the words of its error; one that is unexpected only by its kind, as its text might hold anything."""
+    stop = Stop()
+
+    async def good() -> None:
+        await anyio.lowlevel.checkpoint()
+
+    async def away() -> None:
+        raise QueueError("the queue is away")
+
+    async def odd() -> None:
+        raise RuntimeError("secret")
+
+    async with anyio.create_task_group() as tasks:
+        assert await Readiness({"ledger": good}, tasks, stop).reasons() == {}
+        ready = Readiness({"ledger": good, "queue": away, "odd": odd}, tasks, stop)
+        assert await ready.reasons() == {"odd": "unexpected RuntimeError", "queue": "the queue is away"}
+        stop.halt("too many failures")
+        assert await Readiness({}, tasks, stop).reasons() == {"run": "halted: too many failures"}
+
+
+async def test_what_is_slow_is_asked_once_whoever_wants_to_know() -> None:
+    """An answer is good for a moment; after that it is asked again."""
+    asked, now = 0, 0.0
+    go = anyio.Event()
+
+    async def ask() -> int:
+        nonlocal asked
+        asked += 1
+        await go.wait()
+        return asked
+
+    found: list[int] = []
+
+    async with anyio.create_task_group() as tasks:
+        question = Asked(ask, lambda _: -1, tasks, lambda: now)
+
+        async def want() -> None:
+            found.append(await question.now())
+
+        async with anyio.create_task_group() as many:
+            for _ in range(3):
+                many.start_soon(want)
+            await anyio.wait_all_tasks_blocked()
+            go.set()
+        assert await question.now() == 1
+        now = 1.5
+        assert await question.now() == 2
+    assert found == [1, 1, 1]
+
+
+async def test_what_does_not_answer_is_waited_for_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not asked twice meanwhile: a ledger under load need not be loaded more."""
+    monkeypatch.setattr("worker.operations.asking.PATIENCE", 0.01)
+    go, asked = anyio.Event(), 0
+
+    async def ask() -> str:
+        nonlocal asked
+        asked += 1
+        await go.wait()
+        return "here"
+
+    async with anyio.create_task_group() as tasks:
+        question = Asked(ask, lambda error: f"failed: {error}", tasks)
+        assert [await question.now(), await question.now()] == ["failed: None"] * 2
+        go.set()
+        await anyio.wait_all_tasks_blocked()
+        assert (await question.now(), asked) == ("here", 1)
+
+
+class _Broken:
+    """Something whose state cannot be told."""
+
+    async def reasons(self) -> dict[str, str]:
+        raise RuntimeError("secret")
+
+    async def samples(self) -> Sequence[Sample]:
+        return []
+
+
+async def test_without_the_extra_metrics_alone_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a mistake of ours is an answer without details; what it happened beside goes on."""
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    monkeypatch.delitem(sys.modules, "worker.operations.exposition", raising=False)
+    listener: socket.socket = bind(parse_address("0"))
+    url = f"http://{bound_to(listener)}"
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serve_operations, listener, _Broken())
+        async with httpx.AsyncClient(trust_env=False) as client:
+            metrics, ready, alive = [await client.get(url + path) for path in ("/metrics", "/readyz", "/healthz")]
+            posted = await client.post(f"{url}/healthz")
+        tasks.cancel_scope.cancel()
+    assert (metrics.status_code, metrics.text) == (
+        501, "/metrics needs the extra closeout[metrics]: pip install 'closeout[metrics]'\n",
+    )  # fmt: skip
+    assert (ready.status_code, "secret" in ready.text) == (500, False)
+    assert (alive.status_code, posted.status_code) == (200, 405)
