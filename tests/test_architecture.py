@@ -23,7 +23,7 @@ PARTS = {
     "worker.sources": set[str](),
     "worker.api": set[str](),
     "worker.ledger": {"worker.budget"},
-    "worker.queues": {"worker.ledger.message_store"},
+    "worker.queues": {"worker.ledger.message_store", "worker.sources.identifiers", "worker.sources.problems"},
 }
 # Where a foreign package may be known; everywhere else it would leak.
 KNOWN_BY = {

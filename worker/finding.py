@@ -178,7 +178,7 @@ class Finding:
         """Admitted and not closed yet. What is parked, planned or left out by a cap is not waited for."""
         if self._context.quota.used_up or not self._context.settings.closes:
             return 0
-        return await self._context.ledger.open_count(self._context.run, limit)
+        return await self._context.ledger.open_count(self._context.run, limit, NEVER - 1)
 
     async def _all_closed(self) -> None:
         await self._context.recorder.flush()

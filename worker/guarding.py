@@ -59,7 +59,8 @@ class Guarding:
         if quota.used_up:
             return _BATCH if context.progress.source_done else 0
         ahead = self._ahead if quota.room is None else min(self._ahead, quota.room)
-        room = ahead - await context.ledger.open_count(context.run, ahead) if ahead else 0
+        soon = context.now() + round(1000 * _AHEAD)
+        room = ahead - await context.ledger.open_count(context.run, ahead, soon) if ahead else 0
         return room if 2 * room >= ahead else 0
 
     @property

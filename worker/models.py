@@ -69,6 +69,19 @@ class SourceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class QueuedRow:
+    """What one message of a queue asks for; of a malformed one the ``row`` says what is wrong.
+
+    ``key`` is what a repetition bears, too (None: the session's id). ``not_before`` is when the session may be closed,
+    0 for at once.
+    """
+
+    row: SourceRow
+    key: str | None = None
+    not_before: Millis = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EvalSummary:
     """What the API says of a session's evaluations: the verdict, letter for letter, and the run counts."""
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import anyio
 
 from worker.budget import BudgetKey, BudgetStore
+from worker.ledger.intake_store import IntakeStore
 from worker.ledger.message_store import MessageStore
 from worker.ledger.report_store import ReportStore
 from worker.models import Claim, ClosedItem, Exchange, Millis, Outcome, Record, Run, RunState, SourceRow, Tally
@@ -115,11 +116,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class InvalidKind:
-    """Invalid rows of one kind: why they name no session, how many they are, and the line of the first."""
+    """Invalid rows of one kind: why they name no session, how many they are, and the line of the first, if known."""
 
     why: str
     count: int
-    first_line: int
+    first_line: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,11 @@ class PlanGroup:
 
 class Ledger(Protocol):
     """All methods raise LedgerError when the storage fails. What a method wrote is durable when it returns."""
+
+    @property
+    def intake(self) -> IntakeStore:
+        """What queues have given to runs of this ledger."""
+        ...
 
     @property
     def messages(self) -> MessageStore:
@@ -266,8 +272,12 @@ class Ledger(Protocol):
         """What a plan holds, by how each session stands."""
         ...
 
-    async def open_count(self, run: Run, limit: int) -> int:
-        """How many are still to be closed or verified, counted no further than ``limit``; parked ones are not."""
+    async def open_count(self, run: Run, limit: int, by: Millis) -> int:
+        """How many are to be closed or verified by then, counted no further than ``limit``; parked ones are not."""
+        ...
+
+    async def backlog(self, run: Run, limit: int, by: Millis) -> int:
+        """The same with those that are to be looked up by then."""
         ...
 
     async def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]: ...

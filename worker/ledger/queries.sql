@@ -82,6 +82,11 @@ UPDATE runs SET rows_read = rows_read + :read, duplicates = duplicates + :duplic
 -- name: source_done
 UPDATE runs SET source_done = 1, source_sha256 = coalesce(:sha256, source_sha256) WHERE id = :run;
 
+-- name: ripen
+-- What was never tried and had to wait for its time is as fresh as any, once that has come.
+UPDATE items INDEXED BY items_open SET due_at = 0
+WHERE run = :run AND outcome = 'pending' AND due_at > 0 AND due_at <= :now AND first_attempt_at IS NULL;
+
 -- name: pending_retries
 -- Items whose time has come again, as one JSON array; they go before the fresh ones, which were never tried.
 SELECT json_group_array(json(claim)) FROM (
@@ -115,7 +120,7 @@ UPDATE items SET due_at = first_attempt_at IS NOT NULL WHERE seq IN (
 -- Items never tried that a cap leaves out.
 UPDATE items SET outcome = 'skipped', due_at = NULL, detail = :detail, recorded_at = :now WHERE seq IN (
     SELECT seq FROM items INDEXED BY items_open
-    WHERE run = :run AND outcome = 'pending' AND (due_at = 0 OR due_at >= :never AND first_attempt_at IS NULL) LIMIT :limit);
+    WHERE run = :run AND outcome = 'pending' AND due_at IS NOT NULL AND first_attempt_at IS NULL LIMIT :limit);
 
 -- name: unskip
 -- Items that a cap left out are as if never seen.
@@ -163,7 +168,8 @@ UPDATE items SET outcome = 'skipped', due_at = NULL, detail = :detail, recorded_
 
 -- name: park_all
 -- All that is pending must be looked up before it may be closed, and so must what is in doubt once it is pending again.
-UPDATE items INDEXED BY items_open SET looked_at = NULL, due_at = CASE outcome WHEN 'pending' THEN :never ELSE due_at END
+UPDATE items INDEXED BY items_open SET looked_at = NULL, due_at = CASE WHEN outcome <> 'pending' THEN due_at
+    WHEN first_attempt_at IS NULL THEN :never + due_at ELSE :never END
 WHERE run = :run AND outcome IN ('pending', 'claimed', 'in_doubt') AND due_at < :never;
 
 -- name: plan_groups
@@ -172,10 +178,19 @@ SELECT outcome, detail, final_status, channel, count(*), min(started_at), max(st
 WHERE seq BETWEEN :first AND :last AND session_id IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4;
 
 -- name: open_count
--- How many are still to be closed or verified, counted no further than the limit. What is put off for ever is not.
+-- How many are to be closed or verified by then, counted no further than the limit.
 SELECT count(*) FROM (
     SELECT 1 FROM items INDEXED BY items_open
-    WHERE run = :run AND outcome IN ('pending', 'claimed', 'in_doubt') AND due_at < :never LIMIT :limit);
+    WHERE run = :run AND outcome IN ('pending', 'claimed', 'in_doubt') AND due_at <= :by LIMIT :limit);
+
+-- name: backlog
+-- The same with those that are to be looked up by then.
+SELECT count(*) FROM (
+    SELECT 1 FROM items INDEXED BY items_open
+    WHERE run = :run AND outcome IN ('pending', 'claimed', 'in_doubt') AND due_at <= :by
+    UNION ALL
+    SELECT 1 FROM items INDEXED BY items_open
+    WHERE run = :run AND outcome = 'pending' AND due_at BETWEEN :never AND :never + :by LIMIT :limit);
 
 -- name: rescue
 -- What a dead process had claimed may have been sent: it is looked up before any second close.

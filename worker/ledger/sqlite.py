@@ -25,6 +25,7 @@ from worker.ledger.protocol import (
 )
 from worker.ledger.run_lock import job_lock, run_lock
 from worker.ledger.sqlite_budget import SqliteBudget
+from worker.ledger.sqlite_intake import SqliteIntake
 from worker.ledger.sqlite_messages import SqliteMessages
 from worker.ledger.sqlite_reports import SqliteReports
 from worker.ledger.sqlite_store import READER_CACHE_KIB, SqliteStore, connect
@@ -63,6 +64,7 @@ class SqliteLedger:
         self.path = path
         self._writer = Connection(writer, path)
         self._reader = Connection(reader, path)
+        self.intake = SqliteIntake(self._writer)
         self.messages = SqliteMessages(self._writer, self._reader)
 
     @property
@@ -198,8 +200,11 @@ class SqliteLedger:
     async def plan_groups(self, run: Run) -> list[PlanGroup]:
         return await self._reader.run(self._reader.store.plan_groups, run)
 
-    async def open_count(self, run: Run, limit: int) -> int:
-        return await self._reader.run(self._reader.store.open_count, run, limit)
+    async def open_count(self, run: Run, limit: int, by: Millis) -> int:
+        return await self._reader.run(self._reader.store.open_count, run, limit, by)
+
+    async def backlog(self, run: Run, limit: int, by: Millis) -> int:
+        return await self._reader.run(self._reader.store.backlog, run, limit, by)
 
     async def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]:
         return await self._reader.run(self._reader.store.due_doubts, run, limit, now)

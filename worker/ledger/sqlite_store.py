@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 
 from worker.errors import LedgerError
+from worker.ledger.intake_table import IntakeTable
 from worker.ledger.message_table import MessageTable
 from worker.ledger.migrate import APPLICATION_ID, check_version, load_migrations, migrate
 from worker.ledger.protocol import (
@@ -119,6 +120,11 @@ class SqliteStore:
         self._db.close()
 
     @property
+    def intake(self) -> IntakeTable:
+        """What queues have given, over the same connection."""
+        return IntakeTable(self._db)
+
+    @property
     def messages(self) -> MessageTable:
         """The queues, over the same connection."""
         return MessageTable(self._db)
@@ -225,6 +231,7 @@ class SqliteStore:
 
     def claim(self, run: Run, limit: int, now: Millis, fresh: int | None) -> list[Claim]:
         with transaction(self._db):
+            self._rows("ripen", run=run.id, now=now)
             claims = self._claims("pending_retries", run=run.id, limit=limit, now=now)
             room = limit - len(claims) if fresh is None else min(fresh, limit - len(claims))
             if room > 0:
@@ -284,8 +291,12 @@ class SqliteStore:
         rows = self._rows("plan_groups", **span_of(run))
         return [PlanGroup(Outcome(outcome), *rest) for outcome, *rest in rows]
 
-    def open_count(self, run: Run, limit: int) -> int:
-        ((count,),) = self._rows("open_count", run=run.id, limit=limit, never=NEVER)
+    def open_count(self, run: Run, limit: int, by: Millis) -> int:
+        ((count,),) = self._rows("open_count", run=run.id, limit=limit, by=by)
+        return int(count)
+
+    def backlog(self, run: Run, limit: int, by: Millis) -> int:
+        ((count,),) = self._rows("backlog", run=run.id, limit=limit, by=by, never=NEVER)
         return int(count)
 
     def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]:

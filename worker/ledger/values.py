@@ -14,9 +14,14 @@ def text_of(digits: str) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
+def digits_of(session_id: str) -> str:
+    """The 32 digits of a canonical UUID."""
+    return session_id.replace("-", "")
+
+
 def bytes_of(session_id: str) -> bytes:
     """The 16 bytes of a canonical UUID."""
-    return bytes.fromhex(session_id.replace("-", ""))
+    return bytes.fromhex(digits_of(session_id))
 
 
 def span_of(run: Run) -> dict[str, int]:
@@ -49,8 +54,21 @@ def claim_of(values: list[Any]) -> Claim:
 def item_values(row: SourceRow, seq: int, run: Run, now: Millis, due: Millis = 0) -> Row:
     """In the order of the statement ``admit``; ``due`` is when it may be closed."""
     if row.session_id is None:
-        return (seq, run.id, None, row.line, row.reason, row.text, "invalid", None, row.problem, now, None, None)
-    session = row.session_id.replace("-", "")
+        return (
+            seq,
+            run.id,
+            None,
+            row.line or None,
+            row.reason,
+            row.text,
+            "invalid",
+            None,
+            row.problem,
+            now,
+            None,
+            None,
+        )
+    session = digits_of(row.session_id)
     known = (row.started_at, row.seen_at)
     return (seq, run.id, session, row.line or None, row.reason, None, "pending", due, None, None, *known)
 

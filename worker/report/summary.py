@@ -132,7 +132,7 @@ def _asked(run: Run) -> str:
 
 def _outcomes(counts: Counts, invalid: Sequence[InvalidKind]) -> list[Fact]:
     """Those that occurred; ``closed`` always."""
-    kinds = "; ".join(f"{kind.count:,} {kind.why}, first in line {kind.first_line:,}" for kind in invalid)
+    kinds = "; ".join(f"{kind.count:,} {kind.why}{_first_line(kind)}" for kind in invalid)
     more = {Outcome.INVALID: f" ({kinds})"} if kinds else {}
     return [
         fact(
@@ -143,6 +143,10 @@ def _outcomes(counts: Counts, invalid: Sequence[InvalidKind]) -> list[Fact]:
         for outcome in Outcome
         if outcome is Outcome.CLOSED or counts.outcomes.get(outcome, 0)
     ]
+
+
+def _first_line(kind: InvalidKind) -> str:
+    return f", first in line {kind.first_line:,}" if kind.first_line is not None else ""
 
 
 def _evaluations(counts: Counts) -> list[Fact]:

@@ -1,0 +1,107 @@
+"""The SQL of what queues have given to a SQLite ledger: plain blocking calls, each one transaction."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+import apsw
+
+from worker.ledger.intake_store import TakenIn
+from worker.ledger.queries import load_queries
+from worker.ledger.transaction import transaction
+from worker.ledger.values import RUN_SHIFT, Row, digits_of, item_values
+from worker.models import NEVER, Millis, Outcome, QueuedRow, Run
+
+_QUERIES = load_queries("intake.sql") | load_queries()
+
+
+def first_of_each(rows: Sequence[QueuedRow]) -> list[QueuedRow]:
+    """The rows without those that repeat another one's key."""
+    found: dict[tuple[str, str | None], QueuedRow] = {}
+    for row in rows:
+        found.setdefault(("key", row.key) if row.key is not None else ("session", row.row.session_id), row)
+    return list(found.values())
+
+
+class IntakeTable:
+    """See ``intake_store.IntakeStore``. Not for use by two threads at once."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._db = connection
+
+    def take_in(self, run: Run, rows: Sequence[QueuedRow], since: Millis, now: Millis, parked: bool) -> TakenIn:
+        with transaction(self._db):
+            queue = self._queue(run)
+            new = self._unknown(queue, first_of_each(rows), since)
+            known = self._remember(queue, new, now)
+            added = self._admit(run, new, known, now, parked=parked)
+            again = self._reopen(run, new, known)
+            self._rows("doubt_elsewhere", run=run.id)
+            duplicates = len(rows) - added
+            self._rows("admitted", run=run.id, read=len(rows), duplicates=duplicates, digest="")
+        return TakenIn(duplicates, sum(row.row.session_id is None for row in new), again)
+
+    def forget_keys(self, before: Millis, limit: int) -> int:
+        with transaction(self._db):
+            self._rows("intake_forgotten", before=before, limit=limit)
+            changed = self._db.changes()
+        return changed
+
+    def _queue(self, run: Run) -> int:
+        self._rows("intake_queue_made", name=run.location)
+        ((queue,),) = self._rows("intake_queue", name=run.location)
+        return int(queue)
+
+    def _unknown(self, queue: int, rows: list[QueuedRow], since: Millis) -> list[QueuedRow]:
+        """Those whose key was not given lately."""
+        asked = json.dumps([_names(row) for row in rows])
+        ((found,),) = self._rows("intake_recent", queue=queue, rows=asked, since=since)
+        recent = set(json.loads(found))
+        return [row for at, row in enumerate(rows) if at not in recent]
+
+    def _remember(self, queue: int, rows: list[QueuedRow], now: Millis) -> set[str]:
+        """Keep keys and sessions; returns the sessions that the queue has given before."""
+        asked = json.dumps([_names(row) for row in rows])
+        ((found,),) = self._rows("intake_known", queue=queue, rows=asked)
+        self._rows("intake_session", queue=queue, rows=asked, now=now)
+        self._rows("intake_key", queue=queue, rows=asked, now=now)
+        return set(json.loads(found))
+
+    def _admit(self, run: Run, rows: list[QueuedRow], known: set[str], now: Millis, *, parked: bool) -> int:
+        """Add rows for sessions that the run does not hold; returns how many these are."""
+        ((read,),) = self._rows("intake_position", run=run.id)
+        base = (run.id << RUN_SHIFT) + read
+        values = [
+            item_values(row.row, base + at, run, now, _due(row, known, parked=parked)) for at, row in enumerate(rows)
+        ]
+        before = self._db.total_changes()
+        self._rows("admit", rows=json.dumps(values))
+        return self._db.total_changes() - before
+
+    def _reopen(self, run: Run, rows: list[QueuedRow], known: set[str]) -> Counter[Outcome]:
+        """What the run has done with known sessions is to be done again, after a look."""
+        wanted = [
+            (digits_of(row.row.session_id), _due(row, known), row.row.reason)
+            for row in rows
+            if row.row.session_id is not None and digits_of(row.row.session_id) in known
+        ]
+        if not wanted:
+            return Counter()
+        asked = json.dumps(wanted)
+        outcomes = [Outcome(outcome) for (outcome,) in self._rows("intake_done", run=run.id, rows=asked)]
+        self._rows("intake_reopened", run=run.id, rows=asked)
+        return Counter(outcomes)
+
+    def _rows(self, query: str, **values: object) -> list[Row]:
+        return self._db.execute(_QUERIES[query], values).fetchall()
+
+
+def _names(row: QueuedRow) -> tuple[str | None, str | None]:
+    """The session's digits and the key."""
+    return (digits_of(row.row.session_id) if row.row.session_id is not None else None, row.key)
+
+
+def _due(row: QueuedRow, known: set[str], *, parked: bool = False) -> Millis:
+    session = row.row.session_id
+    looked_up = parked or (session is not None and digits_of(session) in known)
+    return NEVER + row.not_before if looked_up else row.not_before
