@@ -49,6 +49,14 @@ def find_job(path: Path | None, name: str) -> Job:
     return _JobFile(path, text, content).job(name, tables[name])
 
 
+def known_job(path: Path | None, name: str) -> Job | None:
+    """The same; None where the file does not hold it any more, or holds it wrongly."""
+    try:
+        return find_job(path, name)
+    except ConfigurationError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class _JobFile:
     """A configuration file that jobs are read from."""

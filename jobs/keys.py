@@ -7,14 +7,14 @@ from pathlib import Path
 from worker.api.key import check_key
 from worker.errors import ConfigurationError
 
-_VARIABLES = ("CLOSEOUT_API_KEY", "FEATHER_API_KEY")
+VARIABLES = ("CLOSEOUT_API_KEY", "FEATHER_API_KEY")
 
 
 def find_key(key_file: str | None, profile: str | None = None) -> str:
     """The key. Raises ConfigurationError where there is none, or none that can be sent."""
     if key_file is not None:
         return check_key(_from_file(Path(key_file)), key_file)
-    for variable in _VARIABLES:
+    for variable in VARIABLES:
         if os.environ.get(variable):
             return check_key(os.environ[variable], variable)
     key = _from_keyring(profile or "default")

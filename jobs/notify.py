@@ -3,11 +3,15 @@
 What cannot be told stops nothing: one line says so, without the address, which is a secret.
 """
 
+from collections.abc import Awaitable, Callable
+
+import anyio
 import httpx
 from pydantic import SecretStr
 
 from jobs.job import Job
 from jobs.running import say
+from worker.errors import ours_first
 from worker.models import Outcome
 from worker.pipeline import Ended
 from worker.report.summary import summary
@@ -17,8 +21,25 @@ _SECONDS = 10.0  # nobody waits longer for an answer
 _GOOD = (0, 4)  # exit codes; verdicts that come late are no failure of a sweep
 
 
-async def tell_start(job: Job) -> None:
-    """Ping that the job begins."""
+async def telling(job: Job | None, settings: Settings, work: Callable[[], Awaitable[Ended]]) -> Ended:
+    """Do the work of a job, and tell how it goes; without a job, and of a plan, nobody is told.
+
+    The start is told beside the work, which does not wait for it. Raises what the work raises.
+    """
+    if job is None or not settings.closes:
+        return await work()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_tell_start, job)
+            ended = await work()
+    except Exception as error:
+        await tell_failure(job)
+        raise ours_first(error) from error
+    await tell_end(job, ended, settings)
+    return ended
+
+
+async def _tell_start(job: Job) -> None:
     if job.ping is not None:
         await _call(job, "ping", job.ping.start)
 
@@ -31,11 +52,13 @@ async def tell_failure(job: Job) -> None:
 
 async def tell_end(job: Job, ended: Ended, settings: Settings) -> None:
     """Ping how the job has ended, and send its summary."""
-    if job.ping is not None:
-        await _call(job, "ping", job.ping.success if ended.exit_code in _GOOD else job.ping.failure)
-    if job.webhook is not None:
-        content = summary(ended, settings) if job.webhook.form == "json" else {"text": in_one_text(job, ended)}
-        await _call(job, "webhook", job.webhook.url, content)
+    async with anyio.create_task_group() as tasks:
+        if job.ping is not None:
+            address = job.ping.success if ended.exit_code in _GOOD else job.ping.failure
+            tasks.start_soon(_call, job, "ping", address)
+        if job.webhook is not None:
+            content = summary(ended, settings) if job.webhook.form == "json" else {"text": in_one_text(job, ended)}
+            tasks.start_soon(_call, job, "webhook", job.webhook.url, content)
 
 
 def in_one_text(job: Job, ended: Ended) -> str:
@@ -52,12 +75,17 @@ def in_one_text(job: Job, ended: Ended) -> str:
 async def _call(job: Job, what: str, address: SecretStr | None, content: object = None) -> None:
     if address is None:
         return
-    try:
-        async with httpx.AsyncClient(timeout=_SECONDS, trust_env=False) as client:
-            url = address.get_secret_value()
-            answer = await (client.get(url) if content is None else client.post(url, json=content))
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        say(f"job {job.name}: its {what} could not be sent ({type(error).__name__})")
-        return
-    if answer.status_code >= 300:
-        say(f"job {job.name}: its {what} was answered with status {answer.status_code}")
+    status = None
+    why = f"no answer in {_SECONDS:g} s"
+    with anyio.move_on_after(_SECONDS):  # of all: a trickle of an answer would outlast the time limits of its parts
+        try:
+            async with httpx.AsyncClient(timeout=_SECONDS, trust_env=False) as client:
+                url = address.get_secret_value()
+                answer = await (client.get(url) if content is None else client.post(url, json=content))
+                status = answer.status_code
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            why = type(error).__name__
+    if status is None:
+        say(f"job {job.name}: its {what} could not be sent ({why})")
+    elif status >= 300:
+        say(f"job {job.name}: its {what} was answered with status {status}")

@@ -7,12 +7,12 @@ import anyio
 import click
 
 from jobs.close import plan_source
-from jobs.configuration import Given, config_path, overlay
+from jobs.configuration import config_path
 from jobs.invocation import read_invocation
 from jobs.job_tables import find_job
 from jobs.options import BRAKE, CLOSE, GUARDS, HOST, PACE, PORTION, SETTLE, working_options
 from jobs.running import leave
-from jobs.sweep import as_job, plan_job
+from jobs.sweep import invocation_of, plan_job
 
 
 @click.command("plan")
@@ -31,5 +31,4 @@ def command(context: click.Context, /, source: str | None, job: str | None, **_:
     if source is not None:
         return leave(source, anyio.run(partial(plan_source, read_invocation(context), source)))
     found = find_job(config_path(context.params["config"]), job or "")
-    context.params["profile"] = context.params["profile"] or found.profile
-    return anyio.run(partial(plan_job, as_job(read_invocation(context), found, overlay(Given(), context)), found.name))
+    return anyio.run(partial(plan_job, invocation_of(context, found), found.name))

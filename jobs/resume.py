@@ -1,6 +1,7 @@
 """``closeout resume RUN``: goes on with an unfinished run."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -8,7 +9,9 @@ import anyio.to_thread
 import click
 
 from jobs.close import open_rows
+from jobs.configuration import config_path
 from jobs.invocation import Invocation, read_invocation
+from jobs.job_tables import known_job
 from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, leave, reading, run_to_end, say
 from jobs.sweep import sweep_on
@@ -28,18 +31,19 @@ def command(context: click.Context, /, run: str, source: str | None, **_: Any) -
 
     Host, dialect, reason and pace are those of the run; flags override the pace and the settling.
     """
-    return leave(source, anyio.run(partial(resume_run, read_invocation(context), run, source)))
+    config = config_path(context.params["config"])
+    return leave(source, anyio.run(partial(resume_run, read_invocation(context), run, source, config)))
 
 
-async def resume_run(invocation: Invocation, name: str, source: str | None) -> int:
-    """Do what is left of a run; returns the exit code."""
+async def resume_run(invocation: Invocation, name: str, source: str | None, config: Path | None) -> int:
+    """Do what is left of a run; returns the exit code. ``config`` says whom to tell of a sweep."""
     async with open_ledger(invocation.ledger) as ledger:
         run = await ledger.find_run(name)
         invocation = invocation.for_run(run)
         expect_no_plan(run)
         if invocation.settings.rule is not None and not invocation.settings.as_planned:
             async with ledger.job_locked(run.job):
-                return await sweep_on(ledger, run, invocation)
+                return await sweep_on(ledger, run, invocation, known_job(config, run.job))
         opened = await anyio.to_thread.run_sync(
             rest_of_source, run, source or run.location, invocation, abandon_on_cancel=True
         )

@@ -1,12 +1,15 @@
 """``closeout retry RUN``: attempts the failed, rejected and not-found sessions again."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
 import click
 
+from jobs.configuration import config_path
 from jobs.invocation import Invocation, read_invocation
+from jobs.job_tables import known_job
 from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, SETTLE, working_options
 from jobs.resume import expect_no_plan
 from jobs.running import conclude, run_to_end, say
@@ -26,11 +29,11 @@ def command(context: click.Context, /, run: str, **_: Any) -> int:  # the rest i
 
     Those of a sweep are listed again first: what its rule no longer chooses is skipped, and nothing new is taken up.
     """
-    return anyio.run(partial(retry_run, read_invocation(context), run))
+    return anyio.run(partial(retry_run, read_invocation(context), run, config_path(context.params["config"])))
 
 
-async def retry_run(invocation: Invocation, name: str) -> int:
-    """Re-open what ended badly and work on it; returns the exit code."""
+async def retry_run(invocation: Invocation, name: str, config: Path | None) -> int:
+    """Re-open what ended badly and work on it; returns the exit code. ``config`` says whom to tell of a sweep."""
     async with open_ledger(invocation.ledger) as ledger:
         run = await ledger.find_run(name)
         invocation = invocation.for_run(run)
@@ -42,7 +45,7 @@ async def retry_run(invocation: Invocation, name: str) -> int:
         if invocation.settings.rule is not None and not invocation.settings.as_planned:
             async with ledger.job_locked(run.job):
                 await _reopen(ledger, run, parked=True)
-                return await sweep_on(ledger, run, invocation)
+                return await sweep_on(ledger, run, invocation, known_job(config, run.job))
         await _reopen(ledger, run, parked=False)
         ended = await run_to_end(ledger, run, invocation, None)
         return await conclude(ledger, ended, invocation)

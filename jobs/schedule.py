@@ -1,20 +1,20 @@
 """``closeout schedule``: runs the configured jobs at their times, or prints units that do."""
 
+import os
 import signal
 import socket
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
 import click
 from anyio.abc import TaskStatus
 
-from jobs.configuration import build_settings, config_path, overlay, read_config
+from jobs.configuration import config_path, overlay, read_config
 from jobs.invocation import read_listen
 from jobs.job import Job
 from jobs.job_board import JobBoard
@@ -24,8 +24,10 @@ from jobs.options import DEFAULT_LEDGER, LEDGER, LISTEN
 from jobs.print_cron import print_cron
 from jobs.print_kubernetes import print_kubernetes
 from jobs.print_systemd import print_systemd
+from jobs.profiles import Planned, expect_own_profiles
 from jobs.running import say
 from jobs.scheduling import Keeping, keep_times, run_child
+from jobs.sweep import asked_for
 from jobs.units import timed_jobs
 from worker.clock import format_instant, now_ms
 from worker.errors import HaltError
@@ -60,7 +62,8 @@ def command(context: click.Context, /, kind: str | None, image: str, config: str
         return 0
     given = overlay(read_config(path, None), context)
     ledger = given.values.get("ledger") or DEFAULT_LEDGER
-    return anyio.run(partial(keep_all, jobs, path or Path(), ledger, read_listen(context)))
+    sweeps = planned_sweeps(jobs, path or Path(), ledger)
+    return anyio.run(partial(keep_all, sweeps, ledger, read_listen(context)))
 
 
 def _units(kind: str, jobs: Sequence[Job], image: str) -> str:
@@ -72,10 +75,24 @@ def _units(kind: str, jobs: Sequence[Job], image: str) -> str:
     return print_systemd(jobs, called) if kind == "systemd" else print_cron(jobs, called)
 
 
-async def keep_all(jobs: Sequence[Job], config: Path, address: str, listen: Address | None = None) -> int:
+def planned_sweeps(jobs: Iterable[Job], config: Path, ledger: str) -> list[Planned]:
+    """How each job will be run, as far as that can be known beforehand. Raises ConfigurationError."""
+    planned = []
+    for job in jobs:
+        arguments = [job.name, "--config", str(config), "--ledger", ledger, "--no-progress"]
+        arguments += ["--profile", job.profile] if job.profile is not None else []  # before the environment's
+        planned.append(
+            Planned(job, job.profile or os.environ.get("CLOSEOUT_PROFILE"), arguments, asked_for(arguments, job))
+        )
+    expect_own_profiles(planned, config)
+    return planned
+
+
+async def keep_all(sweeps: Sequence[Planned], address: str, listen: Address | None = None) -> int:
     """Keep the times of all jobs; returns the exit code once told to end."""
     stop = anyio.Event()
-    lines = by_organisation(jobs, config)
+    calls = {each.job.name: each.arguments for each in sweeps}
+    lines = by_organisation(sweeps)
     board = JobBoard([schedule for schedules in lines.values() for schedule in schedules])
     async with (
         listening(listen) as listener,
@@ -91,7 +108,7 @@ async def keep_all(jobs: Sequence[Job], config: Path, address: str, listen: Addr
                     now=now_ms,
                     started=partial(last_start, ledger),
                     turn=partial(ledger.turn, organisation, stop),
-                    run=partial(_sweep, config, address, stop, board),
+                    run=partial(_sweep, calls, stop, board),
                     stop=stop,
                 )
                 keepers.start_soon(keep_times, schedules, keeping)
@@ -111,16 +128,15 @@ async def _tell(listener: socket.socket, ledger: Ledger, board: JobBoard, stop: 
     await tell(listener, checks, lambda: board.samples(now_ms()))
 
 
-def by_organisation(jobs: Iterable[Job], config: Path) -> dict[str, list[Schedule]]:
+def by_organisation(sweeps: Iterable[Planned]) -> dict[str, list[Schedule]]:
     """The times of the jobs that must not run beside each other, by host and organisation. Says when each is next."""
     found: defaultdict[str, list[Schedule]] = defaultdict(list)
-    for job in jobs:
-        times = job.times
+    for each in sweeps:
+        times = each.job.times
         if times is None:
             continue
-        settings = build_settings(read_config(config, job.profile))
-        found[f"{urlsplit(settings.base_url).netloc.lower()} {settings.organisation}"].append(times)
-        say(f"job {job.name}: next at {format_instant(next_start(times, now_ms()))}")
+        found[each.organisation].append(times)
+        say(f"job {each.job.name}: next at {format_instant(next_start(times, now_ms()))}")
     return found
 
 
@@ -129,21 +145,10 @@ async def last_start(ledger: Ledger, name: str) -> Millis | None:
     return max((run.created_at for run in await ledger.runs() if run.job == name), default=None)
 
 
-async def _sweep(config: Path, address: str, stop: anyio.Event, board: JobBoard, schedule: Schedule) -> None:
+async def _sweep(calls: Mapping[str, Sequence[str]], stop: anyio.Event, board: JobBoard, schedule: Schedule) -> None:
     say(f"job {schedule.name}: starting")
     board.started(schedule.name)
-    command = [
-        sys.executable,
-        "-m",
-        "worker",
-        "sweep",
-        schedule.name,
-        "--config",
-        str(config),
-        "--ledger",
-        str(address),
-    ]
-    code = await run_child(command, stop)
+    code = await run_child([sys.executable, "-m", "worker", "sweep", *calls[schedule.name]], stop)
     board.ended(schedule.name, code, now_ms())
     say(f"job {schedule.name}: ended with exit code {code}, next at {format_instant(next_start(schedule, now_ms()))}")
 

@@ -1,5 +1,7 @@
 """``closeout sweep NAME``: finds sessions by the rule of a configured job, and closes them."""
 
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,13 +13,13 @@ from jobs.configuration import Given, config_path, overlay
 from jobs.invocation import Invocation, read_invocation
 from jobs.job import Job
 from jobs.job_tables import find_job
-from jobs.notify import tell_end, tell_failure, tell_start
+from jobs.notify import tell_failure, telling
 from jobs.options import BRAKE, HOST, MORE_GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, confirm, run_to_end, say
 from jobs.whoami import whoami
 from worker.clock import now_ms
 from worker.context import Context
-from worker.errors import CloseoutError
+from worker.errors import CloseoutError, RunBusyError
 from worker.finding import Finding, Sweep
 from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger, NewRun
@@ -41,11 +43,27 @@ def command(context: click.Context, /, name: str, *, dry_run: bool, **_: Any) ->
     usually are some, close nothing unless you say so (--yes, or on a terminal when asked).
     """
     job = find_job(config_path(context.params["config"]), name)
-    context.params["profile"] = context.params["profile"] or job.profile
-    invocation = as_job(read_invocation(context), job, overlay(Given(), context))
+    try:
+        invocation = invocation_of(context, job)
+    except CloseoutError:
+        if not dry_run:
+            anyio.run(tell_failure, job)
+        raise
     if dry_run:
         return anyio.run(partial(plan_job, invocation, job.name))
     return anyio.run(partial(sweep_job, invocation, job))
+
+
+def invocation_of(context: click.Context, job: Job) -> Invocation:
+    """What a command that works on a job was asked for: the job's profile holds unless another one is named."""
+    context.params["profile"] = context.params["profile"] or job.profile
+    return as_job(read_invocation(context), job, overlay(Given(), context))
+
+
+def asked_for(arguments: Sequence[str], job: Job) -> Invocation:
+    """What ``closeout sweep`` would be asked for with these arguments. Raises ConfigurationError."""
+    with command.make_context("sweep", list(arguments)) as context:
+        return invocation_of(context, job)
 
 
 def as_job(invocation: Invocation, job: Job, said: Given) -> Invocation:
@@ -59,17 +77,19 @@ def as_job(invocation: Invocation, job: Job, said: Given) -> Invocation:
 
 async def sweep_job(invocation: Invocation, job: Job) -> int:
     """One run of the job; returns the exit code. Raises RunBusyError where one is at work."""
-    async with open_ledger(invocation.ledger, create=True) as ledger, ledger.job_locked(job.name):
-        options = invocation.settings.model_dump_json()
-        run = await ledger.create_run(NewRun(f"job {job.name}", options, job=job.name, made_by=whoami()), now_ms())
-        await tell_start(job)
+    async with AsyncExitStack() as held:
         try:
-            ended = await find_and_end(ledger, run, invocation)
-        except CloseoutError:
+            ledger = await held.enter_async_context(open_ledger(invocation.ledger, create=True))
+            await held.enter_async_context(ledger.job_locked(job.name))
+            options = invocation.settings.model_dump_json()
+            new = NewRun(f"job {job.name}", options, job=job.name, made_by=whoami())
+            run = await ledger.create_run(new, now_ms())
+        except RunBusyError:  # the one at work tells of itself
+            raise
+        except Exception:
             await tell_failure(job)
             raise
-        await tell_end(job, ended, invocation.settings)
-        return await conclude(ledger, ended, invocation)
+        return await sweep_on(ledger, run, invocation, job)
 
 
 async def plan_job(invocation: Invocation, name: str) -> int:
@@ -82,12 +102,13 @@ async def plan_job(invocation: Invocation, name: str) -> int:
         return await conclude(ledger, await find_and_end(ledger, run, invocation), invocation)
 
 
-async def sweep_on(ledger: Ledger, run: Run, invocation: Invocation) -> int:
-    """Go on with a sweep by its stored rule: it is listed anew, and what was done stays done.
+async def sweep_on(ledger: Ledger, run: Run, invocation: Invocation, job: Job | None) -> int:
+    """Begin or go on with a sweep by its stored rule: it is listed anew, and what was done stays done.
 
-    The caller holds the job.
+    The caller holds the job. ``job`` is what the configuration says of it now, for whom to tell; None if nothing.
     """
-    return await conclude(ledger, await find_and_end(ledger, run, invocation), invocation)
+    ended = await telling(job, invocation.settings, partial(find_and_end, ledger, run, invocation))
+    return await conclude(ledger, ended, invocation)
 
 
 async def find_and_end(ledger: Ledger, run: Run, invocation: Invocation) -> Ended:

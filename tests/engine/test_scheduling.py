@@ -136,6 +136,8 @@ def test_a_child_is_told_to_stop_once_and_may_end_what_it_began(tmp_path: Path) 
     assert drained.exists()
 
 
-def test_a_child_that_ends_by_itself_gives_its_code() -> None:
-    """Whatever it is."""
-    assert anyio.run(run_child, [sys.executable, "-c", "raise SystemExit(4)"], anyio.Event()) == 4
+def test_a_child_that_ends_by_itself_gives_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is. Two processes cannot answer at one address."""
+    monkeypatch.setenv("CLOSEOUT_LISTEN", "9464")
+    script = "import os; raise SystemExit(4 + ('CLOSEOUT_LISTEN' in os.environ))"
+    assert anyio.run(run_child, [sys.executable, "-c", script], anyio.Event()) == 4

@@ -1,8 +1,10 @@
 """``closeout schedule``: jobs at their times, as child processes; and how the outside is told."""
 
+import asyncio
 import json
 import signal
 import sqlite3
+import threading
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +13,13 @@ import pytest
 from aiohttp import web
 
 from tests.front_door.servers import serving
-from tests.front_door.support import Desk, Witness, waited
+from tests.front_door.support import Desk, Witness, desk_of, quick, waited
 from tests.front_door.test_sweep import WORDS, add, ago, night
+from worker.sandbox import Sandbox, running_sandbox
 
 # Each day at a time that was two hours ago, whatever the time is now.
 DAILY = f'[jobs.night]\nselect = {{idle_for = "24h"}}\nschedule = "30 {(datetime.now(UTC).hour - 2) % 24} * * *"\n'
+NIGHTS = "SELECT job, created_at, ended_at, json_extract(options, '$.rate') FROM runs WHERE state = 'finished'"
 RATE = 'rate = "60/s"\nfirst_look = "300ms"\nnone_grace = "500ms"\n'
 
 
@@ -74,28 +78,91 @@ def test_without_a_schedule_there_is_nothing_to_keep(tmp_path: Path) -> None:
 
 
 def test_the_outside_is_told(tmp_path: Path) -> None:
-    """Pings at start and end, a summary to the webhook; a failure pings the other address. No address shows."""
+    """Pings at start and end, a summary to the webhook; a failure pings the other address. No address shows.
+
+    The start is not answered before something is closed, so nothing may wait for it.
+    """
     told: list[tuple[str, str, str]] = []
+    closes = threading.Event()
 
     async def listen(request: web.BaseRequest) -> web.StreamResponse:
         told.append((request.method, request.path, (await request.read()).decode()))
+        if request.path.endswith("/start") and len(told) == 1:
+            await asyncio.to_thread(waited, closes)
         return web.Response(status=500 if request.path.endswith("/start") else 200)
 
     with serving(listen) as there, night(tmp_path) as (desk, sandbox):
         jobs = f'{RATE}{DAILY}max_close = 20\nping = "{there}/ping/s3cret"\nwebhook = "{there}/hook/s3cret"\n'
         (desk.home / "closeout.toml").write_text(jobs, encoding="utf-8")
         add(sandbox, 5, ago(days=2))
+        Witness(sandbox).at(1, closes.set, "close")
         good = desk.run("sweep", "night", *WORDS)
         add(sandbox, 50, ago(days=2))
         halted = desk.run("sweep", "night", *WORDS)
         slack = jobs.replace(f'"{there}/hook/s3cret"', f'{{url = "{there}/slack", form = "slack"}}')
         (desk.home / "closeout.toml").write_text(slack, encoding="utf-8")
-        assert desk.run("sweep", "night", *WORDS, "--yes").code == 0
-    paths = [(method, path) for method, path, _ in told]
-    assert paths[:3] == [("GET", "/ping/s3cret/start"), ("GET", "/ping/s3cret"), ("POST", "/hook/s3cret")]
-    assert paths[3:6] == [("GET", "/ping/s3cret/start"), ("GET", "/ping/s3cret/fail"), ("POST", "/hook/s3cret")]
-    assert json.loads(told[2][2]) == good.summary
-    assert json.loads(told[5][2])["state"] == "halted"
-    assert json.loads(told[8][2])["text"].startswith("closeout sweep night: finished, 50 closed (run ")
+        assert desk.run("resume", "last", *WORDS, "--yes").code == 0
+        desk.key = None
+        keyless = desk.run("sweep", "night", *WORDS)
+    by_path = [(method, path) for method, path, _ in told]
+    for at, end in ((0, ""), (3, "/fail")):
+        assert by_path[at] == ("GET", "/ping/s3cret/start")
+        assert set(by_path[at + 1 : at + 3]) == {("GET", f"/ping/s3cret{end}"), ("POST", "/hook/s3cret")}
+    summaries = [json.loads(body) for method, _, body in told if method == "POST"]
+    assert summaries[0] == good.summary
+    assert summaries[1]["state"] == "halted"
+    assert summaries[2]["text"].startswith("closeout sweep night: finished, 50 closed (run ")
+    assert keyless.code == 2
+    assert by_path[-1] == ("GET", "/ping/s3cret/fail")
     assert "its ping was answered with status 500" in good.err
-    assert "s3cret" not in good.err + halted.err + good.out
+    assert "s3cret" not in good.err + halted.err + good.out + keyless.err
+
+
+def two_profiles(desk: Desk, other: str, jobs: str) -> None:
+    """Two organisations, each with its own host, key and rate; the key files are in the folder."""
+    text = ""
+    for name, url, rate in (("one", desk.url, 90), ("two", other, 30)):
+        file = desk.home / f"{name}.key"
+        file.write_text(f"key-of-{name}\n", encoding="utf-8")
+        file.chmod(0o600)
+        text += f'[profiles.{name}]\nbase_url = "{url}"\napi_key_file = "{file}"\nrate = "{rate}/s"\n'
+    (desk.home / "closeout.toml").write_text(f"settle = false\n{text}{jobs}", encoding="utf-8")
+    desk.key = desk.url = None
+
+
+def job(name: str, profile: str, priority: str) -> str:
+    """A job that is due at once, and again each minute."""
+    select = f'{{idle_for = "24h", priority = "{priority}"}}'
+    return f'[jobs.{name}]\nselect = {select}\nschedule = "* * * * *"\nprofile = "{profile}"\n'
+
+
+def test_organisations_are_swept_side_by_side_and_each_of_them_one_job_at_a_time(tmp_path: Path) -> None:
+    """Each with its own key, host and rate, from one scheduler on one ledger."""
+    with desk_of(tmp_path, quick()) as (desk, one), running_sandbox(two := Sandbox(quick(seed=2))) as other:
+        urls = {str(desk.url), other}
+        two_profiles(desk, other, job("a", "one", "low") + job("b", "one", "high") + job("c", "two", "low"))
+        one.add_key("key-of-one")
+        two.add_key("key-of-two")
+        ids = {
+            (sandbox, priority): add(sandbox, 30, ago(days=2), priority=priority)
+            for sandbox, priority in ((one, "low"), (one, "high"), (two, "low"))
+        }
+        begun = Witness(two).event_at(1, "close")
+        # The first organisation gets no answer to its first close before the other one's night has begun, too.
+        Witness(one).at(1, lambda: waited(begun), "close")
+        with desk.started("schedule") as child:
+            left = {"a", "b", "c"}
+            while left:  # none of them is settled, hence the code
+                left.discard(child.wait_for_line("ended with exit code 4").split()[2].rstrip(":"))
+            child.terminate()
+            assert child.ended().code == 143
+    nights = {name: rest for name, *rest in desk.query(NIGHTS)}
+    assert [sandbox.counts.bad_keys for sandbox in (one, two)] == [0, 0]
+    assert all(sandbox.truth(each).closes_effective == 1 for (sandbox, _), theirs in ids.items() for each in theirs)
+    (first, second) = sorted((nights["a"], nights["b"]))
+    assert first[1] <= second[0]
+    assert {name: rate for name, (_, _, rate) in nights.items()} == {"a": 90, "b": 90, "c": 30}
+    with closing(sqlite3.connect(f"{desk.ledger}.budget")) as connection:
+        assert {host for (host,) in connection.execute("SELECT host FROM budgets")} == {
+            url.removeprefix("http://") for url in urls
+        }

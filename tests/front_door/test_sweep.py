@@ -26,7 +26,8 @@ def add(sandbox: Sandbox, count: int, spoke: str | None, **values: Any) -> list[
     """Sessions that were heard from last at that time, started a week ago unless told otherwise."""
     now = datetime.now(UTC)
     values.setdefault("started", (now - timedelta(days=7), now - timedelta(days=6)))
-    return sandbox.add_sessions(count, fields={"last_message_at": spoke}, **values)
+    fields = {"last_message_at": spoke} | {name: values.pop(name) for name in ("priority",) if name in values}
+    return sandbox.add_sessions(count, fields=fields, **values)
 
 
 @contextmanager
