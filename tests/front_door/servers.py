@@ -27,7 +27,7 @@ def serving(answer: Answer) -> Iterator[str]:
 
 async def _serve(answer: Answer, ready: "Future[tuple[str, Callable[[], None]]]") -> None:
     loop, told = asyncio.get_running_loop(), asyncio.Event()
-    runner = web.ServerRunner(web.Server(answer), shutdown_timeout=0.5)
+    runner = web.ServerRunner(web.Server(answer, handler_cancellation=True), shutdown_timeout=0.5)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
