@@ -122,15 +122,21 @@ class Admission:
             if rows is None:
                 return
             if not rows:
-                await context.ledger.source_done(context.run, self._source.sha256)
-                context.progress.source_done = True
-                context.log.info("source read to its end", rows=context.progress.rows_read)
+                await end_of_source(context, self._source.sha256)
                 return
-            await self._admit(rows)
+            await admit_rows(context, rows, self._source.digest)
 
-    async def _admit(self, rows: list[SourceRow]) -> None:
-        context = self._context
-        checked = with_known_reasons(rows, context.settings)
-        digest, parked = self._source.digest.value, context.settings.guarded
-        duplicates = await context.ledger.admit(context.run, checked, digest, context.now(), parked=parked)
-        context.progress.admitted(checked, duplicates)
+
+async def admit_rows(context: Context, rows: list[SourceRow], digest: RowDigest) -> None:
+    """Admit one batch; the digest is that of all rows up to its end."""
+    checked = with_known_reasons(rows, context.settings)
+    parked = context.settings.guarded
+    duplicates = await context.ledger.admit(context.run, checked, digest.value, context.now(), parked=parked)
+    context.progress.admitted(checked, duplicates)
+
+
+async def end_of_source(context: Context, sha256: str | None = None) -> None:
+    """There is nothing more to admit."""
+    await context.ledger.source_done(context.run, sha256)
+    context.progress.source_done = True
+    context.log.info("source read to its end", rows=context.progress.rows_read)

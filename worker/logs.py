@@ -30,8 +30,23 @@ def configure_logging(verbosity: int, format: LogFormat, stream: "TextIO | Conso
 
 
 def get_logger() -> FilteringBoundLogger:
-    """A logger. Where lines are many, ``bind`` it once: a bound one drops what is filtered at almost no cost."""
-    return cast("FilteringBoundLogger", structlog.get_logger())
+    """A logger. Where lines are many, ``bind`` it once: a bound one drops what is filtered at almost no cost.
+
+    Within a program that has not set structlog up, what there is to say goes to the standard library's logger
+    ``closeout``, which is silent until the program gives it a handler.
+    """
+    return cast("FilteringBoundLogger", structlog.get_logger() if structlog.is_configured() else _embedded())
+
+
+def _embedded() -> object:
+    logger = logging.getLogger("closeout")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    return structlog.wrap_logger(
+        logger,
+        processors=[structlog.processors.KeyValueRenderer(key_order=["event"])],
+        wrapper_class=structlog.make_filtering_bound_logger(logger.getEffectiveLevel()),
+    )
 
 
 # Neither renderer shows local variables of a traceback: the key may be among them.

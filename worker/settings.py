@@ -90,6 +90,8 @@ class Settings(BaseModel):
     @field_validator("protect", "only_status", mode="before")
     @classmethod
     def _protect(cls, value: object) -> object:
+        if isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value):
+            value = ",".join(value)  # a status that is misspelt in a list would protect nobody
         return parse_statuses(value) if isinstance(value, str) else value
 
     @field_validator("base_url")

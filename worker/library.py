@@ -1,0 +1,202 @@
+"""Closing sessions from within a program: the run that ``closeout close`` makes, without a command line.
+
+Nothing is printed, no signal is caught, no logging is set up: what there is to log goes to the logger ``closeout``.
+"""
+
+import inspect
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Unpack
+
+import anyio
+
+from worker.api.key import check_key
+from worker.clock import now_ms
+from worker.context import Context
+from worker.errors import ConfigurationError, SourceError, ours_first
+from worker.execution import execute
+from worker.interruption import Caller, draining
+from worker.ledger.opening import open_ledger
+from worker.ledger.protocol import Ledger, NewRun, RowFilter
+from worker.models import Outcome, Run, RunState
+from worker.pipeline import Ended, Watcher
+from worker.reasons import check_reason
+from worker.report.figures import Meter, Snapshot
+from worker.report.records import ResultRow, record_of
+from worker.report.summary import summary
+from worker.settings import Settings
+from worker.settings_given import SettingsGiven, settings_of
+from worker.sources.given import Ids, given_rows
+from worker.streaming import Streaming
+
+Address = str | os.PathLike[str]
+OnProgress = Callable[[Snapshot], Awaitable[None] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class CloseResult:
+    """How a run stands at its end.
+
+    ``exit_code`` is that of the command: 0 where all is well, 1 where some are not found, invalid, rejected or failed,
+    3 where the run halted, 4 where some verdicts were not final in time. ``outcomes`` has all nine; ``eval_status``
+    counts the verdicts of closed sessions, of which ``unsettled`` are not final. ``summary`` is the document of
+    ``--json``.
+    """
+
+    run: str
+    state: RunState
+    why: str | None
+    exit_code: int
+    rows_read: int
+    duplicates: int
+    outcomes: Mapping[Outcome, int]
+    eval_status: Mapping[str, int]
+    unsettled: int
+    seconds: float
+    summary: Mapping[str, object]
+    ledger: str
+
+    async def rows(
+        self, *, outcomes: Iterable[Outcome | str] = (), eval_statuses: Iterable[str] = ()
+    ) -> AsyncIterator[ResultRow]:
+        """The rows of the run in the order of the ids, as the ledger holds them now; of those outcomes and verdicts.
+
+        They are read as they are asked for, never all at once. Raises LedgerError, and ValueError for no outcome.
+        """
+        chosen = RowFilter(frozenset(map(Outcome, outcomes)), frozenset(eval_statuses))
+        async with open_ledger(self.ledger) as ledger:
+            run = await ledger.find_run(self.run)
+            async for batch in ledger.results(run, chosen):
+                for row in batch:
+                    yield record_of(row)
+
+
+async def close_sessions(
+    ids: Ids,
+    *,
+    api_key: str,
+    ledger: Address = "closeout.db",
+    on_progress: OnProgress | None = None,
+    progress_every: float = 1.0,
+    source: str = "a program",
+    **settings: Unpack[SettingsGiven],
+) -> CloseResult:
+    """Close these sessions, each as ``closeout close`` does, and wait for their verdicts.
+
+    ``ids`` is an iterable or an asynchronous one; ``source`` is what `closeout runs` calls it. ``on_progress`` is
+    called with a Snapshot every so many seconds and once at the end, and may be a coroutine function; what it raises
+    ends the run in good order and is raised here. A cancellation sends nothing new, waits for what is in flight,
+    records it, and goes on its way; a second one gives up on what is in flight. ``resume_run`` goes on after either.
+
+    Raises ConfigurationError with nothing sent, SourceError where ``ids`` raised an error, HaltError where the run
+    broke off; all are CloseoutErrors. A run that halts (too many failures, a refused key) is a result with that state.
+    """
+    given = settings_of(settings)
+    check_reason(given.reason, given.api, allow_unknown=given.allow_unknown_reason)
+    key, streaming = check_key(api_key, "api_key"), Streaming(given_rows(ids))
+    async with open_ledger(os.fspath(ledger), create=True) as opened:
+        run = await opened.create_run(NewRun(source, given.model_dump_json()), now_ms())
+        ended = await _to_its_end(opened, run, given, key, streaming.run, on_progress, progress_every)
+    if streaming.error is not None:
+        told = f"the session ids broke off ({type(streaming.error).__name__}); run {run.name} holds those before"
+        raise SourceError(told) from streaming.error
+    return _result(ended, given, os.fspath(ledger))
+
+
+async def resume_run(
+    run: str = "last",
+    *,
+    api_key: str,
+    ledger: Address = "closeout.db",
+    on_progress: OnProgress | None = None,
+    progress_every: float = 1.0,
+    **settings: Unpack[SettingsGiven],
+) -> CloseResult:
+    """Go on with a run of ``close_sessions``: with its settings, except where one is given, and the ids it has read.
+
+    Raises RunNotFoundError and RunBusyError besides what ``close_sessions`` raises.
+    """
+    key = check_key(api_key, "api_key")
+    async with open_ledger(os.fspath(ledger)) as opened:
+        found = await opened.find_run(run)
+        given = settings_of(settings, Settings.model_validate_json(found.options))
+        if not given.closes or given.rule is not None:
+            raise ConfigurationError(f"run {found.name} is a plan or a sweep: the command line goes on with these")
+        ended = await _to_its_end(opened, found, given, key, None, on_progress, progress_every)
+    return _result(ended, given, os.fspath(ledger))
+
+
+async def _to_its_end(  # noqa: PLR0917  # a run, by what right, what feeds it, who is told
+    ledger: Ledger,
+    run: Run,
+    settings: Settings,
+    key: str,
+    feed: Watcher | None,
+    on_progress: OnProgress | None,
+    every: float,
+) -> Ended:
+    telling = _Telling(on_progress, every) if on_progress is not None else None
+
+    async def begun(_: Run) -> Sequence[Watcher]:
+        return [telling.run] if telling is not None else []
+
+    async def whole(caller: Caller) -> Ended:
+        return await execute(ledger, run, settings, key, feed, begun=begun, interrupts=caller.interrupts)
+
+    try:
+        ended = await draining(whole)
+    except ExceptionGroup as errors:
+        raise ours_first(errors) from errors
+    if telling is not None:
+        await telling.at_the_end()
+    return ended
+
+
+class _Telling:
+    """Tells a program how the run stands."""
+
+    def __init__(self, on_progress: OnProgress, every: float) -> None:
+        self._on_progress = on_progress
+        self._every = every
+        self._meter: Meter | None = None
+        self._error: Exception | None = None
+
+    async def run(self, context: Context) -> None:
+        self._meter = Meter(context)
+        while self._error is None:
+            try:
+                await self._tell(self._meter)
+            except Exception as error:  # the program's own; the run is not to break off in the middle for it
+                self._error = error
+                context.stop.request("interrupted", f"its caller failed with {type(error).__name__}", 130)
+            await anyio.sleep(self._every)
+
+    async def at_the_end(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._meter is not None:
+            await self._tell(self._meter)
+
+    async def _tell(self, meter: Meter) -> None:
+        answer = self._on_progress(meter.take())
+        if inspect.isawaitable(answer):
+            await answer
+
+
+def _result(ended: Ended, settings: Settings, ledger: str) -> CloseResult:
+    run, counts = ended.run, ended.counts
+    return CloseResult(
+        run=run.name,
+        state=ended.state,
+        why=ended.why,
+        exit_code=ended.exit_code,
+        rows_read=run.rows_read,
+        duplicates=run.duplicates,
+        outcomes=counts.outcomes,
+        eval_status=counts.eval_status,
+        unsettled=counts.unsettled,
+        seconds=run.seconds,
+        summary=summary(ended, settings),
+        ledger=ledger,
+    )
