@@ -3,7 +3,7 @@
 import io
 import logging
 import os
-from typing import Literal, TextIO, cast
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from rich.console import Console
@@ -35,10 +35,21 @@ def get_logger() -> FilteringBoundLogger:
     Within a program that has not set structlog up, what there is to say goes to the standard library's logger
     ``closeout``, which is silent until the program gives it a handler.
     """
-    return cast("FilteringBoundLogger", structlog.get_logger() if structlog.is_configured() else _embedded())
+    return cast("FilteringBoundLogger", _Deferred())
 
 
-def _embedded() -> object:
+class _Deferred:
+    """A logger that is chosen when it is used: one made before the set-up must follow it."""
+
+    def bind(self, **values: object) -> object:
+        chosen = structlog.get_logger() if structlog.is_configured() else _embedded()
+        return chosen.bind(**values)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.bind(), name)
+
+
+def _embedded() -> Any:
     logger = logging.getLogger("closeout")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())

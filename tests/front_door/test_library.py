@@ -197,11 +197,8 @@ def test_the_documented_example_runs(place: Place) -> None:
     """As it stands in the documentation."""
     desk, sandbox, _ = place
     ids = sandbox.add_sessions(5)
-    (example,) = re.findall(
-        r"```python\n(.*?)```",
-        (Path(worker.__file__).parents[1] / "docs" / "library.md").read_text(encoding="utf-8"),
-        re.S,
-    )
+    page = Path(worker.__file__).parents[1] / "docs" / "library.md"
+    (example,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
     env = desk.environment() | {"SESSIONS": " ".join([*ids, "nonsense"]), "FEATHER_API_KEY": KEY}
     env |= {"FEATHER_BASE_URL": desk.url or ""}
     example = example.replace('rate="40/s"', 'rate="40/s", first_look="100ms", none_grace="100ms"')

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -116,3 +117,16 @@ def test_a_line_in_pieces_is_printed_once_it_is_whole() -> None:
     assert out.getvalue() == ""
     stream.write("line\nand")
     assert out.getvalue() == "one line\n"
+
+
+def test_within_a_program_that_set_nothing_up_the_log_is_the_standard_librarys(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its logger ``closeout``: by its level, in one line, and nothing is printed."""
+    structlog.reset_defaults()
+    with caplog.at_level(logging.INFO, logger="closeout"):
+        log = get_logger().bind(run="abc")
+        log.info("working", rate=50.0)
+        log.debug("answered")
+    assert [record.getMessage() for record in caplog.records] == ["event='working' run='abc' rate=50.0"]
+    assert capfd.readouterr() == ("", "")
