@@ -133,10 +133,12 @@ async def admit_rows(context: Context, rows: list[SourceRow], digest: RowDigest)
     parked = context.settings.guarded
     duplicates = await context.ledger.admit(context.run, checked, digest.value, context.now(), parked=parked)
     context.progress.admitted(checked, duplicates)
+    context.stir()
 
 
 async def end_of_source(context: Context, sha256: str | None = None) -> None:
     """There is nothing more to admit."""
     await context.ledger.source_done(context.run, sha256)
     context.progress.source_done = True
+    context.stir()
     context.log.info("source read to its end", rows=context.progress.rows_read)

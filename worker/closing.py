@@ -41,11 +41,12 @@ class Closing:
         finally:
             # Also when a second signal has cancelled all this: what was not sent is not in doubt.
             await context.ledger.release(self._held)
-            context.closing_done.set()
+            context.end_closing()
 
     async def _dispatch(self, tasks: TaskGroup, permitted: MemoryObjectSendStream[Claim]) -> None:
         """Claims are fetched ahead, so that sending does not wait for the ledger."""
-        while self._busy or not await self._finished():
+        context = self._context
+        while self._busy or not context.progress.source_done or not await self._finished():
             if len(self._held) <= self._batch // 2 and not self._claiming:
                 self._claiming = True
                 self._claimed = anyio.Event()
@@ -55,7 +56,7 @@ class Closing:
                 continue
             await self._claimed.wait()
             if not self._held and not await self._skip_over_cap():
-                await anyio.sleep(_IDLE)
+                await context.idle(_IDLE)
 
     async def _claim(self) -> None:
         context = self._context
@@ -136,11 +137,13 @@ class Closing:
         finally:
             gate.leave()
         self._sent -= 1
+        if not self._busy:
+            context.stir()
 
     @property
     def _busy(self) -> bool:
-        """Something is claimed, in flight or still to be read."""
-        return bool(self._held) or self._claiming or self._sent > 0 or not self._context.progress.source_done
+        """Something is claimed or in flight."""
+        return bool(self._held) or self._claiming or self._sent > 0
 
     async def _finished(self) -> bool:
         """Whether nothing is left, asked of the ledger once all answers are in it."""

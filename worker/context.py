@@ -29,6 +29,9 @@ async def _yes(_told: str) -> bool:
 class Context:
     """One run at work.
 
+    A stage that finds nothing to do idles: it looks again when something stirs, or after a while, as neither the time
+    nor another process on the ledger stirs anything here.
+
     ``closing_done`` is set when no item is left to close or to verify. ``last_call`` stops reading and closing alone:
     what is closed is still settled. ``lag`` is what is known of the time from a close to its verdict. ``brake`` counts
     how sessions end, ``quota`` how many may be taken up, and ``protected`` knows which may not. ``approve`` shows a
@@ -51,10 +54,26 @@ class Context:
     quota: Quota = field(default_factory=Quota)
     protected: Protected = field(default_factory=Protected)
     approve: Callable[[str], Awaitable[bool]] = _yes
+    _stirred: anyio.Event = field(default_factory=anyio.Event)
 
     def __post_init__(self) -> None:
         self.brake = Brake(self.settings.failure_limit)
         self.log = get_logger().bind(run=self.run.name)
+
+    async def idle(self, seconds: float) -> None:
+        """Wait until something stirs, and no longer than so many seconds."""
+        with anyio.move_on_after(seconds):
+            await self._stirred.wait()
+
+    def stir(self) -> None:
+        """There may be something new to do: rows have come, or the last answer."""
+        self._stirred.set()
+        self._stirred = anyio.Event()
+
+    def end_closing(self) -> None:
+        """No item is left to close or to verify, or the run stops."""
+        self.closing_done.set()
+        self.stir()
 
     async def conclude(self, claim: Claim, exchange: Exchange, verdict: Change | Halt) -> None:
         """Record a verdict; a Halt stops the run and puts its item back."""

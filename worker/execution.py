@@ -55,25 +55,25 @@ async def execute(  # what is worked on, by what right, and what feeds it
     opened: AbstractAsyncContextManager[ReadingApi] = open_api(endpoint)
     if not settings.closes:
         opened = open_reading_api(endpoint)
-    async with ledger.locked(run), budget as store, opened as api:
-        current = await ledger.find_run(run.name)
-        await _forget_the_dead(ledger, store, current)
-        progress = Progress(rows_read=current.rows_read, duplicates=current.duplicates)
-        context = build_context(current, settings, ledger, api, store, Stop(), progress, random.SystemRandom())
-        context.approve = partial(approve, context)
-        try:
-            beside = await begun(current)
-            return await work(context, feed, beside, interrupts=interrupts, settle_only=settle_only)
-        except* CloseoutError as errors:
-            first = ours_first(errors)
-            raise HaltError(f"{first}; run {run.name} can be resumed") from first
+    async with budget as store:
+        await _forget_the_dead(ledger, store)  # what is said to the run once it is held is said to this process
+        async with ledger.locked(run), opened as api:
+            current = await ledger.find_run(run.name)
+            progress = Progress(rows_read=current.rows_read, duplicates=current.duplicates)
+            context = build_context(current, settings, ledger, api, store, Stop(), progress, random.SystemRandom())
+            context.approve = partial(approve, context)
+            try:
+                beside = await begun(current)
+                return await work(context, feed, beside, interrupts=interrupts, settle_only=settle_only)
+            except* CloseoutError as errors:
+                first = ours_first(errors)
+                raise HaltError(f"{first}; run {run.name} can be resumed") from first
 
 
-async def _forget_the_dead(ledger: Ledger, store: BudgetStore, run: Run) -> None:
-    """What a person said to a run whose process died, or to this one before it was resumed, holds no longer."""
+async def _forget_the_dead(ledger: Ledger, store: BudgetStore) -> None:
+    """What a person said to a run that no process holds any more counts no longer."""
     said_to = (await store.decide(lambda budget, _: (budget, budget.set_by))).value
     if said_to is None:
         return
-    others = [each for each in await ledger.runs() if each.name == said_to and each.id != run.id]
-    if not any([await ledger.busy(each) for each in others]):
+    if not any([await ledger.busy(each) for each in await ledger.runs() if each.name == said_to]):
         await store.decide(lambda budget, _: (unruled(budget) if budget.set_by == said_to else budget, None))

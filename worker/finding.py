@@ -67,6 +67,7 @@ class Finding:
                 await self._find_all()
             await context.ledger.source_done(context.run)
             context.progress.source_done = True
+            context.stir()
 
     async def _find_all(self) -> None:
         """List until there is nothing new, and what was listed too long ago is found again or skipped."""
@@ -165,6 +166,7 @@ class Finding:
             await anyio.sleep_forever()
             return 0
         context.progress.admitted(rows, duplicates)
+        context.stir()
         while await self._open(self._ahead + 1) > self._ahead:  # noqa: ASYNC110  # the pace moves, too
             await anyio.sleep(_LOOK)
         return len(rows) - duplicates
@@ -182,8 +184,9 @@ class Finding:
 
     async def _all_closed(self) -> None:
         await self._context.recorder.flush()
-        while await self._open(1):  # noqa: ASYNC110  # the ledger is asked
-            await anyio.sleep(_LOOK)
+        while await self._open(1):
+            await self._context.idle(_LOOK)
+            await self._context.recorder.flush()
 
 
 def _in_words(tally: Tally) -> str:

@@ -4,8 +4,6 @@ No further ahead than closing comes to soon, as what was seen must not be older 
 what is, is parked and looked up again.
 """
 
-import anyio
-
 from worker.context import Context
 from worker.guards import guards_of, seen_change, unseen_change
 from worker.lookup import Lookup, Sighting
@@ -35,7 +33,7 @@ class Guarding:
                 await learn_server_time(context)
             while not context.closing_done.is_set():
                 if not await self._look_ahead():
-                    await anyio.sleep(_IDLE)
+                    await context.idle(_IDLE)
 
     async def _look_ahead(self) -> bool:
         context = self._context

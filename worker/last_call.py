@@ -1,7 +1,5 @@
 """The deadline: closing ends in time for what was closed to be settled."""
 
-import anyio
-
 from worker.context import Context
 from worker.deadline import closing_ends
 from worker.units import format_duration
@@ -25,7 +23,7 @@ class LastCall:
                 if context.progress.seconds >= self._ends(deadline):
                     context.last_call.halt(f"--deadline {format_duration(deadline)}: closing has ended{GOES_ON}")
                     return
-                await anyio.sleep(_LOOK)
+                await context.idle(_LOOK)
 
     def _ends(self, deadline: float) -> float:
         settings, progress = self._context.settings, self._context.progress

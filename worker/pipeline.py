@@ -162,7 +162,7 @@ async def _stages(context: Context, feed: Watcher | None, *, settle_only: bool) 
             async with anyio.create_task_group() as stages:
                 stages.start_soon(Settling(context, alone=settle_only).run)
                 if settle_only:
-                    context.closing_done.set()
+                    context.end_closing()
                     return
                 if feed is not None:
                     stages.start_soon(feed, context)

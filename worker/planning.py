@@ -22,7 +22,7 @@ class Planning:
                 while not context.progress.source_done or await self._left():  # noqa: ASYNC110  # the ledger is asked
                     await anyio.sleep(_LOOK)
         finally:
-            context.closing_done.set()
+            context.end_closing()
 
     async def _left(self) -> bool:
         await self._context.recorder.flush()

@@ -100,7 +100,8 @@ class Settling:
             await self._look_at_followed()
             whole = self._all_due if context.quota.settling else self._company
             if not (await whole() or await self._pilot()):
-                await anyio.sleep(_IDLE)
+                with anyio.move_on_after(_IDLE):
+                    await context.closing_done.wait()
 
     async def _after_closing(self) -> None:
         context = self._context

@@ -1,7 +1,5 @@
 """The verifying stage: items in doubt are looked up, before anything is sent for them again."""
 
-import anyio
-
 from worker.context import Context
 from worker.lookup import Lookup, Sighting
 from worker.models import Claim, Record
@@ -26,7 +24,7 @@ class Verifying:
                 if doubts:
                     await self._look_up(doubts)
                 else:
-                    await anyio.sleep(_IDLE)
+                    await context.idle(_IDLE)
 
     async def _look_up(self, doubts: list[Claim]) -> None:
         """Returns when the verdicts are written, so that no doubt is taken up twice."""

@@ -199,7 +199,8 @@ def test_settle_with_nothing_to_do_says_how_the_runs_stand(finished: Finished) -
 def test_evaluations_that_never_end_are_exit_code_4(tmp_path: Path) -> None:
     """After ``--settle-for`` the run is over all the same, and says what is not final."""
     with desk_of(tmp_path, quick(unfinished_share=1.0, no_critical_share=0.5)) as (desk, sandbox):
-        done = desk.run("close", desk.write_ids(sandbox.add_sessions(10)), *FAST, "--settle-for", "1s", "--json")
+        source, soon = desk.write_ids(sandbox.add_sessions(10)), ("--none-grace", "100ms", "--settle-for", "1500ms")
+        done = desk.run("close", source, *FAST, *soon, "--json")
     assert done.code == 4
     assert 0 < done.summary["unsettled"] == done.summary["eval_status"]["pending"]
 

@@ -59,14 +59,14 @@ def test_a_key_that_may_not_list_closes_nothing_unless_told_to(tmp_path: Path) -
 
 
 def test_nothing_is_closed_before_the_list_is_whole(tmp_path: Path) -> None:
-    """Faults on the way to it are borne."""
-    config = quick(list_faults={"503": 0.3, "reset_before": 0.1}, max_faults_per_session=None, seed=4)
+    """Faults on the way to it are borne: each page fails once."""
+    config = quick(list_faults={"503": 0.7, "reset_before": 0.3}, max_faults_per_session=1)
     with desk_of(tmp_path, config) as (desk, sandbox):
         spared = sandbox.add_sessions(450, status=WAITING[0])
         source = desk.write_ids(spared + sandbox.add_sessions(20))
         done = desk.run("close", source, *FAST, "--json")
         assert not any(sandbox.truth(each).closes_received for each in spared)
-    assert sandbox.counts.faults
+    assert sandbox.counts.faults.total() >= 3
     assert (done.summary["outcomes"]["closed"], done.summary["outcomes"]["skipped"]) == (20, 450)
 
 

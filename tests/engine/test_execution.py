@@ -1,0 +1,67 @@
+"""A run from its lock to its end: what a person said to it, and when that holds."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from worker.budget import ruled
+from worker.execution import budget_key, execute
+from worker.ledger.opening import open_ledger
+from worker.ledger.protocol import Ledger, NewRun
+from worker.models import Run
+from worker.pipeline import Watcher
+from worker.settings import Settings
+
+SETTINGS = Settings(base_url="http://127.0.0.1:9", settle=False, protect=())
+
+
+async def pause(ledger: Ledger, run: Run) -> None:
+    """As ``closeout pause`` does."""
+    async with ledger.budget(budget_key(SETTINGS)) as store:
+        await store.decide(lambda budget, _: (ruled(budget, run.name, paused=True), None))
+
+
+async def paused_once_begun(ledger: Ledger, run: Run) -> bool:
+    """Whether the run finds itself paused when it begins to work."""
+    found: list[bool] = []
+
+    async def begun(_: Run) -> Sequence[Watcher]:
+        async with ledger.budget(budget_key(SETTINGS)) as store:
+            found.append((await store.decide(lambda budget, _: (budget, budget.paused))).value)
+        return ()
+
+    assert (await execute(ledger, run, SETTINGS, "key", None, begun=begun)).state == "halted"  # no source was read
+    return found == [True]
+
+
+@pytest.mark.anyio
+async def test_a_pause_in_the_first_instant_of_a_run_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``closeout pause`` is believed as soon as the run is held, whatever its process is about to do then."""
+    async with open_ledger(str(tmp_path / "closeout.db"), create=True) as ledger:
+        run = await ledger.create_run(NewRun("sessions.csv", SETTINGS.model_dump_json()), 0)
+        locked = ledger.locked
+
+        @asynccontextmanager
+        async def held(run: Run) -> AsyncIterator[None]:
+            async with locked(run):
+                await pause(ledger, run)
+                yield
+
+        monkeypatch.setattr(ledger, "locked", held)
+        assert await paused_once_begun(ledger, run)
+
+
+@pytest.mark.anyio
+async def test_a_pause_of_a_run_whose_process_died_holds_no_longer(tmp_path: Path) -> None:
+    """Neither for that run, when it is resumed, nor for another one; one that is held keeps everybody paused."""
+    async with open_ledger(str(tmp_path / "closeout.db"), create=True) as ledger:
+        run, other = [await ledger.create_run(NewRun("x.csv", SETTINGS.model_dump_json()), 0) for _ in range(2)]
+        await pause(ledger, run)
+        assert not await paused_once_begun(ledger, run)
+        await pause(ledger, run)
+        assert not await paused_once_begun(ledger, other)
+        async with ledger.locked(run):
+            await pause(ledger, run)
+            assert await paused_once_begun(ledger, other)
