@@ -28,9 +28,9 @@ PARTS = {
 # Where a foreign package may be known; everywhere else it would leak.
 KNOWN_BY = {
     "httpx": {"jobs.notify", "worker.api"},
-    "httpx_aiohttp": {"worker.api"},
     "aiohttp": {"worker.api", "worker.operations", "worker.sandbox"},
     "prometheus_client": {"worker.operations.exposition"},
+    "yarl": {"worker.api"},
     "apsw": {"worker.ledger"},
     "sqlite3": set[str](),
     "aiolimiter": {"worker.pacing"},

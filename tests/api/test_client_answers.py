@@ -1,6 +1,8 @@
 """The client against a server that answers: what is sent, and what becomes of the answer."""
 
+import gzip
 import json
+import zlib
 
 import pytest
 from aiohttp import web
@@ -141,6 +143,21 @@ async def test_an_error_holds_status_code_and_wait(status: int) -> None:
         answer: Answer = await closed_by(url)
     assert (answer.http_status, answer.exchange.error, answer.retry_after) == (status, "some_code", 4)
     assert (answer.from_api, answer.sent, answer.session) == (True, True, None)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_packed_answer_is_unpacked(encoding: str) -> None:
+    """As the request said that it may be."""
+    pack = gzip.compress if encoding == "gzip" else zlib.compress
+
+    async def reply(request: web.Request) -> web.Response:
+        assert encoding in request.headers["accept-encoding"]
+        return web.Response(body=pack(json.dumps(GOOD).encode()), headers={"content-encoding": encoding})
+
+    async with serving(reply) as (url, _):
+        answer: Answer = await closed_by(url)
+    assert answer.session is not None
+    assert (answer.session.session_id, answer.from_api) == (SESSION, True)
 
 
 async def test_an_html_error_is_not_the_apis() -> None:

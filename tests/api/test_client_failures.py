@@ -1,12 +1,15 @@
 """The client against servers that fail: no answer is an answer too, and says whether the request may have arrived."""
 
 import asyncio
+import gzip
 import socket
 
 import anyio
 import pytest
+from aiohttp import web
 
 from tests.api.support import KEY, SESSION, client, closed_by, json_reply, read_request, reset, serving, talking
+from worker.api import transport
 from worker.models import Answer
 
 pytestmark = pytest.mark.anyio
@@ -96,6 +99,22 @@ async def test_a_slow_drip_ends_at_the_time_limit() -> None:
         async with talking(talk) as url:
             answer: Answer = await closed_by(url, timeout=SHORT)
     assert (answer.http_status, answer.exchange.error, answer.sent) == (None, "timeout", True)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_an_endless_answer_is_given_up(packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it fills the memory, however small it was on the wire; the request was sent."""
+    monkeypatch.setattr(transport, "LARGEST_ANSWER", 500_000)
+    large = b" " * 600_000
+
+    async def reply(_: web.Request) -> web.Response:
+        if packed:
+            return web.Response(body=gzip.compress(large), headers={"content-encoding": "gzip"})
+        return web.Response(body=large)
+
+    async with serving(reply) as (url, _), client(url) as api:
+        answers: list[Answer] = [await api.close(SESSION, None) for _ in range(2)]
+    assert [(one.http_status, one.exchange.error, one.sent) for one in answers] == [(None, "connection_lost", True)] * 2
 
 
 async def test_a_failure_is_followed_by_proper_answers() -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from jobs.cli import COMMANDS, cli
 from worker.sandbox import FAULT_NAMES
 
-HEAVY = ("httpx", "httpx_aiohttp", "aiohttp", "anyio", "pydantic", "apsw", "rich", "structlog", "zstandard", "asyncio")
+HEAVY = ("httpx", "aiohttp", "anyio", "pydantic", "apsw", "rich", "structlog", "zstandard", "asyncio")
 
 
 def run_python(code: str) -> str:

@@ -158,8 +158,8 @@ class Town:
     def saw(self, request: httpx.Request, reply: Reply) -> None:
         """Note what was listed when, and on how old a sight a session is closed."""
         if request.method == "POST":
-            self.oldest = max(self.oldest, self.clock() - self.seen.get(request.url.path.split("/")[-2], 0.0))
-        elif request.url.path.endswith("/conversations") and reply.status == 200:
+            self.oldest = max(self.oldest, self.clock() - self.seen.get(target_of(request).split("/")[-2], 0.0))
+        elif target_of(request).partition("?")[0].endswith("/conversations") and reply.status == 200:
             self.seen |= dict.fromkeys((one["id"] for one in json.loads(reply.body)["items"]), self.clock())
 
     @property
@@ -200,6 +200,11 @@ class _Direct:
         return work(*args)
 
 
+def target_of(request: httpx.Request) -> str:
+    """The path and the query that a request is for."""
+    return (request.extensions.get("target") or request.url.raw_path).decode()
+
+
 class _InProcess(httpx.AsyncBaseTransport):
     """Takes requests to the sandbox without a wire."""
 
@@ -212,8 +217,7 @@ class _InProcess(httpx.AsyncBaseTransport):
         if town.dead:
             await anyio.sleep_forever()
         town.requests.append(request)
-        target = request.url.raw_path.decode()
-        call = Call(request.method, target, request.headers["x-api-key"], request.content)
+        call = Call(request.method, target_of(request), request.headers["x-api-key"], await request.aread())
         reply = town.spoil(request, answer(town.sandbox, call))
         town.saw(request, reply)
         town.dead = town.dies_after is not None and len(town.requests) >= town.dies_after

@@ -1,20 +1,16 @@
 """The HTTP client: the only place that knows HTTP. Whatever goes wrong becomes an Answer, never an exception."""
 
 import json
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import aiohttp
-import anyio
-import anyio.to_thread
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from worker.api.models import parse_json, parse_page, parse_row, parse_rows, parse_session
 from worker.api.told import error_code, from_api, told_wait
+from worker.api.transport import open_transport
 from worker.clock import ServerClock, format_instant, now_ms, parse_http_date
 from worker.models import PAGE_SIZE, Answer, Exchange, Kind, Listing, Millis, SessionRow, SessionState
 
@@ -40,8 +36,9 @@ class Endpoint:
 class ReadingApi:
     """Reads and lists sessions, and has no way to change one. ``server_clock`` learns from each answer.
 
-    Requests go to the transport directly. All that ``httpx.AsyncClient`` would add (redirects, cookies, authentication,
-    the environment's proxies and keys) must not happen here, and costs a third of an exchange (docs/benchmarks.md).
+    Requests go to the transport directly, which bounds the time that each takes. All that ``httpx.AsyncClient`` would
+    add (redirects, cookies, authentication, the environment's proxies and keys) must not happen here, and costs a third
+    of an exchange (docs/benchmarks.md).
     """
 
     def __init__(
@@ -50,21 +47,24 @@ class ReadingApi:
         self._transport = transport
         self._endpoint = endpoint
         self._base = endpoint.base_url.rstrip("/")
-        self._collection = endpoint.collection
-        self._headers = {
-            "host": httpx.URL(endpoint.base_url).netloc.decode(),
-            "x-api-key": endpoint.key,
-            "accept": "application/json",
-            "content-type": "application/json",
-            "accept-encoding": "gzip, deflate",
-            "user-agent": "closeout",
-        }
+        self._collection = httpx.URL(endpoint.collection)
+        self._path = self._collection.raw_path.decode()
+        self._headers = httpx.Headers(
+            {
+                "host": self._collection.netloc.decode(),
+                "x-api-key": endpoint.key,
+                "accept": "application/json",
+                "content-type": "application/json",
+                "accept-encoding": "gzip, deflate",
+                "user-agent": "closeout",
+            }
+        )
         self._now = now
         self.server_clock = ServerClock()
 
     async def read(self, session_id: str, *, rows: bool = False) -> Answer:
         """One session's state; with ``rows`` all of it that a rule may choose by."""
-        return await self._get("read", f"{self._collection}/{session_id}", rows=rows)
+        return await self._exchange("read", lambda: self._about(session_id, "GET"), rows=rows)
 
     async def probe(self) -> Answer:
         """A sign of life that concerns no session: who the key belongs to. Its answer is not looked into."""
@@ -88,23 +88,23 @@ class ReadingApi:
         params = _params_of(listing) | {"limit": str(PAGE_SIZE)}
         if cursor is not None:
             params["cursor"] = cursor
-        return await self._get("list", self._collection, rows=rows, params=params)
+        return await self._get("list", self._endpoint.collection, rows=rows, params=params)
 
     async def _get(self, kind: Kind, url: str, *, rows: bool = False, params: dict[str, str] | None = None) -> Answer:
         return await self._exchange(
             kind, lambda: httpx.Request("GET", url, headers=self._headers, params=params), rows=rows
         )
 
+    def _about(self, session_id: str, method: str, action: str = "", body: bytes = b"") -> httpx.Request:
+        """A request about one session. A URL to parse and a content to describe would cost 20 times as much."""
+        target = f"{self._path}/{session_id}{action}".encode()
+        stream, extensions = httpx.ByteStream(body), {"target": target}
+        return httpx.Request(method, self._collection, headers=self._headers, stream=stream, extensions=extensions)
+
     async def _exchange(self, kind: Kind, request: Callable[[], httpx.Request], *, rows: bool) -> Answer:
         at, began = self._now(), time.perf_counter()
         try:
-            made = request()
-            with anyio.fail_after(self._endpoint.timeout):
-                response = await self._transport.handle_async_request(made)
-                try:
-                    await response.aread()
-                finally:
-                    await response.aclose()
+            response = await self._transport.handle_async_request(request())
         except Exception as error:  # whatever a transport raises, the request has no answer
             code, sent = _failure(error)
             return Answer(Exchange(at, kind, None, code, _elapsed(began)), sent=sent)
@@ -130,10 +130,7 @@ class Api(ReadingApi):
     async def close(self, session_id: str, reason: str | None) -> Answer:
         """Ask for one close. What it means is for ``verdict`` to say."""
         body = json.dumps({"reason": reason} if reason else {}).encode()
-        url = f"{self._collection}/{session_id}/close"
-        return await self._exchange(
-            "close", lambda: httpx.Request("POST", url, headers=self._headers, content=body), rows=False
-        )
+        return await self._exchange("close", lambda: self._about(session_id, "POST", "/close", body), rows=False)
 
 
 def _params_of(listing: Listing) -> dict[str, str]:
@@ -177,55 +174,27 @@ def _elapsed(began: float) -> int:
     return round((time.perf_counter() - began) * 1000)
 
 
-def _failure(error: BaseException) -> tuple[str, bool]:
+def _failure(error: Exception) -> tuple[str, bool]:
     """A code for the ledger, and whether the request may have reached the API.
 
-    Only a connection that was never made proves that nothing was sent. The transport gives the same exception for that
-    and for a connection that broke later; what it was raised from tells them apart.
+    Only a connection that was never made proves that nothing was sent.
     """
     if isinstance(error, UnicodeError | httpx.InvalidURL):
         return "request_unsendable", False
-    cause = error.__cause__
-    if isinstance(cause, aiohttp.ClientConnectorError):
+    if isinstance(error, httpx.ConnectError):
         return "connection_failed", False
-    if isinstance(cause, aiohttp.ClientConnectionError) and not isinstance(cause, TimeoutError):
-        return "connection_lost", True
-    return ("timeout" if isinstance(error, TimeoutError | httpx.TimeoutException) else "connection_lost"), True
+    return ("timeout" if isinstance(error, httpx.TimeoutException) else "connection_lost"), True
 
 
 @asynccontextmanager
 async def open_api(endpoint: Endpoint) -> AsyncIterator[Api]:
     """An Api with its own connections, closed at the end."""
-    async with _open_transport(endpoint) as transport:
+    async with open_transport(endpoint.connections, seconds=endpoint.timeout) as transport:
         yield Api(transport, endpoint)
 
 
 @asynccontextmanager
 async def open_reading_api(endpoint: Endpoint) -> AsyncIterator[ReadingApi]:
     """The same for what must not change anything."""
-    async with _open_transport(endpoint) as transport:
+    async with open_transport(endpoint.connections, seconds=endpoint.timeout) as transport:
         yield ReadingApi(transport, endpoint)
-
-
-@asynccontextmanager
-async def _open_transport(endpoint: Endpoint) -> AsyncIterator[httpx.AsyncBaseTransport]:
-    """Connections of their own.
-
-    httpx's own transport cannot keep up with the API's limit, so httpx runs over aiohttp. Redirects are never followed:
-    the key would go with them. Cookies are not kept, and neither proxies nor keys are taken from the environment.
-    """
-    # 20 ms to read the machine's certificates: in the first request they would hold up those that are to follow it.
-    trusted = await anyio.to_thread.run_sync(ssl.create_default_context)
-
-    def session() -> aiohttp.ClientSession:
-        made = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=endpoint.connections, ssl=trusted),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-        # aiohttp would send a GET again on its own after a broken connection, outside the pace and the ledger; it has
-        # no public setting for that.
-        made._retry_connection = False
-        return made
-
-    async with AiohttpTransport(client=session) as transport:
-        yield transport
