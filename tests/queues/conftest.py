@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.queues.rabbitmq import rabbitmq
 from tests.queues.support import IMPLEMENTATIONS, Rig
+
+RIGS = {**IMPLEMENTATIONS, "rabbitmq": rabbitmq}
 
 
 @pytest.fixture
@@ -13,8 +16,8 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(params=sorted(IMPLEMENTATIONS))
+@pytest.fixture(params=sorted(RIGS))
 async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig]:
     """A queue that nobody has used before."""
-    async with IMPLEMENTATIONS[request.param](tmp_path) as made:
+    async with RIGS[request.param](tmp_path) as made:
         yield made

@@ -50,6 +50,19 @@ async def test_a_fetch_waits_for_the_first_message(rig: Rig) -> None:
         await queue.acknowledge([message])
 
 
+async def test_a_fetch_that_is_cancelled_keeps_nothing(rig: Rig) -> None:
+    """What comes afterwards goes to others, also while the one who wanted it lives on."""
+    async with rig.opened() as queue, rig.opened() as other:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(queue.fetch, 10, 10 * LONGEST)
+            await anyio.sleep(0.2)
+            tasks.cancel_scope.cancel()
+        await other.push(bodies(3))
+        found = await fetch_all(other, 3)
+        await other.acknowledge(found)
+        assert sorted(message.body for message in found) == bodies(3)
+
+
 async def test_what_a_dead_consumer_held_is_delivered_again(rig: Rig) -> None:
     """All that it had not acknowledged, and nothing else."""
     async with rig.opened() as survivor:

@@ -61,7 +61,7 @@ class Address:
         return seconds
 
 
-_HOW = frozenset({"visibility"})  # they may differ between users of one queue
+_HOW = frozenset({"cafile", "visibility"})  # they may differ between users of one queue
 
 
 def parse_address(text: str) -> Address:
@@ -83,7 +83,7 @@ def parse_address(text: str) -> Address:
         host=parts.hostname or "",
         port=port,
         username=unquote(parts.username) if parts.username else None,
-        path=parts.path.removeprefix("/"),
+        path=unquote(parts.path.removeprefix("/")),
         options=options,
         password=unquote(parts.password) if parts.password else None,
         server=parts._replace(query="", fragment="").geturl(),
