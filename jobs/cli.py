@@ -25,7 +25,7 @@ COMMANDS = {
     "runs": ("jobs.runs", "List the runs of the ledger."),
     "show": ("jobs.show", "Show one run, or what happened to one session of it."),
     "verify": ("jobs.verify", "Read closed sessions again and compare them with the ledger."),
-    "export": ("jobs.export", "Write the rows of a run as CSV or JSONL."),
+    "export": ("jobs.export", "Write the rows of a run as CSV, JSONL or Parquet."),
     "doctor": ("jobs.doctor", "Check the key, the host, the clock, the ledger and the settings."),
     "sandbox": ("jobs.sandbox", "Serve the stand-in for the API on loopback."),
 }

@@ -1,5 +1,6 @@
 """``closeout export RUN``: the rows of a run as a file."""
 
+import difflib
 from functools import partial
 from typing import Any
 
@@ -10,27 +11,57 @@ from jobs.invocation import read_ledger
 from jobs.options import LEDGER
 from jobs.running import say
 from worker.ledger.opening import open_ledger
-from worker.report.export import export_run, format_of
+from worker.ledger.protocol import Ledger, RowFilter
+from worker.models import Run
+from worker.report.export import export_run
+from worker.report.formats import check_place, filter_of, format_of
 
 
 @click.command("export")
 @click.argument("run")
 @click.option("--output", "-o", metavar="FILE", help="The file to write.  [default: standard output]")
-@click.option("--format", "row_format", metavar="csv|jsonl", help="The format.  [default: from the name, else csv]")
+@click.option(
+    "--format", "row_format", metavar="csv|jsonl|parquet", help="The format.  [default: from the name, else csv]"
+)
+@click.option("--outcome", "outcomes", metavar="OUTCOMES", help="Only rows with one of these outcomes: failed,rejected")
+@click.option(
+    "--eval-status", "evals", metavar="VERDICTS", help="Only rows with one of these verdicts: failure,partial"
+)
 @LEDGER
 @click.pass_context
-def command(
+def command(  # the rest is read by name
     context: click.Context, /, run: str, output: str | None, row_format: str | None, **_: Any
-) -> int:  # by name
-    """Write the rows of RUN, in the order of its source, as CSV or JSONL."""
+) -> int:
+    """Write the rows of RUN, in the order of its source, as CSV, JSONL or Parquet.
+
+    FILE appears whole, when it is complete, and only its owner can read it. A name such as rows.csv.gz or
+    rows.jsonl.zst makes it a compressed one.
+    """
     format_of(output, row_format)
-    return anyio.run(partial(write_run, read_ledger(context), run, output, row_format))
+    if output is not None and output != "-":
+        check_place(output, "--output")
+    chosen = filter_of(context.params["outcomes"], context.params["evals"])
+    return anyio.run(partial(write_run, read_ledger(context), run, output, row_format, chosen))
 
 
-async def write_run(address: str, name: str, output: str | None, row_format: str | None) -> int:
-    """Write one run's rows."""
+async def write_run(address: str, name: str, output: str | None, row_format: str | None, chosen: RowFilter) -> int:
+    """Write one run's rows, those that are chosen."""
     async with open_ledger(address) as ledger:
-        count = await export_run(ledger, await ledger.find_run(name), output, row_format)
+        run = await ledger.find_run(name)
+        count = await export_run(ledger, run, output, row_format, chosen)
+        if not count and chosen.eval_statuses:
+            say(await _nothing_found(ledger, run, chosen))
     if output is not None:
         say(f"{count:,} rows in {output}")
     return 0
+
+
+async def _nothing_found(ledger: Ledger, run: Run, chosen: RowFilter) -> str:
+    """The API may give verdicts that nobody here has heard of, so the ledger says which there are."""
+    known = sorted(status for status in (await ledger.counts(run)).eval_status if status)
+    missing = sorted(chosen.eval_statuses - set(known))
+    if not missing:
+        return "no row has both such an outcome and such a verdict"
+    near = [meant for name in missing for meant in difflib.get_close_matches(name, known, n=1)]
+    hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(known) or 'none'}"
+    return f"--eval-status: no session of run {run.name} has the verdict {', '.join(missing)}: {hint}"

@@ -14,7 +14,7 @@ from worker.models import Run
 from worker.operations.address import Address, parse_address
 from worker.reasons import check_reason
 from worker.report.console import stderr_console
-from worker.report.export import format_of
+from worker.report.formats import check_place, format_of
 from worker.settings import Settings
 
 
@@ -54,6 +54,8 @@ def read_invocation(context: click.Context) -> Invocation:
     export = parameters.get("export")
     if export is not None:
         format_of(export, None)
+        if export != "-":
+            check_place(export, "--export")
     console = stderr_console()
     configure_logging(parameters["verbosity"], given.values.get("log_format") or "console", ConsoleStream(console))
     return Invocation(

@@ -105,7 +105,11 @@ SETTLE: list[_Decorator] = [
 ]
 _OUTPUT: list[_Decorator] = [
     JSON,
-    _option("--export", "Write the rows to FILE at the end (.csv, .jsonl).", metavar="FILE"),
+    _option(
+        "--export",
+        "Write the rows to FILE (.csv, .jsonl, .parquet, .csv.gz …); to FILE.part while they come.",
+        metavar="FILE",
+    ),
     _option("--progress/--no-progress", "Show progress.  [default: a display on a terminal, plain lines elsewhere]"),
     _option("--log-format", "console or json.  [default: console]", type=click.Choice(["console", "json"])),
     click.option("-v", "--verbose", "verbosity", count=True, help="Say more: -v what happens, -vv every answer."),

@@ -15,13 +15,16 @@ from jobs.listening import listening, where_it_listens
 from worker.admission import OpenedSource, admit_source
 from worker.clock import now_ms
 from worker.context import Context
+from worker.errors import CloseoutError
 from worker.execution import execute
+from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Counts, Ledger
 from worker.models import Run
 from worker.pipeline import Ended, Watcher
 from worker.report.console import stdout_console
 from worker.report.display import show_display, show_lines
 from worker.report.export import export_run
+from worker.report.following import Following, can_follow, remove_part
 from worker.report.planned import plan_facts
 from worker.report.summary import INVALID_KINDS_NAMED, print_summary, summary
 from worker.report.wording import Fact
@@ -103,12 +106,14 @@ async def _ask(context: Context, question: str) -> bool:
 
 
 async def watchers(invocation: Invocation, ledger: Ledger, run: Run) -> list[Watcher]:
-    """What runs beside the work: a display or plain lines, and for a resumed run the counts of before."""
+    """What runs beside the work: a display or plain lines, the export, and for a resumed run the counts of before."""
     chosen: list[Watcher] = []
     console = invocation.console
     if invocation.progress is not False:
         live = console.is_terminal and not console.is_dumb_terminal
         chosen.append(partial(show_display, console=console) if live else show_lines)
+    if invocation.export is not None and can_follow(invocation.export):
+        chosen.append(Following(invocation.export, partial(open_ledger, invocation.ledger)).run)
     if run.rows_read:
         chosen.append(partial(count_before, count=await ledger.counts_as_of_now(run)))
     return chosen
@@ -130,15 +135,28 @@ async def count_before(context: Context, count: Callable[[], Awaitable[Counts]])
 
 async def conclude(ledger: Ledger, ended: Ended, invocation: Invocation) -> int:
     """Write the export, print the summary; returns the exit code."""
-    if invocation.export is not None:
-        await export_run(ledger, ended.run, invocation.export, None)
+    unwritten = await _export(ledger, ended.run, invocation)
     if invocation.as_json:
         print_json(ended, invocation)
     else:
         invalid = await ledger.invalid_kinds(ended.run, INVALID_KINDS_NAMED)
         more = await facts_of_plan(ledger, ended.run, invocation.settings)
         print_summary(stdout_console(), ended, invocation.settings, str(invocation.ledger), invalid, more)
-    return ended.exit_code
+    if unwritten is not None:
+        say(f"--export: {unwritten}; the ledger has the rows: `closeout export {ended.run.name}` writes them elsewhere")
+    return ended.exit_code or int(unwritten is not None)
+
+
+async def _export(ledger: Ledger, run: Run, invocation: Invocation) -> CloseoutError | None:
+    """The file that was asked for, or why it could not be written: the summary is to be seen all the same."""
+    if invocation.export is None:
+        return None
+    try:
+        await export_run(ledger, run, invocation.export, None)
+    except CloseoutError as error:
+        return error
+    remove_part(invocation.export)
+    return None
 
 
 async def facts_of_plan(ledger: Ledger, run: Run, settings: Settings) -> list[Fact]:

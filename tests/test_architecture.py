@@ -35,7 +35,7 @@ KNOWN_BY = {
     "sqlite3": set[str](),
     "aiolimiter": {"worker.pacing"},
     "pydantic": {"worker.api", "worker.rule", "worker.settings", "jobs"},
-    "zstandard": {"worker.sources"},
+    "zstandard": {"worker.sources", "worker.report.encoding"},
     "fcntl": {"worker.ledger"},
     "aio_pika": {"worker.queues.amqp", "worker.queues.amqp_link"},
     "aiormq": {"worker.queues.amqp_link"},

@@ -1,6 +1,6 @@
 """The recording stage: exchanges and their changes, collected and written to the ledger in batches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +16,10 @@ _BACKLOG = 4_000  # answers that may wait; beyond that, senders wait for the led
 
 
 class Recorder:
-    """Takes records from any task; ``run`` writes them. A record is durable once ``flush`` has returned after it."""
+    """Takes records from any task; ``run`` writes them. A record is durable once ``flush`` has returned after it.
+
+    Each of ``listeners`` is called with the records that are in the ledger now; it must neither wait nor fail.
+    """
 
     def __init__(self, ledger: Ledger, run: Run, progress: Progress, now: Callable[[], Millis]) -> None:
         self._ledger = ledger
@@ -24,6 +27,7 @@ class Recorder:
         self._progress = progress
         self._now = now
         self._send, self._receive = anyio.create_memory_object_stream[Record](_BACKLOG)
+        self.listeners: list[Callable[[Sequence[Record]], None]] = []
         self._taken = 0
         self._written = 0
         self._wrote = anyio.Event()
@@ -65,5 +69,7 @@ class Recorder:
         self._written += len(batch)
         self._progress.to_write = self._taken - self._written
         self._progress.recorded(batch)
+        for listener in self.listeners:
+            listener(batch)
         wrote, self._wrote = self._wrote, anyio.Event()
         wrote.set()

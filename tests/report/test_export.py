@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from tests.report.support import RUN, SESSION, result_row
 from worker.errors import CloseoutError, ConfigurationError
-from worker.ledger.protocol import COLUMNS, Ledger
+from worker.ledger.protocol import COLUMNS, Ledger, RowFilter
 from worker.models import Run
-from worker.report.export import Format, defused, export_file, export_run, format_of, write_rows
+from worker.report.export import export_file, export_run, write_rows
+from worker.report.formats import Format, format_of
+from worker.report.textual import defused
 
 Row = tuple[object, ...]
 DANGEROUS = "=+-@\t\r\n＝＋－＠"  # noqa: RUF001  # full-width signs are meant
@@ -184,7 +186,7 @@ def test_an_export_that_breaks_leaves_what_was_there(tmp_path: Path) -> None:
 class OneRow:
     """A ledger whose runs have one row."""
 
-    def results(self, run: Run) -> AsyncIterator[list[Row]]:
+    def results(self, run: Run, _: RowFilter) -> AsyncIterator[list[Row]]:
         return _batches([result_row(run=run.name, session_id=SESSION)])
 
 
