@@ -26,6 +26,7 @@ COMMANDS = {
     "show": ("jobs.show", "Show one run, or what happened to one session of it."),
     "verify": ("jobs.verify", "Read closed sessions again and compare them with the ledger."),
     "export": ("jobs.export", "Write the rows of a run as CSV, JSONL or Parquet."),
+    "report": ("jobs.report", "Tell of a run, or of two beside each other, as one page or as markdown."),
     "doctor": ("jobs.doctor", "Check the key, the host, the clock, the ledger and the settings."),
     "sandbox": ("jobs.sandbox", "Serve the stand-in for the API on loopback."),
 }

@@ -112,7 +112,7 @@ def test_completion_knows_the_commands() -> None:
     """By their beginnings."""
     env = {"_CLOSEOUT_COMPLETE": "bash_complete", "COMP_WORDS": "closeout re", "COMP_CWORD": "1"}
     result = CliRunner().invoke(cli, prog_name="closeout", env=env)
-    assert sorted(line.split(",")[1] for line in result.output.split()) == ["resume", "retry"]
+    assert sorted(line.split(",")[1] for line in result.output.split()) == ["report", "resume", "retry"]
 
 
 def test_a_command_that_does_not_exist_suggests_the_one_that_was_meant() -> None:

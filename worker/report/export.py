@@ -30,7 +30,7 @@ async def write_rows(batches: Batches, out: TextIO, format: Format) -> int:
 
 async def export_file(batches: Batches, path: Path, format: Format) -> int:
     """Write all rows to a file that appears, whole and private, when it is complete. Raises CloseoutError."""
-    with _replaced(path) as out, encoded(out, format, compression_of(path.name)) as writer:
+    with written(path) as out, encoded(out, format, compression_of(path.name)) as writer:
         count = await _pour(batches, writer)
     return count
 
@@ -64,7 +64,7 @@ async def _pour(batches: Batches, writer: RowWriter) -> int:
 
 
 @contextmanager
-def _replaced(path: Path) -> Iterator[BinaryIO]:
+def written(path: Path) -> Iterator[BinaryIO]:
     """A file to write, moved to ``path`` at the end. What is no plain file (a device, a pipe) is written as it is."""
     try:
         if path.exists() and not path.is_file():

@@ -23,7 +23,7 @@ from worker.units import format_duration, format_rate
 
 INVALID_KINDS_NAMED = 3
 _KINDS = ("close", "read", "list")
-_WAITED_FOR = {
+WAITED_FOR = {
     "throttled": "as the API asked to",
     "outage": "for the API to answer",
     "paused": "while paused",
@@ -119,7 +119,7 @@ def run_facts(run: Run, counts: Counts, settings: Settings, invalid: Sequence[In
 
 def _waited(run: Run) -> list[Fact]:
     """For what requests were held up, and how long."""
-    told = [f"{format_duration(seconds)} {_WAITED_FOR.get(cause, cause)}" for cause, seconds in run.waited.items()]
+    told = [f"{format_duration(seconds)} {WAITED_FOR.get(cause, cause)}" for cause, seconds in run.waited.items()]
     return [fact("waited", ", ".join(told), "yellow")] if told else []
 
 

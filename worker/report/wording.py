@@ -11,6 +11,7 @@ from rich.text import Text
 from worker.models import Millis, Outcome, Tally
 
 DEFAULT_LEDGER = "closeout.db"
+DASH = "–"  # noqa: RUF001  # a dash is meant: nothing is known, or there is nothing
 Fact = tuple[str, str, str]  # label, value, style of the value
 
 WRONG = (Outcome.NOT_FOUND, Outcome.INVALID, Outcome.REJECTED, Outcome.FAILED)
@@ -41,6 +42,21 @@ def to_the_second(at: Millis | None) -> str:
     if at is None:
         return "-"
     return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def instant(at: Millis | None) -> str:
+    """``2026-03-02 05:00:00 UTC``; a dash for none."""
+    return DASH if at is None else datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def share(part: float, whole: float) -> str:
+    """``12.3%``, never rounded to all or nothing where it is neither."""
+    if not whole:
+        return DASH
+    percent = 100 * part / whole
+    if 0 < percent < 0.1:
+        return f"{max(percent, 0.01):.2f}%"
+    return f"{min(percent, 99.99):.2f}%" if 99.9 < percent < 100 else f"{percent:.{0 if part in (0, whole) else 1}f}%"
 
 
 def command(*words: str, ledger: str | None = None) -> str:

@@ -1,0 +1,89 @@
+"""``closeout report RUN``: a page or a text about one run, or about two beside each other."""
+
+import sys
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+
+from jobs.invocation import read_ledger
+from jobs.options import LEDGER
+from jobs.runs import as_it_is
+from worker.clock import now_ms
+from worker.errors import ConfigurationError
+from worker.ledger.opening import open_ledger
+from worker.report.export import written
+from worker.report.story import ROWS_SHOWN, Story, read_story
+
+_FORMATS = {"html": (".html", ".htm"), "markdown": (".md", ".markdown")}
+
+
+@click.command("report")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN")
+@click.option("--output", "-o", metavar="FILE", help="The file to write.  [default: standard output]")
+@click.option(
+    "--format", "page_format", metavar="html|markdown", help="The format.  [default: from the name, else html]"
+)
+@click.option("--compare", is_flag=True, help="Two runs beside each other: give RUN twice, the earlier one first.")
+@LEDGER
+@click.pass_context
+def command(  # the rest is read by name
+    context: click.Context,
+    /,
+    runs: tuple[str, ...],
+    output: str | None,
+    page_format: str | None,
+    *,
+    compare: bool,
+    **_: Any,
+) -> int:
+    """Tell of RUN as one page: what was asked, how each session ended, how fast, and what went wrong.
+
+    The page needs no network and no other file: it is there to be mailed and to be kept. As markdown it fits a chat
+    or a ticket.
+    """
+    wanted = 2 if compare else 1
+    if len(runs) != wanted:
+        raise ConfigurationError("--compare wants two runs" if compare else "one RUN; two only with --compare")
+    chosen = page_format_of(output, page_format)
+    return anyio.run(partial(write_report, read_ledger(context), runs, output, chosen))
+
+
+def page_format_of(output: str | None, page_format: str | None) -> str:
+    """The format that was asked for, else the one the file's name ends in, else HTML. Raises ConfigurationError."""
+    if page_format is not None:
+        if page_format not in _FORMATS:
+            raise ConfigurationError(f"--format {page_format!r} is not possible: choose html or markdown")
+        return page_format
+    ending = Path(output).suffix.lower() if output is not None else ""
+    return next((name for name, endings in _FORMATS.items() if ending in endings), "html")
+
+
+async def write_report(address: str, names: tuple[str, ...], output: str | None, page_format: str) -> int:
+    """Write the report of one run, or of two."""
+    now = now_ms()
+    shown = ROWS_SHOWN if len(names) == 1 and page_format == "html" else 0
+    async with open_ledger(address) as ledger:
+        runs = [await as_it_is(ledger, await ledger.find_run(name)) for name in names]
+        stories = [await read_story(ledger, run, now, shown) for run in runs]
+    pieces = _pieces(stories, page_format, now)
+    if output is None or output == "-":
+        sys.stdout.writelines(pieces)
+    else:
+        with written(Path(output)) as out:
+            out.writelines(piece.encode() for piece in pieces)
+    return 0
+
+
+def _pieces(stories: list[Story], page_format: str, now: int) -> Iterable[str]:
+    from worker.report.html import html_comparison, html_report  # noqa: PLC0415  # markdown needs no templates
+    from worker.report.markdown import markdown_comparison, markdown_report  # noqa: PLC0415  # nor HTML this
+
+    first, *others = stories
+    if others:
+        (second,) = others
+        return html_comparison(first, second, now) if page_format == "html" else [markdown_comparison(first, second)]
+    return html_report(first, now) if page_format == "html" else [markdown_report(first)]

@@ -1,0 +1,92 @@
+"""A report as one self-contained HTML file: of one run, or of two beside each other."""
+
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
+
+from worker.models import Millis, Outcome
+from worker.report.asked import cause_words, headline, pace_facts, settings_facts, source_facts
+from worker.report.comparing import causes_compared, compared
+from worker.report.page import TONES, render_alone, verdict_tone
+from worker.report.panels import closes_panel, panels_of
+from worker.report.story import ROWS_SHOWN, Story, row_of
+from worker.report.timeline import moments, timeline_of, width_words
+from worker.report.wording import words_of
+
+# Name, what stands over it, and whether it is a number.
+COLUMNS_SHOWN = (
+    ("line", "line", True),
+    ("session_id", "session", False),
+    ("outcome", "outcome", False),
+    ("final_status", "status", False),
+    ("eval_status", "evaluation", False),
+    ("attempts", "sent", True),
+    ("http_status", "HTTP", True),
+    ("detail", "detail", False),
+    ("closed_at", "closed at (UTC)", False),
+)
+Bars = list[tuple[str, int, str]]  # name, number, tone
+
+
+def html_report(story: Story, made_at: Millis) -> Iterator[str]:
+    """The pieces of the page, in order."""
+    return render_alone("report.html", story_values(story) | {"made_at": made_at})
+
+
+def story_values(story: Story) -> dict[str, Any]:
+    """What the template of a story needs."""
+    timeline = timeline_of(story.traffic, story.width, story.paces, story.settings.allowed_rate)
+    return {
+        "story": story,
+        "name": source_name(story),
+        "headline": headline(story),
+        "outcomes": outcome_bars(story),
+        "verdicts": verdict_bars(story),
+        "timeline": timeline,
+        "panels": panels_of(timeline) if timeline else [],
+        "column": width_words(timeline.width) if timeline else "",
+        "ticks": moments(timeline.begin, timeline.end) if timeline else [],
+        "source_facts": source_facts(story),
+        "pace_facts": pace_facts(story),
+        "settings_facts": settings_facts(story.settings),
+        "cause_words": cause_words,
+        "columns": COLUMNS_SHOWN,
+        "rows": map(row_of, story.rows),
+        "rows_shown": ROWS_SHOWN,
+    }
+
+
+def source_name(story: Story) -> str:
+    """What a person calls the source."""
+    return PurePath(story.run.source).name or story.run.source
+
+
+def outcome_bars(story: Story) -> Bars:
+    """Outcomes that occurred, in the order of the contract; ``closed`` always."""
+    return [
+        (words_of(outcome), story.count(outcome), TONES[outcome])
+        for outcome in Outcome
+        if outcome is Outcome.CLOSED or story.count(outcome)
+    ]
+
+
+def verdict_bars(story: Story) -> Bars:
+    """What evaluations said of the closed sessions, the most frequent first."""
+    found = sorted(story.counts.eval_status.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [(status or "not seen", count, verdict_tone(status)) for status, count in found]
+
+
+def html_comparison(first: Story, second: Story, made_at: Millis) -> Iterator[str]:
+    """Two runs, whose charts have one scale."""
+    sides = [story_values(story) for story in (first, second)]
+    top = max((chart.highest for side in sides for chart in side["panels"][:1]), default=1.0)
+    for side in sides:
+        if side["timeline"]:
+            side["panels"] = [closes_panel(side["timeline"], top)]
+    values = {
+        "sides": sides,
+        "figures": compared(first, second),
+        "causes": causes_compared(first, second),
+        "made_at": made_at,
+    }
+    return render_alone("comparison.html", values)

@@ -1,0 +1,103 @@
+"""All that a report tells of one run, read from the ledger in bounded memory."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from worker.ledger.protocol import COLUMNS, Counts, Ledger
+from worker.ledger.report_store import Cause, PaceSample, Traffic
+from worker.models import Millis, Outcome, Run
+from worker.report.percentiles import Percentiles, percentiles_of
+from worker.report.wording import WRONG
+from worker.settings import Settings
+
+ROWS_SHOWN = 5_000
+CAUSES_SHOWN = 40
+_FINE: Millis = 1_000
+_HOURS_OF_FINE = 6 * 3_600_000  # of seconds: of longer runs coarser figures do, and take less memory
+_COARSEST: Millis = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One run: its figures, and the rows that are shown (``complete``: all of them)."""
+
+    run: Run
+    settings: Settings
+    counts: Counts
+    width: Millis
+    traffic: Sequence[Traffic] = ()
+    paces: Sequence[PaceSample] = ()
+    latencies: Mapping[str, Percentiles] = field(default_factory=dict)
+    causes: Sequence[Cause] = ()
+    rows: Sequence[tuple[object, ...]] = ()
+    complete: bool = True
+
+    @property
+    def sessions(self) -> int:
+        """Rows read that are no duplicates."""
+        return self.run.rows_read - self.run.duplicates
+
+    @property
+    def done(self) -> int:
+        """Sessions that are closed, by our call or another's."""
+        return self.count(Outcome.CLOSED) + self.count(Outcome.ALREADY_CLOSED)
+
+    @property
+    def wrong(self) -> int:
+        """Sessions that did not end as asked."""
+        return sum(self.count(outcome) for outcome in WRONG)
+
+    @property
+    def wanting(self) -> int:
+        """Sessions that a person should look at, about: what was odd about closed ones is not counted."""
+        return self.wrong + self.count(Outcome.IN_DOUBT) + self.count(Outcome.PENDING) + self.counts.unsettled
+
+    @property
+    def failures(self) -> list[Cause]:
+        """What went wrong, or was odd."""
+        return [cause for cause in self.causes if cause.outcome is not Outcome.SKIPPED]
+
+    @property
+    def skips(self) -> list[Cause]:
+        """What guards, plans and caps left alone."""
+        return [cause for cause in self.causes if cause.outcome is Outcome.SKIPPED]
+
+    def count(self, outcome: Outcome) -> int:
+        """How many have this outcome."""
+        return self.counts.outcomes.get(outcome, 0)
+
+
+def width_for(span: Millis) -> Millis:
+    """How finely the exchanges of a run of that length are counted."""
+    if span <= _HOURS_OF_FINE:
+        return _FINE
+    return 10 * _FINE if span <= 10 * _HOURS_OF_FINE else _COARSEST
+
+
+async def read_story(ledger: Ledger, run: Run, now: Millis, rows_shown: int = ROWS_SHOWN) -> Story:
+    """Read what a report of the run needs. ``now`` bounds a run that has not ended."""
+    counts, reports = await ledger.counts(run), ledger.reports
+    width = width_for((run.ended_at or now) - run.created_at)
+    complete = run.rows_read - run.duplicates <= rows_shown
+    rows = await _all_rows(ledger, run) if complete else await reports.wanting(run, rows_shown)
+    return Story(
+        run=run,
+        settings=Settings.model_validate_json(run.options),
+        counts=counts,
+        width=width,
+        traffic=await reports.traffic(run, width),
+        paces=await reports.paces(run),
+        latencies=percentiles_of(await reports.latencies(run)),
+        causes=await reports.causes(run, CAUSES_SHOWN),
+        rows=rows,
+        complete=complete,
+    )
+
+
+async def _all_rows(ledger: Ledger, run: Run) -> list[tuple[object, ...]]:
+    return [row async for batch in ledger.results(run) for row in batch]
+
+
+def row_of(row: Sequence[object]) -> dict[str, object]:
+    """A row of the results by column."""
+    return dict(zip(COLUMNS, row, strict=True))
