@@ -20,7 +20,7 @@ from worker.api.client import Endpoint, open_api
 from worker.diagnosis import Finding, of_budget, of_clock, of_closing, of_disk, of_host, of_reading
 from worker.errors import CloseoutError
 from worker.execution import budget_key
-from worker.ledger.opening import open_ledger
+from worker.ledger.opening import check_address, on_postgres, open_ledger, shown_address
 from worker.models import Listing
 from worker.report.console import stdout_console
 from worker.report.wording import printable
@@ -70,7 +70,7 @@ async def check(context: click.Context, path: Path | None, profile: str | None) 
         ledger = given.values.get("ledger") or DEFAULT_LEDGER
     except CloseoutError as error:
         return [*found, Finding("settings", "problem", str(error), "correct it")]
-    found += await _check_ledger(Path(ledger), settings)
+    found += await _check_ledger(str(ledger), settings)
     return found + await _check_api(given, settings, profile)
 
 
@@ -90,20 +90,31 @@ async def _check_api(given: Given, settings: Settings, profile: str | None) -> l
     return [host, of_reading(listed), of_closing(closed), of_clock(answer)]
 
 
-async def _check_ledger(path: Path, settings: Settings) -> list[Finding]:
-    place = await anyio.to_thread.run_sync(_place, path)
-    if place[0].level == "problem" or not await anyio.Path(path).exists():
+async def _check_ledger(address: str, settings: Settings) -> list[Finding]:
+    try:
+        if on_postgres(check_address(address)):
+            return await _look_into(address, settings)
+    except CloseoutError as error:
+        return [Finding("ledger", "problem", str(error), "correct it, or name another with --ledger")]
+    place = await anyio.to_thread.run_sync(_place, Path(address))
+    if place[0].level == "problem" or not await anyio.Path(address).exists():
         return place
     try:
-        async with open_ledger(str(path)) as ledger:
-            runs = await ledger.runs()
-            at_work = [run.name for run in runs if run.state == "running" and await ledger.busy(run)]
-            async with ledger.budget(budget_key(settings)) as store:
-                decided = await store.decide(lambda budget, _: (budget, None))
+        told, pace = await _look_into(address, settings)
     except CloseoutError as error:
         return [Finding("ledger", "problem", str(error), "name another file with --ledger"), *place[1:]]
-    told = Finding("ledger", "ok", f"{path} holds {len(runs):,} runs")
-    return [told, *place[1:], of_budget(decided.budget, decided.now, settings.allowed_rate, at_work)]
+    return [told, *place[1:], pace]
+
+
+async def _look_into(address: str, settings: Settings) -> list[Finding]:
+    """What it holds, and the pace that all on it share."""
+    async with open_ledger(address, create=on_postgres(address)) as ledger:
+        runs = await ledger.runs()
+        at_work = [run.name for run in runs if run.state == "running" and await ledger.busy(run)]
+        async with ledger.budget(budget_key(settings)) as store:
+            decided = await store.decide(lambda budget, _: (budget, None))
+    told = Finding("ledger", "ok", f"{shown_address(address)} holds {len(runs):,} runs")
+    return [told, of_budget(decided.budget, decided.now, settings.allowed_rate, at_work)]
 
 
 def _place(path: Path) -> list[Finding]:

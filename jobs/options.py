@@ -16,7 +16,11 @@ def _option(flag: str, text: str, **attributes: Any) -> Callable[[_Command], _Co
     return click.option(flag, name, help=text, default=attributes.pop("default", None), **attributes)
 
 
-LEDGER = _option("--ledger", f"The ledger file.  [default: {DEFAULT_LEDGER}]", metavar="FILE")
+LEDGER = _option(
+    "--ledger",
+    f"The ledger: a file, or postgresql://USER@HOST/DB.  [default: {DEFAULT_LEDGER}]",
+    metavar="LEDGER",
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 
 LISTEN = _option(

@@ -17,7 +17,7 @@ from worker.clock import now_ms
 from worker.context import Context
 from worker.errors import CloseoutError
 from worker.execution import execute
-from worker.ledger.opening import open_ledger
+from worker.ledger.opening import open_ledger, shown_address
 from worker.ledger.protocol import Counts, Ledger
 from worker.models import Run
 from worker.pipeline import Ended, Watcher
@@ -141,7 +141,7 @@ async def conclude(ledger: Ledger, ended: Ended, invocation: Invocation) -> int:
     else:
         invalid = await ledger.invalid_kinds(ended.run, INVALID_KINDS_NAMED)
         more = await facts_of_plan(ledger, ended.run, invocation.settings)
-        print_summary(stdout_console(), ended, invocation.settings, str(invocation.ledger), invalid, more)
+        print_summary(stdout_console(), ended, invocation.settings, shown_address(invocation.ledger), invalid, more)
     if unwritten is not None:
         say(f"--export: {unwritten}; the ledger has the rows: `closeout export {ended.run.name}` writes them elsewhere")
     return ended.exit_code or int(unwritten is not None)

@@ -62,7 +62,9 @@ def command(context: click.Context, /, kind: str | None, image: str, config: str
         return 0
     given = overlay(read_config(path, None), context)
     ledger = given.values.get("ledger") or DEFAULT_LEDGER
-    sweeps = planned_sweeps(jobs, path or Path(), ledger)
+    # Not among the arguments of the jobs: everybody on the machine sees those, and an address may hold a password.
+    os.environ["CLOSEOUT_LEDGER"] = str(ledger)
+    sweeps = planned_sweeps(jobs, path or Path())
     return anyio.run(partial(keep_all, sweeps, ledger, read_listen(context)))
 
 
@@ -75,11 +77,11 @@ def _units(kind: str, jobs: Sequence[Job], image: str) -> str:
     return print_systemd(jobs, called) if kind == "systemd" else print_cron(jobs, called)
 
 
-def planned_sweeps(jobs: Iterable[Job], config: Path, ledger: str) -> list[Planned]:
+def planned_sweeps(jobs: Iterable[Job], config: Path) -> list[Planned]:
     """How each job will be run, as far as that can be known beforehand. Raises ConfigurationError."""
     planned = []
     for job in jobs:
-        arguments = [job.name, "--config", str(config), "--ledger", ledger, "--no-progress"]
+        arguments = [job.name, "--config", str(config), "--no-progress"]
         arguments += ["--profile", job.profile] if job.profile is not None else []  # before the environment's
         planned.append(
             Planned(job, job.profile or os.environ.get("CLOSEOUT_PROFILE"), arguments, asked_for(arguments, job))
@@ -92,14 +94,14 @@ async def keep_all(sweeps: Sequence[Planned], address: str, listen: Address | No
     """Keep the times of all jobs; returns the exit code once told to end."""
     stop = anyio.Event()
     calls = {each.job.name: each.arguments for each in sweeps}
-    lines = by_organisation(sweeps)
-    board = JobBoard([schedule for schedules in lines.values() for schedule in schedules])
     async with (
         listening(listen) as listener,
         open_ledger(address, create=True) as ledger,
         anyio.create_task_group() as tasks,
     ):
         await tasks.start(_watch, stop)
+        lines = by_organisation(sweeps)
+        board = JobBoard([schedule for schedules in lines.values() for schedule in schedules])
         if listener is not None:
             tasks.start_soon(_tell, listener, ledger, board, stop)
         async with anyio.create_task_group() as keepers:

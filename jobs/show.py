@@ -13,7 +13,7 @@ from jobs.options import JSON, LEDGER
 from jobs.running import facts_of_plan, say
 from jobs.runs import as_it_is
 from worker.errors import ConfigurationError
-from worker.ledger.opening import open_ledger
+from worker.ledger.opening import open_ledger, shown_address
 from worker.ledger.protocol import Found, Ledger
 from worker.models import Run
 from worker.report.console import stdout_console
@@ -70,7 +70,7 @@ async def show_session(address: str, name: str | None, session: str, *, as_json:
         run = None if name is None else await ledger.find_run(name)
         found = await (_find(ledger, session) if run is None else _find_in(ledger, run, session))
     if not found:
-        where = f"no run of {address}" if run is None else f"run {run.name}"
+        where = f"no run of {shown_address(address)}" if run is None else f"run {run.name}"
         raise ConfigurationError(f"--session: {where} has no session or invalid row {shown(session, 50)!r}")
     if len(found) >= _MOST:
         say(f"only the newest {_MOST} are shown")

@@ -32,6 +32,8 @@ KNOWN_BY = {
     "prometheus_client": {"worker.operations.exposition"},
     "yarl": {"worker.api"},
     "apsw": {"worker.ledger"},
+    "psycopg": {"worker.ledger.postgres"},
+    "psycopg_pool": {"worker.ledger.postgres"},
     "sqlite3": set[str](),
     "aiolimiter": {"worker.pacing"},
     "pydantic": {"worker.api", "worker.rule", "worker.settings", "jobs"},

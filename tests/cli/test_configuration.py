@@ -178,7 +178,7 @@ def test_the_vendors_bad_variable_is_named() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--reason", "tired"], ["--reason", "x" * 65, "--allow-unknown-reason"], ["--ledger", "postgresql://db"]],
+    [["--reason", "tired"], ["--reason", "x" * 65, "--allow-unknown-reason"], ["--ledger", "mysql://db"]],
 )
 def test_what_must_not_be_is_refused_at_once(arguments: list[str]) -> None:
     """With the flag that asked for it."""

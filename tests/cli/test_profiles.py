@@ -38,7 +38,7 @@ def planned(profiles: str, *names: str) -> list[Planned]:
     )
     config = Path("closeout.toml")
     config.write_text(profiles + jobs, encoding="utf-8")
-    return planned_sweeps(read_jobs(config).values(), config, "closeout.db")
+    return planned_sweeps(read_jobs(config).values(), config)
 
 
 def test_jobs_of_one_organisation_take_turns_and_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:

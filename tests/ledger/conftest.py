@@ -1,11 +1,12 @@
 """The ledger under test: each implementation of the protocol in turn."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.ledger.support import IMPLEMENTATIONS, Opener
+from tests.postgres.databases import done_with
 from worker.ledger.protocol import Ledger
 
 
@@ -15,9 +16,10 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(params=sorted(IMPLEMENTATIONS))
-def opener(request: pytest.FixtureRequest) -> Opener:
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     """Opens the ledger of a folder, made as needed; a second time it is the same ledger."""
-    return IMPLEMENTATIONS[request.param]
+    yield IMPLEMENTATIONS[request.param]
+    done_with(tmp_path)
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from tests.postgres.databases import url_of
+from worker.ledger.postgres.ledger import PostgresLedger
 from worker.ledger.protocol import COLUMNS, Ledger, NewRun
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import (
@@ -31,8 +33,14 @@ async def _open_sqlite(folder: Path) -> AsyncIterator[Ledger]:
         yield ledger
 
 
+@asynccontextmanager
+async def _open_postgres(folder: Path) -> AsyncIterator[Ledger]:
+    async with PostgresLedger.open(url_of(folder), create=True) as ledger:
+        yield ledger
+
+
 # Every implementation of the protocol, by name: the contract is tested against each.
-IMPLEMENTATIONS: dict[str, Opener] = {"sqlite": _open_sqlite}
+IMPLEMENTATIONS: dict[str, Opener] = {"sqlite": _open_sqlite, "postgres": _open_postgres}
 
 
 def session_id(number: int) -> str:

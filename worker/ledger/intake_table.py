@@ -54,14 +54,14 @@ class IntakeTable:
 
     def _unknown(self, queue: int, rows: list[QueuedRow], since: Millis) -> list[QueuedRow]:
         """Those whose key was not given lately."""
-        asked = json.dumps([_names(row) for row in rows])
+        asked = json.dumps([names_of(row) for row in rows])
         ((found,),) = self._rows("intake_recent", queue=queue, rows=asked, since=since)
         recent = set(json.loads(found))
         return [row for at, row in enumerate(rows) if at not in recent]
 
     def _remember(self, queue: int, rows: list[QueuedRow], now: Millis) -> set[str]:
         """Keep keys and sessions; returns the sessions that the queue has given before."""
-        asked = json.dumps([_names(row) for row in rows])
+        asked = json.dumps([names_of(row) for row in rows])
         ((found,),) = self._rows("intake_known", queue=queue, rows=asked)
         self._rows("intake_session", queue=queue, rows=asked, now=now)
         self._rows("intake_key", queue=queue, rows=asked, now=now)
@@ -72,7 +72,7 @@ class IntakeTable:
         ((read,),) = self._rows("intake_position", run=run.id)
         base = (run.id << RUN_SHIFT) + read
         values = [
-            item_values(row.row, base + at, run, now, _due(row, known, parked=parked)) for at, row in enumerate(rows)
+            item_values(row.row, base + at, run, now, due_of(row, known, parked=parked)) for at, row in enumerate(rows)
         ]
         before = self._db.total_changes()
         self._rows("admit", rows=json.dumps(values))
@@ -81,7 +81,7 @@ class IntakeTable:
     def _reopen(self, run: Run, rows: list[QueuedRow], known: set[str]) -> Counter[Outcome]:
         """What the run has done with known sessions is to be done again, after a look."""
         wanted = [
-            (digits_of(row.row.session_id), _due(row, known), row.row.reason)
+            (digits_of(row.row.session_id), due_of(row, known), row.row.reason)
             for row in rows
             if row.row.session_id is not None and digits_of(row.row.session_id) in known
         ]
@@ -96,12 +96,13 @@ class IntakeTable:
         return self._db.execute(_QUERIES[query], values).fetchall()
 
 
-def _names(row: QueuedRow) -> tuple[str | None, str | None]:
+def names_of(row: QueuedRow) -> tuple[str | None, str | None]:
     """The session's digits and the key."""
     return (digits_of(row.row.session_id) if row.row.session_id is not None else None, row.key)
 
 
-def _due(row: QueuedRow, known: set[str], *, parked: bool = False) -> Millis:
+def due_of(row: QueuedRow, known: set[str], *, parked: bool = False) -> Millis:
+    """When it may be closed; what is ``known`` by its digits is parked until then."""
     session = row.row.session_id
     looked_up = parked or (session is not None and digits_of(session) in known)
     return NEVER + row.not_before if looked_up else row.not_before

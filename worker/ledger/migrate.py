@@ -19,9 +19,9 @@ class Migration:
     sql: str
 
 
-def load_migrations() -> list[Migration]:
+def load_migrations(package: str = "worker.ledger") -> list[Migration]:
     """All migrations of this version, in order; the number in a file's name is the version it leads to."""
-    folder = files("worker.ledger").joinpath("migrations")
+    folder = files(package).joinpath("migrations")
     found = [entry for entry in folder.iterdir() if entry.name.endswith(".sql")]
     return sorted(
         (Migration(int(entry.name.split("_")[0]), entry.read_text(encoding="utf-8")) for entry in found),

@@ -1,18 +1,38 @@
 """Opens the ledger that an address names."""
 
 from contextlib import AbstractAsyncContextManager
+from importlib.util import find_spec
 from pathlib import Path
 
 from worker.errors import ConfigurationError
+from worker.ledger.postgres.address import SCHEMES, parse_address
 from worker.ledger.protocol import Ledger
 from worker.ledger.sqlite import SqliteLedger
 
+_EXTRA = "a ledger on PostgreSQL needs two more libraries: pip install 'closeout[postgres]'"
+
+
+def on_postgres(address: str) -> bool:
+    """Whether the ledger is a database, and not a file."""
+    return address.split("://", 1)[0] in SCHEMES and "://" in address
+
 
 def check_address(address: str) -> str:
-    """The same address, if it can be one of a ledger: a file's path. Raises ConfigurationError otherwise."""
-    if "://" in address:
-        raise ConfigurationError(f"--ledger {address.split('://', 1)[0]}://: a ledger is a file here; name one")
+    """The same address, if it can be one of a ledger. Raises ConfigurationError otherwise."""
+    if on_postgres(address):
+        parse_address(address)
+        if find_spec("psycopg") is None or find_spec("psycopg_pool") is None:
+            raise ConfigurationError(f"--ledger: {_EXTRA}")
+    elif "://" in address:
+        raise ConfigurationError(
+            f"--ledger {address.split('://', 1)[0]}://: a ledger is a file, or postgresql://user@host/database"
+        )
     return address
+
+
+def shown_address(address: str) -> str:
+    """The address as it may be printed and stored: without a password."""
+    return parse_address(address).shown if on_postgres(address) else address
 
 
 def open_ledger(address: str, *, create: bool = False) -> AbstractAsyncContextManager[Ledger]:
@@ -20,4 +40,9 @@ def open_ledger(address: str, *, create: bool = False) -> AbstractAsyncContextMa
 
     Raises ConfigurationError and LedgerError.
     """
-    return SqliteLedger.open(Path(check_address(address)), create=create)
+    check_address(address)
+    if on_postgres(address):
+        from worker.ledger.postgres.ledger import PostgresLedger  # noqa: PLC0415  # an extra, and slow to load
+
+        return PostgresLedger.open(address, create=create)
+    return SqliteLedger.open(Path(address), create=create)

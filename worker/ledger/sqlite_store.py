@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +35,8 @@ from worker.ledger.values import (
     claim_of,
     is_single,
     item_values,
+    new_name,
+    place_of,
     run_of,
     span_of,
 )
@@ -56,7 +57,6 @@ from worker.models import (
 
 QUERIES = load_queries()
 _SKIPPED_AT_ONCE = 20_000  # rows in one transaction: others wait for it
-_NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another
 BUSY_MS = 30_000
 WRITER_CACHE_KIB = 32 * 1024  # the index over random ids lives in it
 READER_CACHE_KIB = 2 * 1024
@@ -100,10 +100,6 @@ def _prepare(path: Path, cache_kib: int) -> apsw.Connection:
     return connection
 
 
-def _after(claim: Claim | None) -> dict[str, int]:
-    return {"start": claim.started_at or 0, "seq": claim.seq} if claim else {"start": -1, "seq": 0}
-
-
 class _TooManyError(Exception):
     """Takes a transaction back."""
 
@@ -145,8 +141,7 @@ class SqliteStore:
     # runs
 
     def create_run(self, new: NewRun, now: Millis) -> Run:
-        name = "".join(secrets.choice(_NAME_LETTERS) for _ in range(8))
-        values = {"name": name, "job": new.job, "source": new.source, "location": new.location}
+        values = {"name": new_name(), "job": new.job, "source": new.source, "location": new.location}
         more = {"source_stat": new.source_stat, "options": new.options, "made_by": new.made_by}
         ((run,),) = self._write("create_run", **values, **more, now=now)
         return self.run(run)
@@ -306,7 +301,7 @@ class SqliteStore:
         return self._claims("due_settles", run=run.id, limit=limit, now=now, ripe=ripe)
 
     def due_settles_by_start(self, run: Run, limit: int, now: Millis, ripe: Millis, after: Claim | None) -> list[Claim]:
-        return self._claims("due_settles_by_start", run=run.id, limit=limit, now=now, ripe=ripe, **_after(after))
+        return self._claims("due_settles_by_start", run=run.id, limit=limit, now=now, ripe=ripe, **place_of(after))
 
     def due_settle_spans(self, run: Run, span: Millis, now: Millis, ripe: Millis) -> int:
         ((count,),) = self._rows("due_settle_spans", run=run.id, span=span, now=now, ripe=ripe)
@@ -386,7 +381,7 @@ class SqliteStore:
         return self._closed("closed_sample", limit=limit, **span_of(run))
 
     def closed_by_start(self, run: Run, limit: int, after: Claim | None) -> list[ClosedItem]:
-        return self._closed("closed_by_start", limit=limit, **_after(after), **span_of(run))
+        return self._closed("closed_by_start", limit=limit, **place_of(after), **span_of(run))
 
     def _closed(self, query: str, **values: object) -> list[ClosedItem]:
         ((found,),) = self._rows(query, **values)

@@ -1,12 +1,24 @@
-"""What stands in the rows and the JSON arrays that pass between the SQLite ledger and its statements."""
+"""What stands in the rows and the JSON arrays that pass between a ledger and its statements."""
 
 import json
+import secrets
 from typing import Any
 
 from worker.models import Change, Claim, EvalSummary, Exchange, Millis, Run, SessionRow, SessionState, SourceRow, Tally
 
 RUN_SHIFT = 40  # a run's items are numbered from its id, shifted by so many bits, on
 Row = tuple[Any, ...]  # what a column holds is stated by the schema, not by the type checker
+_NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another
+
+
+def new_name() -> str:
+    """What people will type to mean a run."""
+    return "".join(secrets.choice(_NAME_LETTERS) for _ in range(8))
+
+
+def place_of(claim: Claim | None) -> dict[str, int]:
+    """Where a claim stands in the order of a listing; None stands before all."""
+    return {"start": claim.started_at or 0, "seq": claim.seq} if claim else {"start": -1, "seq": 0}
 
 
 def text_of(digits: str) -> str:

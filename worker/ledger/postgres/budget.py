@@ -1,0 +1,51 @@
+"""One budget of a PostgreSQL ledger: a row that all processes on all machines draw from, on the server's clock."""
+
+from dataclasses import asdict, replace
+from typing import Any, TypeVar
+
+from worker.budget import Budget, BudgetKey, Decided, Decision
+from worker.ledger.postgres.database import Database
+from worker.ledger.postgres.statements import Statements
+
+_T = TypeVar("_T")
+_TIME_LIMIT = 15.0  # seconds; whoever holds the row and is gone loses it after 10
+
+
+class PostgresBudget:
+    """See ``BudgetStore``. ``database`` need not be durable."""
+
+    def __init__(self, database: Database, key: BudgetKey) -> None:
+        self._database = database
+        self._key = asdict(key)
+
+    async def make(self) -> None:
+        await self._database.write(lambda sql: sql.rows("budget_made", **self._key))
+
+    async def decide(self, decision: Decision[_T]) -> Decided[_T]:
+        """See ``BudgetStore``. Permits that were given out at the moment the connection broke are lost."""
+
+        async def work(sql: Statements) -> Decided[_T]:
+            (row,) = await sql.rows("budget", **self._key)
+            before, now = _budget_of(row[:-1]), float(row[-1])
+            budget, value = decision(before, now)
+            if budget != before:
+                if _lasting(budget) != _lasting(before):
+                    await sql.execute("SET LOCAL synchronous_commit TO on")
+                await sql.rows("budget_changed", **asdict(budget), **self._key)
+            return Decided(budget, now, value)
+
+        return await self._database.transact(work, limit=_TIME_LIMIT)
+
+
+def _budget_of(row: tuple[Any, ...]) -> Budget:  # what a column holds is stated by the schema
+    """The columns of the statement ``budget`` bear the names of the fields, in their order."""
+    return Budget(*row)
+
+
+def _lasting(budget: Budget) -> Budget:
+    """A person's word, and what the API asked for.
+
+    The rest is given out over and over: that a crash of the server takes back the last of it harms nobody (see
+    ``database``), and it is not worth a write to the disk each time.
+    """
+    return replace(budget, due=0.0, settle_due=0.0, closing_at=0.0, seen_at=0.0)

@@ -1,0 +1,40 @@
+-- What reports read. Each statement is named by the line above it.
+
+-- name: note_pace
+INSERT INTO paces (run, at, allowed, waiting) VALUES (:run, :at, :allowed, :waiting) ON CONFLICT (run, at) DO UPDATE SET
+    allowed = excluded.allowed, waiting = excluded.waiting;
+
+-- name: paces
+SELECT at, allowed, waiting FROM paces WHERE run = :run ORDER BY at;
+
+-- name: traffic
+-- The exchanges of a run, counted by kind and span of time.
+SELECT at / :width::bigint * :width::bigint, kind, count(*), count(*) FILTER (WHERE http_status = 429),
+       count(*) FILTER (WHERE http_status IS NULL OR http_status >= 500), max(seq)
+FROM attempts WHERE run = :run AND seq > :after GROUP BY 1, 2 ORDER BY 1, kind COLLATE "C";
+
+-- name: latencies
+-- How many answers took how long. There are only so many different milliseconds.
+SELECT kind, ms, count(*) FROM attempts
+WHERE run = :run AND http_status IS NOT NULL GROUP BY 1, 2 ORDER BY kind COLLATE "C", 2;
+
+-- name: causes
+-- Why sessions were not closed, or what was odd about those that were, with the first and the last of each cause.
+WITH causes AS (
+    SELECT CASE outcome WHEN 'claimed' THEN 'in_doubt' ELSE outcome END AS outcome, http_status, error,
+           CASE outcome WHEN 'invalid' THEN split_part(detail, ': ', 1) ELSE detail END AS detail,
+           count(*) AS count, min(seq) AS first, max(seq) AS last
+    FROM items
+    WHERE seq BETWEEN :first AND :last AND (outcome NOT IN ('closed', 'already_closed', 'pending') OR detail IS NOT NULL)
+    GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 6 LIMIT :limit)
+SELECT c.outcome, c.http_status, c.error, c.detail, c.count, f.session_id, f.line, l.session_id, l.line
+FROM causes c JOIN item_results f ON f.seq = c.first JOIN item_results l ON l.seq = c.last ORDER BY c.count DESC, c.first;
+
+-- name: wanting
+-- The rows that a person should look at, the gravest first.
+SELECT seq FROM (
+    SELECT seq, CASE outcome WHEN 'failed' THEN 1 WHEN 'rejected' THEN 2 WHEN 'in_doubt' THEN 3 WHEN 'claimed' THEN 3
+                WHEN 'not_found' THEN 4 WHEN 'invalid' THEN 5 WHEN 'pending' THEN 8
+                WHEN 'skipped' THEN NULL ELSE CASE WHEN detail IS NOT NULL THEN 6 WHEN eval_settled = 0 THEN 7 END END AS rank
+    FROM items WHERE seq BETWEEN :first AND :last) ranked
+WHERE rank IS NOT NULL ORDER BY rank, seq LIMIT :limit;

@@ -1,0 +1,68 @@
+"""The runs of a PostgreSQL ledger: made, found, begun and ended."""
+
+import json
+from dataclasses import asdict
+
+from worker.errors import RunNotFoundError
+from worker.ledger.postgres.database import Database
+from worker.ledger.postgres.statements import Statements
+from worker.ledger.protocol import NewRun, RunEnd
+from worker.ledger.values import new_name, run_of
+from worker.models import NEVER, Millis, Run, Tally
+
+
+class Runs:
+    """See ``protocol.Ledger`` for what each method means."""
+
+    _database: Database
+
+    async def create_run(self, new: NewRun, now: Millis) -> Run:
+        values = asdict(new) | {"name": new_name(), "now": now}
+
+        async def work(sql: Statements) -> Run:
+            return run_of((await sql.rows("run_by_id", run=await sql.value("create_run", **values)))[0])
+
+        return await self._database.write(work)
+
+    async def runs(self) -> list[Run]:
+        return [run_of(row) for row in await self._database.read(lambda sql: sql.rows("runs"))]
+
+    async def find_run(self, name: str) -> Run:
+        if name == "last":
+            found = (await self.runs())[:1]
+        else:
+            rows = await self._database.read(lambda sql: sql.rows("runs_by_prefix", prefix=name))
+            found = [run_of(row) for row in rows]
+        if not found:
+            raise RunNotFoundError(f"no run {name!r} in {self._database.address.shown}: `closeout runs` lists them")
+        if len(found) > 1:
+            names = ", ".join(run.name for run in found[:5])
+            raise RunNotFoundError(f"{name!r} is the beginning of several runs ({names}): write more of it")
+        return found[0]
+
+    async def unfinished_of(self, location: str) -> Run | None:
+        rows = await self._database.read(lambda sql: sql.rows("unfinished_of", location=location))
+        return run_of(rows[0]) if rows else None
+
+    async def start_run(self, run: Run, options: str) -> None:
+        async def work(sql: Statements) -> None:
+            await sql.rows("start_run", run=run.id, options=options)
+            await sql.rows("rescue", run=run.id)
+            await sql.rows("rearm_doubts", run=run.id)
+            await sql.rows("rearm_settles", run=run.id, never=NEVER)
+
+        await self._database.write(work)
+
+    async def tell(self, run: Run, tally: Tally) -> None:
+        await self._database.write(lambda sql: sql.rows("tally", run=run.id, tally=json.dumps(asdict(tally))))
+
+    async def last_exchange(self, run: Run) -> Millis | None:
+        rows = await self._database.read(lambda sql: sql.rows("last_exchange", run=run.id))
+        return int(rows[0][0]) if rows else None
+
+    async def end_run(self, run: Run, end: RunEnd, now: Millis) -> None:
+        values = {"state": end.state, "why": end.why, "seconds": end.seconds, "waited": json.dumps(dict(end.waited))}
+        await self._database.write(lambda sql: sql.rows("end_run", run=run.id, now=now, **values))
+
+    async def source_done(self, run: Run, sha256: str | None = None) -> None:
+        await self._database.write(lambda sql: sql.rows("source_done", run=run.id, sha256=sha256))

@@ -1,0 +1,220 @@
+"""The work on a PostgreSQL ledger's items: admitted, claimed, looked up and recorded."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from worker.ledger.postgres.database import Database
+from worker.ledger.postgres.statements import Statements, as_json
+from worker.ledger.protocol import NextDue
+from worker.ledger.values import (
+    RUN_SHIFT,
+    attempt_values,
+    change_values,
+    is_single,
+    item_values,
+    place_of,
+    run_of,
+    span_of,
+)
+from worker.models import NEVER, Change, Claim, Exchange, Millis, Record, Run, SourceRow
+
+_SKIPPED_AT_ONCE = 20_000  # rows in one transaction: others wait for it
+
+
+class _TooManyError(Exception):
+    """Takes a transaction back."""
+
+
+class Work:
+    """See ``protocol.Ledger`` for what each method means."""
+
+    _database: Database
+    _owner: int | None = None  # the worker that this process is among those of a fleet
+
+    async def _changed(self, query: str, **values: object) -> int:
+        return await self._database.write(lambda sql: sql.changed(query, **values))
+
+    async def _count(self, query: str, **values: object) -> int:
+        return int(await self._database.read(lambda sql: sql.value(query, **values)))
+
+    async def _claims(self, query: str, **values: object) -> list[Claim]:
+        return [Claim(*row) for row in await self._database.read(lambda sql: sql.rows(query, **values))]
+
+    # admission
+
+    async def admit(
+        self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis, *, parked: bool = False
+    ) -> int:
+        due = NEVER if parked else 0
+        return await self._database.write(lambda sql: _admit(sql, run, rows, digest, now, due=due))
+
+    async def admit_within(
+        self, run: Run, rows: Sequence[SourceRow], most: int, now: Millis, *, parked: bool = False
+    ) -> int | None:
+        due = NEVER if parked else 0
+        try:
+            return await self._database.write(lambda sql: _admit(sql, run, rows, "", now, due=due, most=most))
+        except _TooManyError:
+            return None
+
+    async def see_again(self, run: Run, rows: Sequence[SourceRow]) -> None:
+        await self._database.write(lambda sql: _see_again(sql, run, rows))
+
+    # claims
+
+    async def claim(self, run: Run, limit: int, now: Millis, fresh: int | None = None) -> list[Claim]:
+        values = {"run": run.id, "now": now, "owner": self._owner}
+
+        async def work(sql: Statements) -> list[Claim]:
+            await sql.rows("ripen", run=run.id, now=now)
+            found = sorted(await sql.rows("pending_retries", limit=limit, **values))
+            room = limit - len(found) if fresh is None else min(fresh, limit - len(found))
+            if room > 0:
+                found += sorted(await sql.rows("pending_fresh", limit=room, **values))
+            return [Claim(*row[1:]) for row in found]
+
+        return await self._database.write(work)
+
+    async def release(self, claims: Sequence[Claim]) -> None:
+        if claims:
+            seqs = [claim.seq for claim in claims]
+            await self._changed("release", seqs=seqs, owner=self._owner)
+
+    async def park(self, claims: Sequence[Claim]) -> None:
+        seqs = [claim.seq for claim in claims]
+        await self._changed("park", seqs=seqs, owner=self._owner, never=NEVER)
+
+    async def parked(self, run: Run, limit: int, now: Millis) -> list[Claim]:
+        return await self._claims("parked", run=run.id, limit=limit, now=now, never=NEVER)
+
+    async def unpark(self, run: Run) -> int:
+        return await self._changed("unpark", run=run.id, limit=_SKIPPED_AT_ONCE, never=NEVER)
+
+    async def parked_count(self, run: Run) -> int:
+        return await self._count("parked_count", run=run.id, never=NEVER)
+
+    async def skip_parked(self, run: Run, since: Millis, detail: str, now: Millis) -> int:
+        values = {"since": since, "detail": detail, "now": now, "never": NEVER, "limit": _SKIPPED_AT_ONCE}
+        return await self._changed("skip_parked", run=run.id, **values)
+
+    async def park_all(self, run: Run) -> int:
+        return await self._changed("park_all", run=run.id, never=NEVER)
+
+    async def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
+        values = {"detail": detail, "now": now, "never": NEVER, "limit": _SKIPPED_AT_ONCE}
+        return await self._changed("skip_fresh", run=run.id, **values)
+
+    async def unskip(self, run: Run, detail: str) -> int:
+        return await self._changed("unskip", detail=detail, limit=_SKIPPED_AT_ONCE, **span_of(run))
+
+    async def attempted_open(self, run: Run) -> set[int]:
+        rows = await self._database.read(lambda sql: sql.rows("attempted_open", run=run.id, never=NEVER))
+        return {int(seq) for (seq,) in rows}
+
+    async def taken_count(self, run: Run) -> int:
+        return await self._count("taken_count", **span_of(run))
+
+    async def open_count(self, run: Run, limit: int, by: Millis) -> int:
+        return await self._count("open_count", run=run.id, limit=limit, by=by)
+
+    async def backlog(self, run: Run, limit: int, by: Millis) -> int:
+        return await self._count("backlog", run=run.id, limit=limit, by=by, never=NEVER)
+
+    # what is due
+
+    async def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]:
+        return await self._claims("due_doubts", run=run.id, limit=limit, now=now)
+
+    async def due_settles(self, run: Run, limit: int, now: Millis, ripe: Millis) -> list[Claim]:
+        return await self._claims("due_settles", run=run.id, limit=limit, now=now, ripe=ripe)
+
+    async def due_settles_by_start(
+        self, run: Run, limit: int, now: Millis, ripe: Millis, after: Claim | None
+    ) -> list[Claim]:
+        return await self._claims(
+            "due_settles_by_start", run=run.id, limit=limit, now=now, ripe=ripe, **place_of(after)
+        )
+
+    async def due_settle_spans(self, run: Run, span: Millis, now: Millis, ripe: Millis) -> int:
+        return await self._count("due_settle_spans", run=run.id, span=span, now=now, ripe=ripe)
+
+    async def due_settle_count(self, run: Run, limit: int, now: Millis, ripe: Millis) -> int:
+        return await self._count("due_settle_count", run=run.id, limit=limit, now=now, ripe=ripe)
+
+    async def settles_ahead(self, run: Run, wait: Millis) -> tuple[Millis, Millis] | None:
+        rows = await self._database.read(lambda sql: sql.rows("settles_ahead", run=run.id, wait=wait, never=NEVER))
+        first, last = rows[0]
+        return None if first is None else (first, last)
+
+    async def doubt_nones(self, run: Run, age: Millis) -> int:
+        return await self._changed("doubt_nones", age=age, **span_of(run))
+
+    async def next_due(self, run: Run) -> NextDue:
+        return NextDue(*(await self._database.read(lambda sql: sql.rows("next_due", run=run.id)))[0])
+
+    # what came of it
+
+    async def record(self, run: Run, records: Sequence[Record], now: Millis) -> None:
+        """A few statements for the whole batch, however many records there are."""
+        exchanged = [(record.exchange, record.changes) for record in records if record.exchange is not None]
+        singles = [attempt_values(*pair) for pair in exchanged if is_single(*pair)]
+        pages = [pair for pair in exchanged if not is_single(*pair)]
+        batches = [as_json([change_values(change) for change in wave]) for wave in _waves(records)]
+
+        async def work(sql: Statements) -> None:
+            if singles:
+                await sql.rows("attempts", run=run.id, attempts=as_json(singles))
+            for batch in batches:
+                await sql.rows("change", changes=batch, now=now)
+            for pair in pages:
+                await _page(sql, run, *pair)
+
+        if records:
+            await self._database.write(work)
+
+    async def retry(self, run: Run, *, parked: bool = False) -> int:
+        return await self._changed("retry", parked=parked, never=NEVER, **span_of(run))
+
+    async def resettle(self, run: Run) -> int:
+        return await self._changed("resettle", **span_of(run))
+
+
+async def _admit(
+    sql: Statements, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis, *, due: Millis, most: int = NEVER
+) -> int:
+    held = run_of((await sql.rows("run_locked", run=run.id))[0])
+    base = (run.id << RUN_SHIFT) + held.rows_read
+    values = [item_values(row, base + at, run, now, due) for at, row in enumerate(rows)]
+    duplicates = len(rows) - await sql.changed("admit", rows=as_json(values))
+    if duplicates < len(rows) and held.rows_read - held.duplicates + len(rows) - duplicates > most:
+        raise _TooManyError
+    await _see_again(sql, run, rows)
+    await sql.rows("doubt_elsewhere", run=run.id)
+    await sql.rows("admitted", run=run.id, read=len(rows), duplicates=duplicates, digest=digest)
+    return duplicates
+
+
+async def _see_again(sql: Statements, run: Run, rows: Sequence[SourceRow]) -> None:
+    seen = [row for row in rows if row.session_id is not None and row.seen_at is not None]
+    if seen:
+        at = min(row.seen_at or 0 for row in seen)
+        await sql.rows("seen_again", run=run.id, sessions=[str(row.session_id) for row in seen], at=at, never=NEVER)
+
+
+async def _page(sql: Statements, run: Run, exchange: Exchange, changes: tuple[Change, ...]) -> None:
+    attempt = await sql.value("page", run=run.id, **asdict(exchange))
+    if changes:
+        await sql.rows("sightings", attempt=attempt, items=[change.seq for change in changes])
+
+
+def _waves(records: Sequence[Record]) -> Iterator[list[Change]]:
+    """All changes in their order, no item twice in one wave: a statement would take any one of the two."""
+    wave: dict[int, Change] = {}
+    for record in records:
+        for change in record.changes:
+            if change.seq in wave:
+                yield list(wave.values())
+                wave = {}
+            wave[change.seq] = change
+    if wave:
+        yield list(wave.values())
