@@ -1,7 +1,16 @@
 """What holds for all tests."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Tests run side by side: how long an example takes says nothing.
 settings.register_profile("closeout", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("closeout")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits longest begins first, so that the short ones fill the end of a run side by side."""
+    lost = [item.nodeid for item in items if item.get_closest_marker("alone") and "front_door" not in item.path.parts]
+    if lost:
+        raise pytest.UsageError(f"what is marked alone is looked for in tests/front_door: {lost[0]}")
+    items.sort(key=lambda item: "front_door" not in item.path.parts)

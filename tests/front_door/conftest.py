@@ -15,8 +15,8 @@ _T = TypeVar("_T")
 
 @pytest.fixture(scope="session")
 def pool() -> Iterator[ThreadPoolExecutor]:
-    """Two at a time, so that other tests have a share of the machine."""
-    with ThreadPoolExecutor(2) as executor:
+    """Three at a time: most of what they do is to wait."""
+    with ThreadPoolExecutor(3) as executor:
         yield executor
 
 

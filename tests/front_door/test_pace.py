@@ -83,6 +83,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Held]:
     return {how: one.result() for how, one in begun.items()}
 
 
+@pytest.mark.xdist_group("held")
 @pytest.mark.parametrize("how", LEAST_WAIT)
 def test_a_429_makes_every_request_wait(held: dict[str, Held], how: str) -> None:
     """However the wait is told, nothing arrives during it, and no session is marked failed for it."""
