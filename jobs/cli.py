@@ -7,6 +7,7 @@ import sys
 import traceback
 
 import click
+from click.shell_completion import CompletionItem
 
 # Name, where it lives, and its line in the help: listing them must not load them, for the sake of a quick --help.
 COMMANDS = {
@@ -29,7 +30,19 @@ COMMANDS = {
     "report": ("jobs.report", "Tell of a run, or of two beside each other, as one page or as markdown."),
     "doctor": ("jobs.doctor", "Check the key, the host, the clock, the ledger and the settings."),
     "sandbox": ("jobs.sandbox", "Serve the stand-in for the API on loopback."),
+    "completion": ("jobs.completion", "Print the script that makes bash, zsh or fish complete."),
 }
+
+
+def load_command(name: str) -> click.Command:
+    """The command of this name, with its help as a person is to see it."""
+    from jobs.helping import helpful  # noqa: PLC0415  # not for the list of commands
+
+    module = importlib.import_module(COMMANDS[name][0])
+    command = getattr(module, name, None) or module.command
+    if not isinstance(command, click.Command):
+        raise TypeError(f"{name} is no command")
+    return helpful(command)
 
 
 class LazyGroup(click.Group):
@@ -38,14 +51,20 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # click's signature
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(COMMANDS[cmd_name][0])
-        command = getattr(module, cmd_name, None) or module.command
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{cmd_name} is no command")
-        return command
+        if ctx.resilient_parsing:  # completion alone parses so
+            from jobs.outlines import outlined  # noqa: PLC0415  # nothing else wants it
+
+            return outlined(cmd_name, COMMANDS, load_command)
+        return load_command(cmd_name)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Without loading each command for its line."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -60,8 +79,10 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"No such command {args[0]!r}: did you mean {near[0]!r}?", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        from jobs.helping import commands_by_purpose, write_pairs  # noqa: PLC0415  # for a help alone
+
+        for title, pairs in commands_by_purpose({name: line for name, (_, line) in COMMANDS.items()}):
+            write_pairs(formatter, title, pairs)
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,5 +1,6 @@
 """The list of commands, the help, and completion: quick, whole, and true."""
 
+import shlex
 import subprocess
 import sys
 
@@ -7,7 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from jobs.cli import COMMANDS, cli
+from jobs.cli import COMMANDS, cli, load_command
+from jobs.examples import EXAMPLES, PURPOSES, codes_of
 from worker.sandbox import FAULT_NAMES
 
 HEAVY = ("httpx", "aiohttp", "anyio", "pydantic", "apsw", "rich", "structlog", "zstandard", "asyncio")
@@ -31,11 +33,49 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_the_help_lists_every_command_with_its_line() -> None:
-    """In the order of the list."""
+    """Each once, by purpose."""
     result = CliRunner().invoke(cli, ["--help"], terminal_width=200, max_content_width=200)
     assert result.exit_code == 0
-    shown = [line.split(None, 1) for line in result.output.split("Commands:")[1].strip().splitlines()]
-    assert [tuple(parts) for parts in shown] == [(name, line) for name, (_, line) in COMMANDS.items()]
+    sections = dict.fromkeys([f"{title}:" for title in PURPOSES])
+    below = result.output[result.output.index(next(iter(sections))) :].splitlines()
+    shown = [line.split(None, 1) for line in below if line.startswith("  ")]
+    assert sorted(tuple(parts) for parts in shown) == sorted((name, line) for name, (_, line) in COMMANDS.items())
+    assert [line for line in below if line and not line.startswith("  ")] == list(sections)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_a_purpose_and_examples_that_are_true(name: str) -> None:
+    """jobs/examples.py has both: two to four examples each, that the command's own parser takes."""
+    assert [title for title, names in PURPOSES.items() if name in names]
+    assert 2 <= len(EXAMPLES[name]) <= 4
+    shown = CliRunner().invoke(cli, [name, "--help"], terminal_width=120, max_content_width=120).output
+    for line, meaning in EXAMPLES[name]:
+        assert f"  # {meaning}\n  {line}\n" in shown
+        called = line.split("closeout ", 1)[1].split(" | ")[0].split(" > ")[0].removesuffix(')"')
+        command, *words = shlex.split(called)
+        parsed = load_command(command)
+        with click.Context(parsed, info_name=command) as context:
+            parsed.parse_args(context, words)
+
+
+@pytest.mark.parametrize("name", ["close", "sweep", "apply", "resume", "retry", "settle", "plan", "verify", "doctor"])
+def test_exit_codes_are_told_where_they_matter(name: str) -> None:
+    """A script has to know them."""
+    shown = CliRunner().invoke(cli, [name, "--help"]).output
+    assert [int(line.split()[0]) for line in shown.split("Exit codes:\n")[1].splitlines() if line[2:3] != " "] == [
+        *codes_of(name)
+    ]
+
+
+@pytest.mark.parametrize("name", ["", *sorted(COMMANDS)])
+def test_a_help_fits_a_narrow_terminal_and_has_no_colours(name: str) -> None:
+    """40 columns: only what is there to be copied is longer, or a word that is."""
+    words = [name, "--help"] if name else ["--help"]
+    shown = CliRunner().invoke(cli, words, terminal_width=40, color=True).output
+    assert "\x1b" not in shown
+    body = shown.split("Examples:")[0].split("Faults:")[0]
+    texts = [line for line in body.splitlines() if not line.strip().startswith("closeout ")]
+    assert [line for line in texts if len(line) > 40 and " " in line.strip()] == []
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -80,7 +120,8 @@ def test_settling_can_be_left_out_except_where_there_is_nothing_else(name: str, 
 def test_the_help_of_the_sandbox_lists_every_fault() -> None:
     """By its name, a line each, with what it does; whoever chooses one need not read the code."""
     shown = CliRunner().invoke(cli, ["sandbox", "--help"]).output
-    listed = dict(line.strip().split(None, 1) for line in shown.split("Faults:\n")[1].strip().splitlines())
+    faults = shown.split("Faults:\n")[1].split("\n\n")[0]
+    listed = dict(line.strip().split(None, 1) for line in faults.strip().splitlines())
     assert listed == FAULT_NAMES
     assert all(len(line) <= 80 for line in shown.splitlines())
 
