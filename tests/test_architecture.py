@@ -44,7 +44,7 @@ KNOWN_BY = {
     "pamqp": {"worker.queues.amqp"},
     "redis": {"worker.queues.redis_streams"},
     "cronsim": {"worker.schedule"},
-    "tomllib": {"jobs.configuration", "jobs.toml_lines"},
+    "tomllib": {"jobs.completing", "jobs.configuration", "jobs.toml_lines"},
     "click": {"jobs"},
     "rich": {"worker.report", "worker.logs", "jobs"},
 }
