@@ -17,7 +17,10 @@ Request = Callable[[Listing, str | None], Awaitable[Answer]]
 
 
 class Pages:
-    """Sends ``request`` for each page, at the run's pace. ``lacking`` tells a person what the lack of them means."""
+    """Sends ``request`` for each page, at the run's pace. ``lacking`` tells a person what the lack of them means.
+
+    ``sent`` counts its requests.
+    """
 
     def __init__(self, context: Context, request: Request, lacking: str) -> None:
         self._context = context
@@ -25,6 +28,7 @@ class Pages:
         self._lacking = lacking
         self._trouble_since: Millis | None = None
         self._nonsense = 0
+        self.sent = 0
 
     async def of(self, listing: Listing) -> AsyncIterator[Answer]:
         """All pages, each of them a good answer, none of which repeats what the one before told."""
@@ -53,6 +57,7 @@ class Pages:
             answer = await self._request(listing, cursor)
         finally:
             context.gate.leave()
+        self.sent += 1
         await context.gate.told(answer)
         await context.recorder.put(Record(answer.exchange, ()))
         return answer

@@ -1,6 +1,6 @@
 """The protecting stage: lists the sessions that must be left alone, before anything is closed and every minute after.
 
-Few sessions are in these statuses at any time, so that costs a request or two a minute, where reading each session
+Few sessions are in these statuses at any time, so that costs a few requests a minute, where reading each session
 before its close would cost as much as closing.
 """
 
@@ -9,8 +9,13 @@ import anyio
 from worker.context import Context
 from worker.models import Listing, Millis, SessionState
 from worker.pages import Pages
+from worker.protected import OLDEST
+from worker.units import format_rate
+from worker.verdict import GOES_ON
 
 _EVERY: Millis = 60_000
+_SELDOM: Millis = 240_000  # a list must be replaced before it is too old to close by
+_SHARE = 0.2  # of a low pace: the rest is for closing
 _LATER = frozenset({"pending_dispatch"})  # statuses that dialect 1.21 does not know, and refuses to list
 _LACKING = "so those that must be left alone are not known{}; --protect none closes whatever the status"
 
@@ -37,15 +42,31 @@ class Protecting:
         context = self._context
         await context.protected.wanted.wait()
         while True:
-            asked = context.now()
+            asked, before = context.now(), self._pages.sent
             context.protected.listed(await self._list_all(), asked)
-            await anyio.sleep(max(0, asked + _EVERY - context.now()) / 1000)
+            sent = self._pages.sent - before
+            await self._expect_in_time(sent)
+            pause = min(max(_EVERY, sent / (max(context.gate.pace.rate, 1e-9) * _SHARE) * 1000), _SELDOM)
+            await anyio.sleep(max(0, asked + pause - context.now()) / 1000)
+
+    async def _expect_in_time(self, sent: int) -> None:
+        """At a pace so low that a list is always too old before it is whole, nothing would ever be closed."""
+        context, rate = self._context, self._context.settings.allowed_rate
+        if sent / rate * 1000 > OLDEST:
+            context.stop.halt(
+                f"at {format_rate(rate)} the list of protected sessions ({sent:,} requests) is too old before it is "
+                f"whole{GOES_ON}: allow a higher --rate, or name fewer statuses with --protect"
+            )
+            await anyio.sleep_forever()
 
     async def _list_all(self) -> dict[str, SessionState]:
+        """There and back: a session that moves from one status to another meanwhile is in one list at least."""
         found: dict[str, SessionState] = {}
-        for status in sorted(self._context.protected.statuses):
-            if status in _LATER and self._context.settings.api == "1.21":
-                continue
+        there = [status for status in sorted(self._context.protected.statuses) if self._known(status)]
+        for status in (*there, *reversed(there[:-1])):
             async for answer in self._pages.of(Listing(status=status)):
                 found |= {each.session_id: each for each in answer.sessions if each.status == status}
         return found
+
+    def _known(self, status: str) -> bool:
+        return status not in _LATER or self._context.settings.api != "1.21"

@@ -48,6 +48,19 @@ class ListingApi:
         return an_answer(200, *found[at : at + 1], kind="list", cursor=more)
 
 
+@dataclass
+class MovingApi(ListingApi):
+    """Before the request of that number its session ``a`` moves to another status."""
+
+    at: int = 1
+    after: str = "active"
+
+    async def list_states(self, listing: Listing, cursor: str | None) -> Answer:
+        if len(self.asked) + 1 == self.at:
+            self.waiting = {"a": self.after}
+        return await super().list_states(listing, cursor)
+
+
 class Records:
     """Takes records and forgets them."""
 
@@ -90,7 +103,35 @@ def test_all_pages_of_all_protected_statuses_are_listed() -> None:
     api = ListingApi(world)
     context = protect(api, 1, {})
     assert {one for one in world if context.protected.find(one)} == {"a", "b", "c"}
-    assert api.asked == ["awaiting_approval", "waiting_for_human", "waiting_for_human"]
+    assert api.asked == ["awaiting_approval", "waiting_for_human", "waiting_for_human", "awaiting_approval"]
+
+
+@pytest.mark.parametrize("moves", [("awaiting_approval", "ringing"), ("ringing", "awaiting_approval")])
+@pytest.mark.parametrize("at", range(1, 6))
+def test_a_session_that_moves_between_protected_statuses_meanwhile_is_not_missed(
+    moves: tuple[str, str], at: int
+) -> None:
+    """Into one that was listed already, or out of one that was not, before any of the requests."""
+    before, after = moves
+    api = MovingApi({"a": before}, at=at, after=after)
+    context = protect(api, 1, {}, protect="awaiting_approval,waiting_for_human,ringing")
+    assert context.protected.find("a") is not None, api.asked
+
+
+def test_the_lists_leave_the_pace_to_closing() -> None:
+    """They take a fifth of a low one, but are never so old that nothing may be closed."""
+    for rate, asked in ((1.0, 3 * 60), (0.1, 3 * 24), (0.05, 3 * 15)):
+        api = ListingApi()
+        context = protect(api, 3_599, {}, rate=rate)
+        assert len(api.asked) == asked, rate
+        assert context.protected.current(3_599_000), rate
+
+
+def test_a_pace_at_which_no_list_is_ever_new_enough_ends_the_run() -> None:
+    """It would list for ever, and close nothing."""
+    context = protect(ListingApi(), 1_200, {}, rate=0.009)
+    assert "0.009/s" in (context.stop.why or "")
+    assert "--protect" in (context.stop.why or "")
 
 
 def test_the_list_is_renewed_every_minute() -> None:
@@ -99,12 +140,12 @@ def test_the_list_is_renewed_every_minute() -> None:
     context = protect(api, MINUTE + 1, {30: {"b": "waiting_for_human"}})
     assert context.protected.find("a") is None
     assert context.protected.find("b") is not None
-    assert len(api.asked) == 4
+    assert api.asked == ["awaiting_approval", "waiting_for_human", "awaiting_approval"] * 2
 
 
 def test_a_status_that_the_older_dialect_does_not_know_is_not_asked_for() -> None:
     """It would be refused, and no session can have it."""
-    for dialect, asked in (("1.21", ["ringing"]), ("1.90", ["pending_dispatch", "ringing"])):
+    for dialect, asked in (("1.21", ["ringing"]), ("1.90", ["pending_dispatch", "ringing", "pending_dispatch"])):
         api = ListingApi()
         protect(api, 1, {}, protect="ringing,pending_dispatch", api=dialect)
         assert api.asked == asked
