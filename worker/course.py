@@ -6,7 +6,7 @@ costs nothing. Only a listing that leaves out what it should hold costs more, an
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -20,7 +20,8 @@ _LIST_EVERY = 8  # of those all the same: to notice where the account is emptier
 _TRIES = 3  # of a page that could not be had this time
 _FREE_TRIES = 4  # of all pages, before any was good
 _ASTRAY = 0.1  # of neighbours on a page, and of pages: so many out of order are borne
-_WORTH_A_SCAN = 100  # claims: for fewer, what a scan may lose is less than a page
+_WORTH_A_WAY = 10  # claims: for fewer, one more list would cost as much as they do
+WORTH_A_SCAN = 100  # claims: for fewer, what a scan may lose is less than a page
 
 Order = Literal["newest", "oldest", "none"]
 
@@ -29,12 +30,13 @@ Order = Literal["newest", "oldest", "none"]
 class Window:
     """One listing page: the sessions started from ``first`` to ``last``, both inclusive, after ``cursor``.
 
-    None: whenever they started.
+    None: whenever they started, and in any ``status``.
     """
 
     first: Millis | None = None
     last: Millis | None = None
     cursor: str | None = None
+    status: str | None = None
 
 
 @dataclass
@@ -95,10 +97,14 @@ def _bearable(loss: int, looked_up: int) -> bool:
 
 
 class Course:
-    """One way through some claims. Ask for ``next``, hand what came back to ``took``; read ``singles`` singly."""
+    """One way through some claims. Ask for ``next``, hand what came back to ``took``; read ``singles`` singly.
 
-    def __init__(self, claims: Iterable[Claim], paging: Paging) -> None:
+    With a ``status``, which all of them were in, the pages leave out the others; ``paging`` is that of such pages.
+    """
+
+    def __init__(self, claims: Iterable[Claim], paging: Paging, status: str | None = None) -> None:
         self._paging = paging
+        self._status = status
         self._left = {claim.session_id: claim for claim in claims}
         self._order: Order = "none"  # of ``_ordered``
         self._ordered: list[Claim] = []
@@ -156,7 +162,7 @@ class Course:
         full = answer.cursor is not None or len(answer.sessions) >= PAGE_SIZE
         in_order = self._paging.learn(starts, full=full)
         order = self._paging.order
-        following = Window(window.first, window.last, answer.cursor) if answer.cursor is not None else None
+        following = replace(window, cursor=answer.cursor) if answer.cursor is not None else None
         if order is None:
             self._going_on = following
         if not in_order:
@@ -195,7 +201,7 @@ class Course:
 
     def _window_from(self, head: Claim) -> Window:
         start, end = head.started_at or 0, self._ordered[-1].started_at or 0
-        return Window(min(start, end), max(start, end))
+        return Window(min(start, end), max(start, end), status=self._status)
 
     def _far(self, head: Claim, following: Claim) -> bool:
         """Whether a page from here would most likely tell of the first alone: then a read is as good, and lighter."""
@@ -212,22 +218,31 @@ class Course:
 
 
 class Scan:
-    """The way through claims of which no start is known: page through everything while that tells of enough of them."""
+    """The way through claims of which it is not known where they lie: page through everything, or through one status
+    after the other, while that tells of enough of them.
 
-    def __init__(self, claims: Sequence[Claim], paging: Paging) -> None:
+    ``ways`` are the first pages of these listings. Each may lose half of what is left to lose, the last one all of it.
+    """
+
+    def __init__(self, claims: Sequence[Claim], paging: Paging, ways: Sequence[Window] = (Window(),)) -> None:
         self._paging = paging
         self._left = {claim.session_id: claim for claim in claims}
-        self._count = len(claims)
-        self._pages = 0
+        self._to_lose = _FREE_LOSS + _ALLOWED_LOSS * len(claims)
+        self._lost = 0
+        self._pays = False
+        self._worth = WORTH_A_SCAN
         self._tries = 0
         self._cursors: set[str | None] = set()
-        self._window: Window | None = Window() if len(claims) >= _WORTH_A_SCAN else None
+        self._ways = list(ways)
+        self._window: Window | None = self._ways.pop(0)
 
     def next(self) -> Window | None:
         """The page to ask for now; None when the rest is to be read singly."""
-        loss = self._pages - (self._count - len(self._left))
-        if len(self._left) < _WORTH_A_SCAN or not self._paging.allowed or not _bearable(loss, self._count):
+        few = len(self._left) < self._worth and not self._pays
+        if not self._left or few or not self._paging.allowed:
             self._window = None
+        while self._window is not None and self._lost > self._to_lose / (2 if self._ways else 1):
+            self._next_way()
         return self._window
 
     def singles(self) -> list[Claim]:
@@ -244,10 +259,19 @@ class Scan:
             self._tries += 1
             return []
         self._tries = 0
-        self._pages += 1
         self._cursors.add(window.cursor)
         self._paging.allowed = self._paging.allowed and answer.http_status != 403
-        self._window = None
+        seen = [(self._left.pop(each.session_id), each) for each in answer.sessions if each.session_id in self._left]
+        self._lost += 1 - len(seen)
+        self._pays = len(seen) > 1
         if answer.cursor is not None and answer.cursor not in self._cursors:
-            self._window = Window(cursor=answer.cursor)
-        return [(self._left.pop(each.session_id), each) for each in answer.sessions if each.session_id in self._left]
+            self._window = replace(window, cursor=answer.cursor)
+        else:
+            self._next_way()
+        return seen
+
+    def _next_way(self) -> None:
+        self._to_lose -= max(0, self._lost)
+        self._lost, self._pays, self._worth = 0, False, _WORTH_A_WAY
+        self._cursors.clear()
+        self._window = self._ways.pop(0) if self._ways else None

@@ -5,7 +5,7 @@ what is, is parked and looked up again.
 """
 
 from worker.context import Context
-from worker.guards import guards_of, seen_change, unseen_change
+from worker.guards import guards_of, listed_statuses, seen_change, unseen_change
 from worker.lookup import Lookup, Sighting
 from worker.models import Record, SessionRow
 from worker.server_time import learn_server_time
@@ -21,7 +21,7 @@ class Guarding:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._guards = guards_of(context.settings)
-        self._lookup = Lookup(context.api, context.gate, rows=True)
+        self._lookup = Lookup(context.api, context.gate, rows=True, statuses=listed_statuses(context.settings))
 
     async def run(self) -> None:
         """Look up what is parked, again and again."""

@@ -6,7 +6,10 @@ from worker.models import LIVE_STATUSES, NEVER, Answer, Change, Claim, Millis, O
 from worker.rule import read_rule
 from worker.selector import Age, Selection, mismatch
 from worker.settings import Settings
+from worker.statuses import unlisted
 from worker.verdict import GOES_ON, Halt, Judge, halt_reason
+
+_MOST = ("active", "paused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,18 @@ def guards_of(settings: Settings) -> Guards:
     )
     rules = () if settings.rule is None else (read_rule(settings.rule),)
     return Guards((*rules, asked_for), frozenset(settings.protect), settings.as_planned)
+
+
+def listed_statuses(settings: Settings) -> tuple[str, ...]:
+    """The statuses that a session may be in and be closed, those with most sessions first.
+
+    It is found on the lists of these, or it is read.
+    """
+    asked_for = frozenset(settings.only_status) or LIVE_STATUSES
+    if settings.rule is not None:
+        asked_for &= frozenset(read_rule(settings.rule).statuses)
+    known = asked_for - unlisted(settings.api)
+    return tuple(sorted(known, key=lambda status: (status not in _MOST, status)))
 
 
 def seen_change(claim: Claim, row: SessionRow, judge: Judge, guards: Guards, asked: Millis) -> Change:

@@ -1,5 +1,6 @@
 """The state of many sessions, for few requests: listing pages of up to 200 where that is cheaper than single reads."""
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,9 +11,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from worker.api.client import ReadingApi
 from worker.budget import Lane
-from worker.course import Course, Paging, Scan
+from worker.course import WORTH_A_SCAN, Course, Paging, Scan, Window
 from worker.gate import Gate
-from worker.models import PAGE_SIZE, Answer, Claim, Millis, SessionState
+from worker.models import LIVE_STATUSES, PAGE_SIZE, Answer, Claim, Listing, Millis, SessionState
 
 _READERS = 16
 _PAGERS = 8  # at once, at most: pages come one after the other in each, and may take long to arrive
@@ -37,8 +38,10 @@ class Lookup:
     """Looks up claims and hands each exchange to a sink. ``lane`` is its place in the budget.
 
     ``rows``: the sessions seen are rows, with all that a rule may choose by, and a page is believed that a session is
-    open, as a sweep believes it, unless a close may have been sent for it. ``paging`` is what it has learnt of the
-    API's listing, ``requests`` what it has sent over its life.
+    open, as a sweep believes it, unless a close may have been sent for it. ``statuses`` are those that sessions of
+    which nothing is known may be in, if it is their state that matters: few are, in the long run, so that lists of them
+    are short. ``paging`` is what it has learnt of the API's listing, and ``paging_in`` of that of one status;
+    ``requests`` is what it has sent over its life.
     """
 
     api: ReadingApi
@@ -47,6 +50,8 @@ class Lookup:
     paging: Paging = field(default_factory=Paging)
     requests: int = 0
     rows: bool = False
+    statuses: Sequence[str] = ()
+    paging_in: defaultdict[str, Paging] = field(default_factory=lambda: defaultdict(Paging))
 
     async def states(self, claims: Sequence[Claim], sink: Sink) -> None:
         """Look each of the claims up, once; their session ids must differ. The sink is called by several tasks."""
@@ -61,13 +66,14 @@ class Lookup:
     async def _list_all(self, claims: Sequence[Claim], to_read: MemoryObjectSendStream[Claim], sink: Sink) -> None:
         """What no page tells of goes to the readers."""
         async with anyio.create_task_group() as tasks:
-            for course in courses(claims, self.paging):
+            for course in self._courses(claims):
                 tasks.start_soon(self._pager, course, to_read.clone(), sink)
 
     async def _pager(self, course: Course | Scan, to_read: MemoryObjectSendStream[Claim], sink: Sink) -> None:
         with to_read:
             while (window := course.next()) is not None:
-                answer = await self._send(self._list, window.first, window.last, window.cursor)
+                listing = Listing(status=window.status, started_after=window.first, started_before=window.last)
+                answer = await self._send(self._list, listing, window.cursor)
                 seen = course.took(window, answer)
                 await sink(Sighting(answer, tuple(pair for pair in seen if self._believed(*pair))))
                 for claim, session in seen:
@@ -97,8 +103,8 @@ class Lookup:
                     await sink(Sighting(answer, unseen=claim))
 
     @property
-    def _list(self) -> Callable[[Millis | None, Millis | None, str | None], Awaitable[Answer]]:
-        return partial(self.api.list_started, rows=True) if self.rows else self.api.list_started
+    def _list(self) -> Callable[[Listing, str | None], Awaitable[Answer]]:
+        return self.api.list_sessions if self.rows else self.api.list_states
 
     @property
     def _read(self) -> Callable[[str], Awaitable[Answer]]:
@@ -114,13 +120,41 @@ class Lookup:
         await self.gate.told(answer)
         return answer
 
+    def _courses(self, claims: Sequence[Claim]) -> Iterator[Course | Scan]:
+        """The ways through all claims: by what is known of each, its start and the status that it was in."""
+        if not self.rows:
+            yield from stretches([claim for claim in claims if claim.started_at is not None], self.paging)
+            yield from _scans([claim for claim in claims if claim.started_at is None], self.paging, [Window()])
+            return
+        known: defaultdict[str, list[Claim]] = defaultdict(list)
+        timed, untimed = list[Claim](), list[Claim]()
+        for claim in claims:
+            if claim.started_at is not None and claim.status in LIVE_STATUSES:
+                known[claim.status].append(claim)
+            else:
+                (untimed if claim.started_at is None else timed).append(claim)
+        for status, some in known.items():
+            yield from stretches(some, self.paging_in[status], status)
+        yield from _scans(untimed, self.paging, [*(Window(status=each) for each in self.statuses), Window()])
+        if self.statuses and len(timed) >= WORTH_A_SCAN:
+            first, last = min(_start(each) for each in timed), max(_start(each) for each in timed)
+            yield from _scans(timed, self.paging, [Window(first, last, status=each) for each in self.statuses])
+        else:
+            yield from stretches(timed, self.paging)
 
-def courses(claims: Sequence[Claim], paging: Paging) -> Iterator[Course | Scan]:
-    """The ways through all claims: a few stretches of time, and one for those of which no start is known."""
-    timed = sorted((claim for claim in claims if claim.started_at is not None), key=lambda one: one.started_at or 0)
-    size = max(_STRETCH, -(-len(timed) // _PAGERS))
-    for at in range(0, len(timed), size):
-        yield Course(timed[at : at + size], paging)
-    untimed = [claim for claim in claims if claim.started_at is None]
-    if untimed:
-        yield Scan(untimed, paging)
+
+def _start(claim: Claim) -> Millis:
+    return claim.started_at or 0
+
+
+def stretches(claims: Sequence[Claim], paging: Paging, status: str | None = None) -> Iterator[Course]:
+    """The ways through claims whose start is known: a few stretches of time."""
+    ordered = sorted(claims, key=_start)
+    size = max(_STRETCH, -(-len(ordered) // _PAGERS))
+    for at in range(0, len(ordered), size):
+        yield Course(ordered[at : at + size], paging, status)
+
+
+def _scans(claims: Sequence[Claim], paging: Paging, ways: Sequence[Window]) -> Iterator[Scan]:
+    if claims:
+        yield Scan(claims, paging, ways)

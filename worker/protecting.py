@@ -10,13 +10,13 @@ from worker.context import Context
 from worker.models import Listing, Millis, SessionState
 from worker.pages import Pages
 from worker.protected import OLDEST
+from worker.statuses import unlisted
 from worker.units import format_rate
 from worker.verdict import GOES_ON
 
 _EVERY: Millis = 60_000
 _SELDOM: Millis = 240_000  # a list must be replaced before it is too old to close by
 _SHARE = 0.2  # of a low pace: the rest is for closing
-_LATER = frozenset({"pending_dispatch"})  # statuses that dialect 1.21 does not know, and refuses to list
 _LACKING = "so those that must be left alone are not known{}; --protect none closes whatever the status"
 
 
@@ -62,11 +62,8 @@ class Protecting:
     async def _list_all(self) -> dict[str, SessionState]:
         """There and back: a session that moves from one status to another meanwhile is in one list at least."""
         found: dict[str, SessionState] = {}
-        there = [status for status in sorted(self._context.protected.statuses) if self._known(status)]
+        there = sorted(self._context.protected.statuses - unlisted(self._context.settings.api))
         for status in (*there, *reversed(there[:-1])):
             async for answer in self._pages.of(Listing(status=status)):
                 found |= {each.session_id: each for each in answer.sessions if each.status == status}
         return found
-
-    def _known(self, status: str) -> bool:
-        return status not in _LATER or self._context.settings.api != "1.21"

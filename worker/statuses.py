@@ -5,6 +5,11 @@ import difflib
 from worker.models import LIVE_STATUSES
 
 
+def unlisted(api: str) -> frozenset[str]:
+    """Statuses that this dialect of the API does not know, and refuses to list."""
+    return frozenset({"pending_dispatch"}) if api == "1.21" else frozenset()
+
+
 def parse_statuses(text: str) -> tuple[str, ...]:
     """Live statuses, separated by commas; ``none`` is none. Raises ValueError for any other word."""
     names = [name.strip().lower() for name in text.split(",") if name.strip()]

@@ -21,7 +21,7 @@ async def test_each_dialect_has_its_path(dialect: str, path: str) -> None:
     async with serving(json_reply(GOOD)) as (url, seen), client(url + "/", dialect=dialect) as api:
         await api.close(SESSION, None)
         await api.read(SESSION)
-        await api.list_started(0, 1, None)
+        await api.list_states(Listing(started_after=0, started_before=1), None)
     assert [(request.method, request.path) for request in seen.requests] == [
         ("POST", f"{path}/{SESSION}/close"),
         ("GET", f"{path}/{SESSION}"),
@@ -43,8 +43,8 @@ async def test_a_close_is_a_json_object(reason: str | None, body: object) -> Non
 async def test_a_listing_asks_for_full_pages_of_its_window() -> None:
     """Both bounds, the largest page, and the cursor as it came."""
     async with serving(json_reply({"items": []})) as (url, seen), client(url) as api:
-        await api.list_started(1_772_445_600_001, 1_772_445_601_000, None)
-        await api.list_started(0, 1, "a+b/c=&d e")
+        await api.list_states(Listing(started_after=1_772_445_600_001, started_before=1_772_445_601_000), None)
+        await api.list_states(Listing(started_after=0, started_before=1), "a+b/c=&d e")
     assert dict(seen.requests[0].query) == {
         "started_after": "2026-03-02T10:00:00.001Z", "started_before": "2026-03-02T10:00:01.000999Z", "limit": "200",
     }  # fmt: skip
@@ -73,7 +73,7 @@ async def test_a_listing_of_sessions_gives_rows() -> None:
     page = {"items": [GOOD | {"channel": "voice"}], "has_more": True, "next_cursor": "more"}
     async with serving(json_reply(page)) as (url, _), client(url) as api:
         answer: Answer = await api.list_sessions(Listing(), None)
-        plain: Answer = await api.list_started(0, 1, None)
+        plain: Answer = await api.list_states(Listing(started_after=0, started_before=1), None)
     assert [row.channel for row in answer.rows] == ["voice"]
     assert (answer.sessions, answer.cursor, answer.from_api) == (answer.rows, "more", True)
     assert (plain.rows, [one.session_id for one in plain.sessions]) == ((), [SESSION])
@@ -112,7 +112,7 @@ async def test_a_page_holds_sessions_and_a_cursor() -> None:
     """Of a listing."""
     page = {"items": [GOOD, {}], "has_more": True, "next_cursor": "abc"}
     async with serving(json_reply(page)) as (url, _), client(url) as api:
-        answer: Answer = await api.list_started(0, 1, None)
+        answer: Answer = await api.list_states(Listing(started_after=0, started_before=1), None)
     assert (len(answer.sessions), answer.cursor, answer.from_api) == (1, "abc", True)
 
 
@@ -130,7 +130,7 @@ async def test_an_unreadable_success_says_so(kind: str) -> None:
             case "read":
                 answer = await api.read(SESSION)
             case _:
-                answer = await api.list_started(0, 1, None)
+                answer = await api.list_states(Listing(started_after=0, started_before=1), None)
     assert (answer.http_status, answer.exchange.error, answer.from_api) == (200, "unreadable_answer", False)
     assert not answer.sessions
 
@@ -191,7 +191,7 @@ async def test_any_time_that_the_api_gives_can_be_asked_for(text: str) -> None:
     instant = parse_instant(text)
     assert instant is not None
     async with serving(json_reply({"items": []})) as (url, _), client(url) as api:
-        answer: Answer = await api.list_started(instant, instant + 1, None)
+        answer: Answer = await api.list_states(Listing(started_after=instant, started_before=instant + 1), None)
     assert answer.http_status in (200, None)
 
 
@@ -199,6 +199,10 @@ async def test_any_time_that_the_api_gives_can_be_asked_for(text: str) -> None:
 async def test_half_a_character_breaks_no_request(what: str) -> None:
     """JSON may hold a lone surrogate, in a row's reason as in a cursor."""
     async with serving(json_reply({"items": []})) as (url, _), client(url) as api:
-        asked = api.close(SESSION, "\ud83d") if what == "reason" else api.list_started(0, 1, "\ud83d")
+        asked = (
+            api.close(SESSION, "\ud83d")
+            if what == "reason"
+            else api.list_states(Listing(started_after=0, started_before=1), "\ud83d")
+        )
         answer: Answer = await asked
     assert KEY not in str(answer)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from tests.api.support import GOOD, KEY, SESSION, client, closed_by, json_reply, serving
 from tests.services import missing
-from worker.models import Answer
+from worker.models import Answer, Listing
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +19,7 @@ async def test_the_key_is_sent_as_x_api_key_and_nowhere_else() -> None:
     """Neither in the address, nor in another header, nor in the body."""
     async with serving(json_reply(GOOD)) as (url, seen), client(url) as api:
         await api.close(SESSION, "resolved")
-        await api.list_started(0, 1, "cursor")
+        await api.list_states(Listing(started_after=0, started_before=1), "cursor")
     for request, body in zip(seen.requests, seen.bodies, strict=True):
         assert request.headers.getall("x-api-key") == [KEY]
         others = [value for name, value in request.headers.items() if name.lower() != "x-api-key"]

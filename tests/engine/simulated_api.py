@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import anyio.lowlevel
 
-from worker.models import Answer, Exchange, Kind, Millis, SessionState
+from worker.models import Answer, Exchange, Kind, Listing, Millis, SessionState
 
 LIMIT = 10_000  # requests; a look-up that needs more does not end
 
@@ -46,7 +46,7 @@ class SimulatedApi:
             self._rng.shuffle(listed)
         self._listed = listed
 
-    async def read(self, session_id: str) -> Answer:
+    async def read(self, session_id: str, *, rows: bool = False) -> Answer:  # noqa: ARG002  # there is no more to tell
         """One session, or what goes wrong."""
         await self._asked("read")
         if self._rng.random() < self.read_trouble:
@@ -59,16 +59,22 @@ class SimulatedApi:
         """How a session stands now; None: it is gone."""
         return session
 
-    async def list_started(self, first: Millis | None, last: Millis | None, cursor: str | None) -> Answer:
+    async def list_sessions(self, listing: Listing, cursor: str | None) -> Answer:
+        """The same, as there is no more to tell of these sessions."""
+        return await self.list_states(listing, cursor)
+
+    async def list_states(self, listing: Listing, cursor: str | None) -> Answer:
         """One page."""
         await self._asked("list")
+        first, last = listing.started_after, listing.started_before
         self.windows.add((first, last))
         if self.requests["list"] <= self.throttle_first:
             return self._answer("list", 429)
         if self.list_status != 200 or (self.paging == "broken" and cursor is not None):
             return self._answer("list", 400 if self.list_status == 200 else self.list_status)
         low, high = (0, 2**62) if self.paging == "unbounded" else (first or 0, 2**62 if last is None else last)
-        return self._page([each for each in self._listed if low <= (each.started_at or 0) <= high], int(cursor or 0))
+        within = [each for each in self._listed if low <= (each.started_at or 0) <= high]
+        return self._page([each for each in within if listing.status in (None, each.status)], int(cursor or 0))
 
     def pages_of_all(self, first: Millis, last: Millis) -> int:
         """How many pages a plain list of everything in the window would take."""

@@ -18,7 +18,7 @@ from tests.pace.support import MemoryBudget
 from worker.api.client import Api
 from worker.gate import Gate, Patience
 from worker.lookup import Lookup, Sighting
-from worker.models import PAGE_SIZE, Answer, Claim, SessionState
+from worker.models import PAGE_SIZE, Answer, Claim, Listing, SessionState
 from worker.pacing import Pace
 from worker.progress import Progress
 from worker.stopping import Stop
@@ -68,13 +68,15 @@ def sessions_of(claims: list[Claim]) -> dict[str, SessionState]:
     return {c.session_id: SessionState(c.session_id, "closed", started_at=c.started_at or 0) for c in claims}
 
 
-def look_up(api: SimulatedApi, claims: list[Claim], times: int = 1) -> tuple[Told, Lookup]:
-    """Look the claims up in virtual time, as often as asked."""
+def look_up(
+    api: SimulatedApi, claims: list[Claim], times: int = 1, statuses: tuple[str, ...] | None = None
+) -> tuple[Told, Lookup]:
+    """Look the claims up in virtual time, as often as asked; with ``statuses`` for those alone that are in them."""
 
     async def run() -> tuple[Told, Lookup]:
         pace = Pace(MemoryBudget(anyio.current_time), lambda: 10_000, random.Random(1), anyio.current_time)
         gate = Gate(pace, Patience(8, 10**9), Stop(), Progress(), lambda: NOW)
-        lookup, told = Lookup(cast("Api", api), gate), Told()
+        lookup, told = Lookup(cast("Api", api), gate, rows=statuses is not None, statuses=statuses or ()), Told()
         for _ in range(times):
             await lookup.states(claims, told)
         return told, lookup
@@ -314,16 +316,16 @@ def test_many_are_looked_up_in_a_few_stretches_at_once() -> None:
 class FailingApi(SimulatedApi):
     """Its listing fails now and then."""
 
-    async def list_started(self, first: int | None, last: int | None, cursor: str | None) -> Answer:
-        answer = await super().list_started(first, last, cursor)
+    async def list_states(self, listing: Listing, cursor: str | None) -> Answer:
+        answer = await super().list_states(listing, cursor)
         return self._answer("list", 503) if self.requests["list"] % 3 == 0 else answer
 
 
 class MixedApi(SimulatedApi):
     """One page comes in no order."""
 
-    async def list_started(self, first: int | None, last: int | None, cursor: str | None) -> Answer:
-        answer = await super().list_started(first, last, cursor)
+    async def list_states(self, listing: Listing, cursor: str | None) -> Answer:
+        answer = await super().list_states(listing, cursor)
         if self.requests["list"] != 4:
             return answer
         return replace(answer, sessions=tuple(random.Random(1).sample(answer.sessions, len(answer.sessions))))

@@ -70,12 +70,6 @@ class ReadingApi:
         """A sign of life that concerns no session: who the key belongs to. Its answer is not looked into."""
         return await self._get("probe", self._base + _WHOAMI)
 
-    async def list_started(
-        self, first: Millis | None, last: Millis | None, cursor: str | None, *, rows: bool = False
-    ) -> Answer:
-        """One page of the sessions started from ``first`` to ``last``, both inclusive; None sets no bound."""
-        return await self._list(Listing(started_after=first, started_before=last), cursor, rows=rows)
-
     async def list_states(self, listing: Listing, cursor: str | None) -> Answer:
         """One page of the sessions that answer the listing."""
         return await self._list(listing, cursor, rows=False)
