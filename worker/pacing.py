@@ -87,9 +87,13 @@ class _Leased:
         return True
 
     def wanted(self, free: int, now: float) -> int:
-        """What can be used soon: by the slots that are free, and by those that the last lease's time saw used."""
+        """What can be used soon: by the slots that are free, and by those that the last lease's time saw used.
+
+        A lease that was over before any of it could be used was too short for this machine: the next one lasts longer.
+        """
         recent = self._used / max(now - self._taken_at, LEASE / 8)
-        return max(free, 1 + int(recent * LEASE))
+        lost = self.grant.permits if self.grant is not None and not self._used else 0
+        return max(free, 1 + int(recent * LEASE), 2 * lost)
 
 
 class Pace:

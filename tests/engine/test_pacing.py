@@ -98,6 +98,21 @@ def test_idle_time_is_not_saved_up() -> None:
     assert most_in_a_second(run_virtually(run)) <= 11
 
 
+def test_a_rate_that_is_faster_than_the_process_stops_nothing() -> None:
+    """At 100,000/s a permit is over before a busy process gets to use it: it must not ask for one after another."""
+    looks = iter(range(10_000))
+
+    async def run() -> None:
+        pace = Pace(MemoryBudget(clock), lambda: 100_000, random.Random(1), clock)
+        for _ in range(50):
+            await pace.permit("close", 1)
+
+    def clock() -> float:
+        return next(looks) / 1_000
+
+    anyio.run(run)
+
+
 @pytest.mark.parametrize("told", [5.0, None])
 def test_a_throttled_budget_holds_every_process(told: float | None) -> None:
     """Not one permit until the wait is over, and then again no burst."""
