@@ -5,6 +5,7 @@ headers and read the body, no more.
 """
 
 import asyncio
+import gc
 import json
 import sys
 import time
@@ -19,6 +20,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from benchmarks.processes import KEY, run_module
+from jobs.cli import COLLECT_AFTER
 from worker.api.client import COLLECTIONS, Endpoint, open_api
 
 IN_FLIGHT = 64
@@ -46,6 +48,7 @@ def _close_url(url: str, session_id: str) -> str:
 
 @asynccontextmanager
 async def _closeout(url: str) -> AsyncIterator[Send]:
+    gc.set_threshold(COLLECT_AFTER)  # as the command does
     async with open_api(Endpoint(url, "1.21", KEY, timeout=30.0, connections=IN_FLIGHT)) as api:
         yield lambda session_id: api.close(session_id, None)
 

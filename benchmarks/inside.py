@@ -4,6 +4,7 @@
 """
 
 import functools
+import gc
 import importlib
 import json
 import sys
@@ -14,7 +15,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from typing import ParamSpec, TypeVar
 
-from jobs.cli import cli
+from jobs.cli import COLLECT_AFTER, cli
 from worker.admission import OpenedSource
 from worker.ledger.sqlite_store import SqliteStore
 
@@ -44,6 +45,7 @@ def metered(function: Callable[_P, _T], seconds: defaultdict[str, float], part: 
 def measure(arguments: list[str]) -> dict[str, float]:
     """Run the command line; CPU seconds by part, modules loaded before."""
     importlib.import_module("jobs.close")
+    gc.set_threshold(COLLECT_AFTER)
     seconds: defaultdict[str, float] = defaultdict(float)
     for part, methods in PARTS.items():
         for owner, name in methods:
