@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from worker.models import Outcome
+
 Kind = Literal["text", "integer", "instant"]
 
 
@@ -42,3 +44,15 @@ DESCRIBED = (
     Column("line", "integer", "the line of the source, from 1; empty where the API listed the session"),
     Column("job", "text", "the configured job; empty in a run without one"),
 )
+
+OUTCOMES: dict[Outcome, str] = {
+    Outcome.CLOSED: "our call closed it",
+    Outcome.ALREADY_CLOSED: "it was terminal before our first attempt",
+    Outcome.SKIPPED: "a guard, a plan or a cap said no; `detail` says which",
+    Outcome.NOT_FOUND: "the API does not know it (404)",
+    Outcome.INVALID: "not a UUID, or an unreadable row; `line` and `detail` say where and why",
+    Outcome.REJECTED: "an answer that no retry can change (400, 403, 409, 422 …)",
+    Outcome.FAILED: "attempts or time used up",
+    Outcome.IN_DOUBT: "sent, answer lost, and not verified yet",
+    Outcome.PENDING: "not attempted yet: the run was halted or interrupted",
+}

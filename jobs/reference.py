@@ -1,0 +1,179 @@
+"""The reference as Markdown, from the same source as the help: commands, settings, columns, outcomes, exit codes.
+
+Each function gives the body of one page, without its title. Commands come as click's group, so that whoever builds the
+documentation decides which.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, get_args, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+
+from jobs.examples import EXAMPLES, EXIT_CODES, codes_of
+from jobs.helping import commands_by_purpose, options_by_purpose
+from jobs.options import DEFAULT_LEDGER
+from worker.report.columns import DESCRIBED, OUTCOMES
+from worker.settings import OF_RUNS, Settings
+
+_MAIN = "close"
+_OF_COMMANDS = (  # settings of the command and not of a run
+    ("ledger", "text", f"`{DEFAULT_LEDGER}`"),
+    ("api_key_file", "text", "none"),
+    ("log_format", '"console" or "json"', "`console`"),
+)
+_SECONDS = {
+    "give_up_after", "timeout", "settle_for", "first_look", "none_grace", "deadline", "idle_for", "state_max_age",
+}  # fmt: skip
+_PER_SECOND = {"org_limit", "rate"}
+Table = Sequence[Sequence[str]]
+
+
+def pages(group: click.Group) -> dict[str, str]:
+    """Every page of the reference by its name."""
+    return {
+        "commands": commands(group),
+        "settings": settings(group),
+        "columns": columns(),
+        "outcomes": outcomes(),
+        "exit-codes": exit_codes(),
+    }
+
+
+def commands(group: click.Group) -> str:
+    """All commands by purpose: usage, help, options, examples, exit codes."""
+    context = click.Context(group, info_name="closeout")
+    lines = {name: command.get_short_help_str(200) for name, command in _loaded(group, context)}
+    by_name = dict(_loaded(group, context))
+    parts: list[str] = []
+    for title, pairs in commands_by_purpose(lines):
+        parts.append(f"## {title}")
+        parts += [command(by_name[name], context) for name, _ in pairs]
+    return "\n\n".join(parts) + "\n"
+
+
+def _loaded(group: click.Group, context: click.Context) -> list[tuple[str, click.Command]]:
+    found = [(name, group.get_command(context, name)) for name in group.list_commands(context)]
+    return [(name, each) for name, each in found if each is not None]
+
+
+def command(each: click.Command, parent: click.Context) -> str:
+    """One command."""
+    name = each.name or ""
+    with click.Context(each, parent=parent, info_name=name) as context:
+        usage = " ".join(each.collect_usage_pieces(context))
+        parts = [f"### closeout {name}", f"```text\ncloseout {name} {usage}\n```", _text(each.help or "")]
+        for title, options in options_by_purpose(each, context):
+            records = [record for option in options if (record := option.get_help_record(context)) is not None]
+            parts.append(_table((title, ""), [(f"`{flag}`", told) for flag, told in records]))
+    if each.epilog:
+        parts.append("```text\n" + each.epilog.replace("\b\n", "") + "\n```")
+    examples = "\n".join(f"{line:<60} # {meaning}" for line, meaning in EXAMPLES.get(name, ()))
+    parts.append(f"```console\n{examples}\n```" if examples else "")
+    codes = [(str(code), meaning) for code, meaning in codes_of(name).items()]
+    parts.append(_table(("exit code", "meaning"), codes) if codes else "")
+    return "\n\n".join(part for part in parts if part)
+
+
+def settings(group: click.Group) -> str:
+    """Every setting: its name in closeout.toml, flag, variable, kind, default and meaning."""
+    options = _flags(group)
+    of_runs = [
+        (name, _kind(name, field), _default(name, field))
+        for name, field in Settings.model_fields.items()
+        if name not in OF_RUNS
+    ]
+    rows = []
+    for name, kind, default in [*of_runs, *_OF_COMMANDS]:
+        option = options.get(name)
+        rows.append((f"`{name}`", _flag(option), _variables(option), kind, default, _meaning(option)))
+    return _table(("setting", "flag", "environment", "kind", "default", "meaning"), rows) + "\n"
+
+
+def _flags(group: click.Group) -> dict[str, click.Option]:
+    """The option that gives each setting; where several commands have one, that of the main job."""
+    found: dict[str, click.Option] = {}
+    for _, each in sorted(_loaded(group, click.Context(group)), key=lambda pair: pair[0] != _MAIN):
+        for option in each.params:
+            if isinstance(option, click.Option):
+                found.setdefault(option.name or "", option)
+    return found
+
+
+def _flag(option: click.Option | None) -> str:
+    return " ".join(f"`{flag}`" for flag in [*option.opts, *option.secondary_opts]) if option is not None else ""
+
+
+def _variables(option: click.Option | None) -> str:
+    named = option.envvar if option is not None else None
+    return " ".join(f"`{name}`" for name in ([named] if isinstance(named, str) else named or ()))
+
+
+def _meaning(option: click.Option | None) -> str:
+    return (option.help or "").split("  [default")[0] if option is not None else ""
+
+
+def _kind(name: str, field: FieldInfo) -> str:
+    if name in _SECONDS:
+        return 'duration, such as "10m"; a number is seconds'
+    if name in _PER_SECOND:
+        return 'rate, such as "40/s"; a number is requests a second'
+    if name == "share":
+        return 'share, such as "50%" or 0.5'
+    if get_origin(field.annotation) is tuple:
+        return "list of statuses"
+    kinds: dict[object, str] = {int: "whole number", bool: "true or false", str: "text", float: "number"}
+    choices = get_args(field.annotation)
+    for kind, told in kinds.items():
+        if field.annotation is kind or kind in choices:
+            return told
+    return " or ".join(f'"{choice}"' for choice in choices)
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    value: Any = field.get_default()
+    if value is None or value in ((), ""):
+        return "none"
+    if name == "share":
+        return f"`{value:.0%}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{each}`" for each in value)
+    if name in _PER_SECOND:
+        return f"`{value:g}/s`"
+    if name in _SECONDS:
+        return f"`{value / 60:g}m`" if value % 60 == 0 else f"`{value:g}s`"
+    return f"`{value}`"
+
+
+def columns() -> str:
+    """The columns of every export, and of the ledger's view ``results``, in their order."""
+    rows = [(f"`{column.name}`", column.kind, column.meaning) for column in DESCRIBED]
+    return _table(("column", "kind", "meaning"), rows) + "\n"
+
+
+def outcomes() -> str:
+    """What each outcome means."""
+    return _table(("outcome", "meaning"), [(f"`{outcome}`", told) for outcome, told in OUTCOMES.items()]) + "\n"
+
+
+def exit_codes() -> str:
+    """What the exit codes of a command that works on a run mean."""
+    return _table(("code", "meaning"), [(str(code), told) for code, told in EXIT_CODES.items()]) + "\n"
+
+
+def _table(head: Sequence[str], rows: Table) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _text(text: str) -> str:
+    """The paragraphs of a docstring; what is indented stays as it is."""
+    paragraphs: Iterable[str] = text.strip().split("\n\n")
+    shape: Callable[[str], str] = lambda each: each if each.startswith("\b") else " ".join(each.split())  # noqa: E731
+    return "\n\n".join(map(shape, paragraphs)).replace("\b\n", "")
