@@ -134,17 +134,20 @@ def _default(name: str, field: FieldInfo) -> str:
     value: Any = field.get_default()
     if value is None or value in ((), ""):
         return "none"
-    if name == "share":
-        return f"`{value:.0%}`"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
     if isinstance(value, tuple):
         return ", ".join(f"`{each}`" for each in value)
+    return f"`{_as_typed(name, value)}`"
+
+
+def _as_typed(name: str, value: Any) -> str:
+    """A value as a person would write it into closeout.toml."""
+    if name == "share":
+        return f"{value:.0%}"
     if name in _PER_SECOND:
-        return f"`{value:g}/s`"
+        return f"{value:g}/s"
     if name in _SECONDS:
-        return f"`{value / 60:g}m`" if value % 60 == 0 else f"`{value:g}s`"
-    return f"`{value}`"
+        return f"{value / 60:g}m" if value % 60 == 0 else f"{value:g}s"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def columns() -> str:
