@@ -40,6 +40,27 @@ def test_what_a_guard_says_no_to_is_skipped(row: SessionRow, why: str | None) ->
     assert (change.detail, change.session, change.looked_at) == (why, row, NOW)
 
 
+@pytest.mark.parametrize(
+    ("planned", "found", "why"),
+    [
+        ({}, {}, None),
+        ({}, {"status": "paused"}, "changed since the plan: it was active, and is paused"),
+        ({}, {"updated_at": NOW}, "changed since the plan: updated_at is another"),
+        ({}, {"updated_at": None}, "changed since the plan: updated_at is another"),
+        ({"updated_at": None}, {"updated_at": None}, "changed since the plan: updated_at is another"),
+    ],
+)
+def test_what_is_not_as_it_was_planned_is_skipped(
+    planned: dict[str, object], found: dict[str, object], why: str | None
+) -> None:
+    """A session that does not tell when it was changed may have been."""
+    was = {"status": "active", "updated_at": NOW - HOUR}
+    claim = replace(FRESH, **(was | planned))  # type: ignore[arg-type]  # each row names the fields it means
+    row = replace(ROW, **(was | found))  # type: ignore[arg-type]
+    change = seen_change(claim, row, a_judge(), guards(as_planned=True), NOW)
+    assert (change.outcome, change.detail) == (Outcome.PENDING if why is None else Outcome.SKIPPED, why)
+
+
 def test_what_was_tried_before_is_not_as_if_never_tried() -> None:
     """It stays one of those that a cap counts."""
     assert seen_change(a_claim(attempts=2), ROW, a_judge(), guards(idle_for="1h"), NOW).due_at == 1

@@ -67,6 +67,16 @@ def test_a_canary_is_waited_for_until_nothing_is_left_to_do(
     assert bool(quota.canaries) is waited_for
 
 
+def test_what_was_tried_before_makes_no_room_when_it_is_spared() -> None:
+    """It is one of those that the cap has let through already; one that was not tried gives its place to the next."""
+    quota = Quota(left=3)
+    quota.spared(a_claim(seq=1, fresh=False))
+    assert quota.left == 3
+    quota.taken(claims(2, 1))
+    quota.spared(claims(2, 1)[0])
+    assert quota.left == 3
+
+
 @pytest.mark.parametrize(
     ("canary", "taken", "left"),
     [(None, 0, None), (None, 9, None), (10, 0, 10), (10, 4, 6), (10, 10, 0), (10, 11, None), (10, 500, None)],

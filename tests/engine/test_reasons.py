@@ -1,6 +1,8 @@
 """Close reasons: known per dialect, and what must not be sent."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.errors import ConfigurationError
 from worker.reasons import KNOWN_REASONS, MAX_LENGTH, check_reason, reason_problem
@@ -23,6 +25,13 @@ def test_a_reason_of_the_newer_dialect_is_unknown_to_the_older() -> None:
     """The API would store ``unknown`` without a word."""
     assert reason_problem("call_ended", "1.21", allow_unknown=False)
     assert reason_problem("call_ended", "1.90", allow_unknown=False) is None
+
+
+@given(st.sampled_from(sorted(KNOWN_REASONS)), st.text() | st.integers(0, MAX_LENGTH + 1).map("x".__mul__))
+def test_nothing_else_may_be_sent(dialect: str, reason: str) -> None:
+    """Whatever its length: the API would store ``unknown`` without a word."""
+    if reason not in KNOWN_REASONS[dialect]:
+        assert reason_problem(reason, dialect, allow_unknown=False)
 
 
 def test_a_near_miss_is_told() -> None:

@@ -27,6 +27,10 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (settings.base_url, settings.api, settings.allowed_rate) == (DEFAULT_BASE_URL, "1.21", 50.0)
     assert (settings.concurrency, settings.max_attempts, settings.give_up_after) == (64, 8, 600.0)
     assert (settings.timeout, settings.settle, settings.settle_for, settings.reason) == (30.0, True, 900.0, None)
+    assert settings.protect == ("awaiting_approval", "waiting_for_human")
+    assert (settings.max_failures, settings.state_max_age, settings.none_grace) == ("5%", 300.0, 15.0)
+    assert (settings.canary, settings.limit, settings.deadline, settings.first_look) == (None, None, None, None)
+    assert not settings.guarded
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,17 @@ def unanswered(status: int | None, *, looks: int = 0, age: int = 50, from_api: b
     return a_judge().doubt_unanswered(claim, an_answer(status, kind="read", from_api=from_api), NOW)
 
 
+@pytest.mark.parametrize(("recorded_at", "forgiven"), [(NOW - 3_000, True), (NOW - 3_001, False), (None, False)])
+def test_what_failed_in_an_outage_is_not_held_against_a_session(recorded_at: int | None, forgiven: bool) -> None:
+    """It is as if not attempted then, and has one more attempt; before the outage it failed by itself."""
+    judge = a_judge()
+    judge.standing.outage = (NOW - 3_000, NOW - 1_000)
+    claim = a_claim(attempts=MAX_ATTEMPTS, http_status=503, recorded_at=recorded_at)
+    change = judge.doubt_found(claim, a_session("active"), NOW)
+    expected = (Outcome.PENDING, MAX_ATTEMPTS - 1) if forgiven else (Outcome.FAILED, MAX_ATTEMPTS)
+    assert (change.outcome, change.attempts) == expected
+
+
 @pytest.mark.parametrize("status", sorted(TERMINAL_STATUSES))
 def test_a_session_closed_after_our_lost_close_is_ours(status: str) -> None:
     """A terminal status with a time after the first attempt: our close did it."""

@@ -75,6 +75,17 @@ def test_the_age_of_a_none_is_taken_by_the_servers_clock(offset: int) -> None:
     assert judge.verdict_final(old, recorded_at=NOW, now=NOW)
 
 
+def test_a_none_is_not_believed_while_the_close_may_be_too_young() -> None:
+    """The server's clock is known to a second at best: of the ages that a close may have, the least counts."""
+    judge = a_judge(offset=None)
+    judge.clock.observe(NOW, NOW - 400, NOW + 200)
+    assert judge.clock.latest(NOW) - judge.clock.earliest(NOW) > 1_000
+    perhaps = a_session(evals=EvalSummary(), closed_at=judge.clock.latest(NOW) - GRACE)
+    surely = a_session(evals=EvalSummary(), closed_at=judge.clock.earliest(NOW) - GRACE)
+    assert not judge.verdict_final(perhaps, recorded_at=NOW, now=NOW)
+    assert judge.verdict_final(surely, recorded_at=NOW, now=NOW)
+
+
 @given(total=st.integers(0, 5), pending=st.integers(0, 5), age=st.integers(-10_000, 10**7), status=st.text(max_size=8))
 def test_once_final_a_verdict_stays_final(total: int, pending: int, age: int, status: str) -> None:
     """Time alone never takes a final verdict back."""

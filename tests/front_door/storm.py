@@ -11,7 +11,7 @@ from worker.sandbox import Sandbox, SandboxConfig
 MODES = ("200", "409", "400")
 OFFSETS = {"200": -3600.0, "409": 3600.0, "400": 0.0}
 STORM = (
-    "--rate", "250/s", "--first-look", "300ms", "--none-grace", "500ms", "--no-progress", "--timeout", "2500ms",
+    "--rate", "250/s", "--first-look", "300ms", "--none-grace", "500ms", "--no-progress", "--timeout", "4s",
     "--max-attempts", "4", "--settle-for", "40s", "--max-failures", "100%", "--json",
 )  # fmt: skip
 # What may be sent again, with and without the close having been carried out, and what is final.

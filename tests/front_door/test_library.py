@@ -133,8 +133,14 @@ def test_whoever_ends_it_early_waits_for_what_is_in_flight(place: Place, by: str
             with pytest.raises(LookupError):
                 await close_sessions(ids, on_progress=fail_late, progress_every=0.05, **access)
         elif by == "timeout":
+            loop, limit = asyncio.get_running_loop(), asyncio.timeout(LONGEST)
+
+            def is_up() -> None:
+                loop.call_soon_threadsafe(limit.reschedule, loop.time())
+
+            witness.at(20, is_up, "close")
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.5):
+                async with limit:
                     await close_sessions(ids, **access)
         else:
             task = asyncio.create_task(close_sessions(ids, **access))

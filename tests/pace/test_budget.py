@@ -12,6 +12,7 @@ from worker.budget import (
     Ask,
     Budget,
     Grant,
+    Lane,
     Probe,
     Wait,
     allowed,
@@ -28,6 +29,7 @@ from worker.budget import (
 
 NOW = 1_772_445_600.0
 ASK = Ask(100.0, 64)
+LANES: tuple[Lane, ...] = ("close", "settle")
 
 
 def a_lease(budget: Budget, now: float = NOW, ask: Ask = ASK) -> tuple[Budget, Grant]:
@@ -152,7 +154,7 @@ def test_an_outage_lets_one_probe_pass_at_growing_intervals() -> None:
 def test_pause_rate_and_go_hold_for_the_budget_until_taken_back() -> None:
     """The word goes to a run and holds for all."""
     paused = ruled(Budget(), "abc", paused=True)
-    assert waits(paused) == "paused"
+    assert [waits(paused, ask=replace(ASK, lane=lane)) for lane in LANES] == ["paused", "paused"]
     slower = ruled(paused, "abc", rate=20.0, paused=False)
     assert allowed(slower, 100.0, NOW) == 20.0
     assert waits(slower) is None
