@@ -42,6 +42,8 @@ KNOWN_BY = {
     "aio_pika": {"worker.queues.amqp", "worker.queues.amqp_link"},
     "aiormq": {"worker.queues.amqp_link"},
     "pamqp": {"worker.queues.amqp"},
+    "aiobotocore": {"worker.queues.sqs_link"},
+    "botocore": {"worker.queues.sqs", "worker.queues.sqs_link"},
     "redis": {"worker.queues.redis_streams"},
     "cronsim": {"worker.schedule"},
     "tomllib": {"jobs.completing", "jobs.configuration", "jobs.toml_lines"},

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.queues.moto_sqs import sqs
 from tests.queues.rabbitmq import rabbitmq
 from tests.queues.support import IMPLEMENTATIONS, Rig
 
-RIGS = {**IMPLEMENTATIONS, "rabbitmq": rabbitmq}
+RIGS = {**IMPLEMENTATIONS, "rabbitmq": rabbitmq, "sqs": sqs}
 
 
 @pytest.fixture

@@ -20,12 +20,14 @@ LONGEST = 20.0  # seconds after which a test gives up waiting
 class Rig:
     """A fresh queue: its address, the ledger that holds it if one does, and what lies at its dead-letter place.
 
-    ``dead`` gives the bodies and, for each, a text that holds the reason.
+    ``dead`` gives the bodies and, for each, a text that holds the reason. ``many`` are more messages than the server
+    takes at once.
     """
 
     url: str
     dead: Callable[[], Awaitable[list[tuple[bytes, str]]]]
     store: MessageStore | None = None
+    many: int = 2_500
 
     def opened(self) -> AbstractAsyncContextManager[Queue]:
         """One more user of the queue."""

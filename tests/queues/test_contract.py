@@ -160,10 +160,10 @@ def _agrees(told: Depth, expected: Depth) -> bool:
 async def test_many_messages_in_one_push(rig: Rig) -> None:
     """More than any server takes at once; another consumer finds them all."""
     async with rig.opened() as queue:
-        await queue.push(bodies(2_500))
+        await queue.push(bodies(rig.many))
     async with rig.opened() as queue:
-        found = await fetch_all(queue, 2_500, limit=1_000)
-        assert {message.body for message in found} == set(bodies(2_500))
+        found = await fetch_all(queue, rig.many, limit=1_000)
+        assert {message.body for message in found} == set(bodies(rig.many))
         await queue.acknowledge(found)
 
 
