@@ -15,6 +15,7 @@ _HEAD = """\
 # (the first read from a file or a vault, so that no shell remembers the key):
 #   kubectl create secret generic closeout --from-literal=KEYS="…"
 #   kubectl create secret generic closeout-config --from-file=closeout.toml
+# The keys are in that secret alone: an api_key_file in that closeout.toml would go before them, and is not there.
 # The ledger is SQLite: its volume must be a block device of one node, and no network file system.
 ---
 apiVersion: v1

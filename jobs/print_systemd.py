@@ -24,6 +24,7 @@ _HEAD = f"""\
 #   install -d -m 0700 /etc/closeout
 #   install -m 0600 closeout.toml {CONFIG}
 #   (umask 077; echo '{KEY_VARIABLE}=…' > KEYS)
+# The keys are in these files alone: an api_key_file in that closeout.toml would go before them, and is not readable.
 #   systemctl daemon-reload && systemctl enable --now TIMERS
 # closeout must be installed where its user can read it, so not in a home folder. The ledger belongs to that user, too:
 #   systemd-run --pipe -p DynamicUser=yes -p User=closeout -p StateDirectory=closeout COMMAND runs --ledger {LEDGER}
