@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.front_door.support import FAST, Desk, Witness, desk_of, quick, waited
+from tests.front_door.support import FAST, LONGEST, Desk, Witness, desk_of, quick, waited
 from worker.sandbox import Sandbox
+from worker.sandbox.sessions import TERMINAL
 from worker.sandbox.times import iso, to_micros
 
 WORDS = (*FAST, "--json")
@@ -141,24 +142,6 @@ def test_a_night_that_is_not_as_usual_is_asked_about(tmp_path: Path) -> None:
     assert "over 10 times the median" in listed.out
 
 
-def test_a_killed_sweep_is_gone_on_with(tmp_path: Path) -> None:
-    """It lists anew by the rule it was begun with; nothing is closed twice, and nothing is left."""
-    with night(tmp_path, second_close="409", latency=0.02) as (desk, sandbox):
-        ids = add(sandbox, 300, ago(days=2))
-        begun = Witness(sandbox).event_at(100, "close")
-        with desk.started("sweep", "night", *WORDS, "--rate", "150/s") as child:
-            waited(begun)
-            child.process.kill()
-            child.ended()
-        (desk.home / "closeout.toml").write_text("[jobs.night]\nselect = {expired = true}\n", encoding="utf-8")
-        more = add(sandbox, 30, ago(days=2))
-        done = desk.run("resume", "last", *WORDS)
-    assert done.code == 0
-    assert all(sandbox.truth(one).closes_effective == 1 for one in ids + more)
-    assert sandbox.counts.closes_repeated == 0
-    assert done.summary["rows_read"] - done.summary["duplicates"] == 330
-
-
 def test_a_cap_ends_a_sweep_and_no_flag_lifts_what_its_job_protects(tmp_path: Path) -> None:
     """What the cap leaves out is skipped; going on without it, the job's protection holds whatever the flags say."""
     with night(tmp_path) as (desk, sandbox):
@@ -236,3 +219,39 @@ def test_a_job_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert (missing.code, wrong.code) == (2, 2)
     assert "did you mean night?" in missing.err
     assert "closeout.toml, line 5" in wrong.err
+
+
+def test_a_sweep_that_is_killed_twice_is_gone_on_with(tmp_path: Path) -> None:
+    """SIGKILL in the middle of closing, of the sweep and of its resume: then nothing protected is closed, nothing left.
+
+    It lists anew by the rule it was begun with. What the ledger knew as closed at a kill is never sent again; what was
+    in flight is looked at first.
+    """
+    with night(tmp_path, second_close="409", latency=0.02) as (desk, sandbox):
+        ids = add(sandbox, 360, ago(days=2), status=MIX)
+        wanted = {one for one in ids if sandbox.truth(one).status in ("active", "paused")}
+        witness, known = Witness(sandbox), dict[str, int]()
+        for words in (("sweep", "night"), ("resume", "last")):
+            with desk.started(*words, *WORDS) as child:
+                witness.at(60, child.process.kill, "close")
+                child.process.wait(LONGEST)
+            known |= {row["session_id"]: 1 for row in desk.rows() if row["outcome"] == "closed"}
+        state = desk.query("SELECT state, source_done FROM runs")
+        config = desk.home / "closeout.toml"
+        config.write_text("[jobs.night]\nselect = {expired = true}\n", encoding="utf-8")
+        ids += (more := add(sandbox, 30, ago(days=2)))
+        finished = desk.run("resume", "last", *WORDS)
+        config.write_text(IDLE, encoding="utf-8")
+        again = desk.run("sweep", "night", *WORDS)
+        truth = {one: sandbox.truth(one) for one in ids}
+    assert state == [("running", 0)]
+    assert 20 < len(known) < 120 < len(wanted)
+    assert (finished.code, finished.summary["state"]) == (0, "finished")
+    assert {one for one in ids if truth[one].closes_effective == 1} == wanted | set(more)
+    assert {one for one in ids if truth[one].status not in TERMINAL} == {
+        one for one in ids if truth[one].status in ("waiting_for_human", "awaiting_approval", "ringing")
+    }
+    assert sandbox.counts.closes_repeated == 0
+    assert {one: witness.posts()[one] for one in known} == known
+    assert witness.unverified_repeats() == []
+    assert (again.code, again.summary["rows_read"]) == (0, 0)
