@@ -18,6 +18,8 @@ COLLECT_AFTER = 5_000
 COMMANDS = {
     "demo": ("jobs.demo", "Try it all with no key and no network: the sandbox, 1,000 sessions, the report."),
     "close": ("jobs.close", "Close the sessions that a file or standard input lists."),
+    "work": ("jobs.work", "Close the sessions that a queue gives, for as long as it is not stopped."),
+    "push": ("jobs.push", "Put the sessions of a file or standard input into a queue."),
     "sweep": ("jobs.sweep", "Find sessions by the rule of a configured job, and close them."),
     "plan": ("jobs.plan", "Look everything up, close nothing, and say what closing would do."),
     "apply": ("jobs.apply", "Close exactly what a plan holds."),

@@ -15,7 +15,7 @@ from worker.settings import OF_RUNS, Settings, checked_settings
 FILE_NAME = "closeout.toml"
 LOG_FORMATS = ("console", "json")
 _TABLES = {"profiles", "jobs"}
-_ELSEWHERE = {"ledger", "api_key_file", "log_format"}  # settings of the command, not of the run
+_ELSEWHERE = {"ledger", "api_key_file", "log_format", "alert_url"}  # settings of the command, not of the run
 
 
 @dataclass(frozen=True, slots=True)

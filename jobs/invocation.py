@@ -3,11 +3,14 @@
 from dataclasses import dataclass, field, replace
 
 import click
+from pydantic import SecretStr
 from rich.console import Console
 
 from jobs.configuration import Given, build_settings, config_path, overlay, read_config
+from jobs.job_values import read_address
 from jobs.keys import find_key
 from jobs.options import DEFAULT_LEDGER
+from worker.errors import ConfigurationError
 from worker.ledger.opening import check_address
 from worker.logs import ConsoleStream, configure_logging
 from worker.models import Run
@@ -31,6 +34,7 @@ class Invocation:
     progress: bool | None = None
     yes: bool = False
     listen: Address | None = None
+    alert_url: SecretStr | None = None
     console: Console = field(default_factory=stderr_console)
 
     def for_run(self, run: Run) -> "Invocation":
@@ -68,8 +72,17 @@ def read_invocation(context: click.Context) -> Invocation:
         progress=parameters.get("progress"),
         yes=bool(parameters.get("yes")),
         listen=read_listen(context),
+        alert_url=_address(given.values.get("alert_url")),
         console=console,
     )
+
+
+def _address(text: str | None) -> SecretStr | None:
+    """A webhook's address, which is a secret. Raises ConfigurationError."""
+    try:
+        return None if text is None else SecretStr(read_address(text))
+    except ValueError as error:
+        raise ConfigurationError(f"--alert-url: {error}") from None
 
 
 def read_listen(context: click.Context) -> Address | None:

@@ -41,13 +41,13 @@ async def telling(job: Job | None, settings: Settings, work: Callable[[], Awaita
 
 async def _tell_start(job: Job) -> None:
     if job.ping is not None:
-        await _call(job, "ping", job.ping.start)
+        await call(_of(job, "ping"), job.ping.start)
 
 
 async def tell_failure(job: Job) -> None:
     """Ping that the job has failed before it could make a summary."""
     if job.ping is not None:
-        await _call(job, "ping", job.ping.failure)
+        await call(_of(job, "ping"), job.ping.failure)
 
 
 async def tell_end(job: Job, ended: Ended, settings: Settings) -> None:
@@ -55,10 +55,10 @@ async def tell_end(job: Job, ended: Ended, settings: Settings) -> None:
     async with anyio.create_task_group() as tasks:
         if job.ping is not None:
             address = job.ping.success if ended.exit_code in _GOOD else job.ping.failure
-            tasks.start_soon(_call, job, "ping", address)
+            tasks.start_soon(call, _of(job, "ping"), address)
         if job.webhook is not None:
             content = summary(ended, settings) if job.webhook.form == "json" else {"text": in_one_text(job, ended)}
-            tasks.start_soon(_call, job, "webhook", job.webhook.url, content)
+            tasks.start_soon(call, _of(job, "webhook"), job.webhook.url, content)
 
 
 def in_one_text(job: Job, ended: Ended) -> str:
@@ -72,7 +72,12 @@ def in_one_text(job: Job, ended: Ended) -> str:
     return f"{text}: {ended.why}" if ended.why else text
 
 
-async def _call(job: Job, what: str, address: SecretStr | None, content: object = None) -> None:
+def _of(job: Job, what: str) -> str:
+    return f"job {job.name}: its {what}"
+
+
+async def call(what: str, address: SecretStr | None, content: object = None) -> None:
+    """Call an address, once, and say if that fails; ``what`` is what it is told."""
     if address is None:
         return
     status = None
@@ -86,6 +91,6 @@ async def _call(job: Job, what: str, address: SecretStr | None, content: object 
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             why = type(error).__name__
     if status is None:
-        say(f"job {job.name}: its {what} could not be sent ({why})")
+        say(f"{what} could not be sent ({why})")
     elif status >= 300:
-        say(f"job {job.name}: its {what} was answered with status {status}")
+        say(f"{what} was answered with status {status}")

@@ -37,11 +37,14 @@ _CONFIG: list[_Decorator] = [
     ),
     _option("--profile", "A [profiles.NAME] of the configuration file.", metavar="NAME"),
 ]
-CLOSE: list[_Decorator] = [
-    _option("--id-column", "The column with the ids.  [default: session_id, conversation_id, id, or the only one]"),
+ID_COLUMN = _option(
+    "--id-column", "The column with the ids.  [default: session_id, conversation_id, id, or the only one]"
+)
+REASON: list[_Decorator] = [
     _option("--reason", "The close reason, for rows without their own.", metavar="REASON"),
     _option("--allow-unknown-reason", "Send reasons that the API would store as 'unknown'.", is_flag=True),
 ]
+CLOSE: list[_Decorator] = [ID_COLUMN, *REASON]
 GUARDS: list[_Decorator] = [
     _option(
         "--protect",
@@ -81,18 +84,27 @@ PACE: list[_Decorator] = [
         metavar="NAME",
     ),
 ]
+_MAX_FAILURES = _option(
+    "--max-failures",
+    "Stop when more of the last 1,000 sessions end badly: a share or a count.  [default: 5%]",
+    metavar="PERCENT|N",
+)
+_LIMIT = _option("--limit", "Close N sessions at most; the rest is skipped.", metavar="N|none")
 BRAKE: list[_Decorator] = [
-    _option(
-        "--max-failures",
-        "Stop when more of the last 1,000 sessions end badly: a share or a count.  [default: 5%]",
-        metavar="PERCENT|N",
-    ),
+    _MAX_FAILURES,
     _option("--deadline", "Stop closing in time to settle before TIME has passed.", metavar="TIME"),
 ]
 PORTION: list[_Decorator] = [
     _option("--canary", "Close N sessions first, and go on only if they end well; 0 for none.", metavar="N"),
-    _option("--limit", "Close N sessions at most; the rest is skipped.", metavar="N|none"),
+    _LIMIT,
     click.option("--yes", "-y", "yes", is_flag=True, help="Do not ask after the canary."),
+]
+QUEUE: list[_Decorator] = [
+    _option("--dedupe-for", "For how long the same key again makes a duplicate.  [default: 24h]", metavar="TIME"),
+    _MAX_FAILURES,
+    _option("--probe-every", "When to try one after too many failures, at first.  [default: 30s]", metavar="TIME"),
+    _option("--alert-url", "A webhook that is told of troubles and of their end.", metavar="URL"),
+    _LIMIT,
 ]
 LOOKS: list[_Decorator] = [
     _option("--settle-for", "How long to go on looking after the last close.  [default: 15m]", metavar="TIME"),

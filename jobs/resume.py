@@ -44,6 +44,10 @@ async def resume_run(invocation: Invocation, name: str, source: str | None, conf
         if invocation.settings.rule is not None and not invocation.settings.as_planned:
             async with ledger.job_locked(run.job):
                 return await sweep_on(ledger, run, invocation, known_job(config, run.job))
+        if invocation.settings.from_queue:
+            say(f"going on with what run {run.name} has taken from {run.source}: `closeout work` takes more")
+            await ledger.source_done(run)
+            run = await ledger.find_run(run.name)
         opened = await anyio.to_thread.run_sync(
             rest_of_source, run, source or run.location, invocation, abandon_on_cancel=True
         )

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import anyio
@@ -13,6 +13,7 @@ import click
 from jobs.invocation import Invocation
 from jobs.listening import listening, where_it_listens
 from worker.admission import OpenedSource, admit_source
+from worker.alarms import Alarms
 from worker.clock import now_ms
 from worker.context import Context
 from worker.errors import CloseoutError
@@ -47,8 +48,13 @@ async def run_to_end(
     *,
     settle_only: bool = False,
     foretold: str | None = None,
+    alarms: Alarms | None = None,
+    beside: Sequence[Watcher] = (),
 ) -> Ended:
-    """Hold the run's lock and work until it ends. Raises RunBusyError, with nothing sent."""
+    """Hold the run's lock and work until it ends. Raises RunBusyError, with nothing sent.
+
+    ``alarms`` is that of work without an end; ``beside`` runs beside it.
+    """
     settings = invocation.settings
     doing = "settling" if settle_only else "closing" if settings.closes else "planning, and closing nothing,"
 
@@ -58,13 +64,21 @@ async def run_to_end(
             say(f"forecast: {foretold}")
         if listener is not None:
             say(where_it_listens(listener))
-        return [*await watchers(invocation, ledger, current), *telling(listener)]
+        return [*await watchers(invocation, ledger, current), *telling(listener), *beside]
 
     agreed = partial(approve, asks=not invocation.yes)
     async with listening(invocation.listen) as listener:
         begin = partial(begun, listener)
         return await execute(
-            ledger, run, settings, invocation.key, feed, begun=begin, approve=agreed, settle_only=settle_only
+            ledger,
+            run,
+            settings,
+            invocation.key,
+            feed,
+            begun=begin,
+            approve=agreed,
+            settle_only=settle_only,
+            alarms=alarms,
         )
 
 

@@ -80,6 +80,8 @@ class Closing:
     async def _permit_next(self, permitted: MemoryObjectSendStream[Claim]) -> None:
         """There are as many senders as slots, so what has a slot never waits here: it is judged once more, and sent."""
         context = self._context
+        if context.hold.closed:
+            await context.hold.passage()
         while not context.protected.current(context.now()):
             await context.protected.wait()
         await context.gate.enter()
@@ -88,6 +90,7 @@ class Closing:
             context.gate.leave()
             return
         permitted.send_nowait(claim)
+        context.hold.sent(claim.seq)
         self._sent += 1
 
     async def _unprotected(self) -> Claim | None:
@@ -107,9 +110,10 @@ class Closing:
         return found
 
     def _seen_too_long_ago(self, claim: Claim) -> bool:
-        """Where it matters how the session was: by the rule of a sweep, or by a guard."""
+        """Where it matters how the session was: by the rule of a sweep, by a guard, or as a queue gave it before."""
         settings = self._context.settings
-        if not settings.guarded and settings.rule is None:
+        known = settings.from_queue and claim.looked_at is not None
+        if not settings.guarded and settings.rule is None and not known:
             return False
         return claim.looked_at is None or self._context.now() - claim.looked_at > settings.state_max_age * 1000
 
@@ -151,7 +155,7 @@ class Closing:
         await context.recorder.flush()
         due = await context.ledger.next_due(context.run)
         parked = due.pending is not None and due.pending >= NEVER
-        to_close = due.pending is not None and not (parked and not context.settings.guarded)
+        to_close = due.pending is not None and not (parked and not context.settings.looks_first)
         return not to_close and (due.doubt is None or due.doubt >= NEVER)
 
 

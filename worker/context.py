@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from worker.alarms import Alarms
 from worker.api.client import ReadingApi
 from worker.brake import Brake
 from worker.gate import Gate
+from worker.hold import Hold
 from worker.lag import Lag
 from worker.ledger.protocol import Ledger
 from worker.logs import get_logger
@@ -36,6 +38,9 @@ class Context:
     what is closed is still settled. ``lag`` is what is known of the time from a close to its verdict. ``brake`` counts
     how sessions end, ``quota`` how many may be taken up, and ``protected`` knows which may not. ``approve`` shows a
     person what came of the canary, and says whether to go on.
+
+    Work without an end has ``alarms``: it tells troubles there, and goes on, where another run halts. ``hold`` is how
+    its brake pauses closing.
     """
 
     run: Run
@@ -54,6 +59,8 @@ class Context:
     quota: Quota = field(default_factory=Quota)
     protected: Protected = field(default_factory=Protected)
     approve: Callable[[str], Awaitable[bool]] = _yes
+    alarms: Alarms | None = None
+    hold: Hold = field(default_factory=Hold)
     _stirred: anyio.Event = field(default_factory=anyio.Event)
 
     def __post_init__(self) -> None:
@@ -98,10 +105,13 @@ class Context:
         for change in changes:
             if change.outcome is None:
                 continue
+            self.hold.ended(change)
             self.quota.ended(change)
             self.brake.add(change.outcome, change.http_status, change.error)
         why = self.brake.why()
-        if why is not None:
+        if why is not None and self.alarms is not None:
+            self.hold.engage(why)
+        elif why is not None:
             name = self.run.name
             self.stop.halt(
                 f"{why}{GOES_ON}: look at them with `closeout export {name}`; `closeout resume {name}` goes on, "

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from urllib.parse import urlsplit
 
+from worker.alarms import Alarms
 from worker.api.client import Endpoint, ReadingApi, open_api, open_reading_api
 from worker.budget import BudgetKey, BudgetStore, unruled
 from worker.context import Context
@@ -42,11 +43,13 @@ async def execute(  # what is worked on, by what right, and what feeds it
     approve: Callable[[Context, str], Awaitable[bool]] = _yes,
     interrupts: Interrupts = watch_signals,
     settle_only: bool = False,
+    alarms: Alarms | None = None,
 ) -> Ended:
     """Hold the run's lock and work until it ends.
 
     ``begun`` is called with the run once it is held, and says what is to run beside the work; ``approve`` whether to
     go on after the canary; ``feed``, ``interrupts`` and ``settle_only`` are those of ``pipeline.work``.
+    Work without an end has ``alarms``.
 
     Raises RunBusyError with nothing sent, and HaltError where the run broke off and can be resumed.
     """
@@ -62,6 +65,7 @@ async def execute(  # what is worked on, by what right, and what feeds it
             progress = Progress(rows_read=current.rows_read, duplicates=current.duplicates)
             context = build_context(current, settings, ledger, api, store, Stop(), progress, random.SystemRandom())
             context.approve = partial(approve, context)
+            context.alarms = context.gate.alarms = alarms
             try:
                 beside = await begun(current)
                 return await work(context, feed, beside, interrupts=interrupts, settle_only=settle_only)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from worker.alarms import Alarms
 from worker.budget import Lane
 from worker.latency import Latency
 from worker.models import Answer, Kind, Millis
@@ -14,6 +15,8 @@ from worker.progress import Progress
 from worker.stopping import Stop
 from worker.units import format_duration
 from worker.verdict import GOES_ON, RETRYABLE, Standing
+
+_ABOUT = "API"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class Patience:
 class Gate:
     """A slot (at most ``concurrency`` requests in flight), then a permit of the pace.
 
-    Where nothing but trouble comes back for ``give_up_after``, or the API asks to wait longer than that, the run halts.
+    Where nothing but trouble comes back for ``give_up_after``, or the API asks to wait longer than that, the run halts,
+    or where it has ``alarms`` says so there.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Gate:
         self._began = now()
         self._streak = Streak()
         self._latency: dict[Kind, Latency] = {"close": Latency(), "read": Latency()}
+        self.alarms: Alarms | None = None
         pace.on_wait = self._check_patience
 
     async def enter(self, lane: Lane = "close") -> None:
@@ -74,7 +79,7 @@ class Gate:
         if status is None or status in RETRYABLE:
             self._trouble(answer)
             return
-        self._trouble_since = None
+        self._calm()
         if answer.exchange.kind == "close" and answer.from_api and status not in (401, 403):
             self.standing.proven = True
 
@@ -97,7 +102,7 @@ class Gate:
         alive = status is not None and status < 500
         if alive:
             self._over()
-            self._trouble_since = None
+            self._calm()
         else:
             self._streak.confirmed = True
         return alive
@@ -120,13 +125,25 @@ class Gate:
         """Also while everyone waits: an API in trouble is given up on time, not at the next answer."""
         held, now = self.pace.held_for, self._now()
         if held * 1000 > self._give_up_after:
-            self._stop.halt(f"the API asks to wait {format_duration(held)}, longer than --give-up-after {self._limit}")
+            self._halt(f"the API asks to wait {format_duration(held)}, longer than --give-up-after {self._limit}")
         down_since = self.pace.budget.down_since
         if down_since is not None and now - max(down_since * 1000, self._began) >= self._give_up_after:
             self._give_up("nothing but failures, nor did a probe get through")
 
     def _give_up(self, last: str) -> None:
-        self._stop.halt(f"the API gave no usable answer for {self._limit} (last: {last}){GOES_ON}")
+        self._halt(f"the API gave no usable answer for {self._limit} (last: {last}){GOES_ON}")
+
+    def _halt(self, why: str) -> None:
+        """Work without an end tells it, and goes on asking now and then."""
+        if self.alarms is None:
+            self._stop.halt(why)
+        else:
+            self.alarms.begin(_ABOUT, why)
+
+    def _calm(self) -> None:
+        self._trouble_since = None
+        if self.alarms is not None:
+            self.alarms.end(_ABOUT, "the API answers again")
 
     @property
     def _limit(self) -> str:

@@ -11,6 +11,7 @@ from worker.verdict import GOES_ON, halt_reason
 from worker.walk import Walk
 
 _AGAIN = 0.5  # seconds before a page that could not be had is asked for again
+_ABOUT = "list"
 _TRIES = 3  # of a page that makes no sense
 _REFUSED_CURSOR = (400, 404, 410, 422)
 Request = Callable[[Listing, str | None], Awaitable[Answer]]
@@ -44,6 +45,8 @@ class Pages:
             answer = await self._send(walk.listing, walk.cursor)
             if answer.http_status == 200 and answer.from_api:
                 self._trouble_since, self._nonsense = None, 0
+                if self._context.alarms is not None:
+                    self._context.alarms.end(_ABOUT, "sessions are listed again")
                 return walk.took(answer)
             if answer.http_status not in _REFUSED_CURSOR or not answer.from_api or not walk.restart():
                 await self._judge(answer, walk.listing)
@@ -81,7 +84,11 @@ class Pages:
         patience = context.settings.give_up_after
         if context.now() - self._trouble_since >= patience * 1000:
             last = answer.exchange.error or code
-            await self._halt(f"no list of {listing.status} sessions for {format_duration(patience)} (last: {last})")
+            why = f"no list of {listing.status} sessions for {format_duration(patience)} (last: {last})"
+            if context.alarms is None:
+                await self._halt(why)
+            else:
+                context.alarms.begin(_ABOUT, f"{why}, {self._lacking.format('')}")
 
     async def _halt(self, why: str) -> None:
         """A stop cancels this stage where it waits next."""

@@ -17,6 +17,7 @@ from worker.context import Context
 from worker.errors import HaltError
 from worker.gate import Gate, Patience
 from worker.guarding import Guarding
+from worker.holding import Holding
 from worker.lag import Grace, Lag
 from worker.last_call import LastCall
 from worker.ledger.protocol import Counts, Ledger, RunEnd
@@ -129,14 +130,14 @@ async def _raise_cap(context: Context) -> None:
         return
     await ledger.start_run(run, run.options)
     while unskipped := await ledger.unskip(run, OVER_CAP):
-        context.progress.taken_up += unskipped
+        context.progress.taken_up[Outcome.SKIPPED] += unskipped
 
 
 async def _set_guards(context: Context) -> None:
     """What an earlier process let through is looked up again: the guards may be others now, or there may be none."""
     if context.settings.guarded:
         await context.ledger.park_all(context.run)
-    elif context.settings.rule is None:
+    elif not context.settings.looks_first and context.settings.rule is None:
         while await context.ledger.unpark(context.run):
             pass
 
@@ -171,7 +172,7 @@ async def _stages(context: Context, feed: Watcher | None, *, settle_only: bool) 
                         stages.start_soon(run)
                     return
                 stages.start_soon(Closing(context, context.api).run)
-                for stage in (Protecting, Guarding, Verifying, Canary, LastCall):
+                for stage in (Protecting, Guarding, Verifying, Canary, Holding, LastCall):
                     stages.start_soon(stage(context).run)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from worker.histogram import Histogram
+from worker.ledger.intake_store import TakenIn
 from worker.ledger.protocol import Counts
 from worker.models import EVAL_STATUSES, KINDS, Answer, Change, Kind, Outcome, Record, SourceRow
 
@@ -26,9 +27,9 @@ class Progress:
     resumed run when this process began, once that has been counted.
     ``exchanges`` are by kind and status (None: no answer), ``request_seconds`` how long they took; ``resent`` are the
     closes that were not their session's first. ``write_seconds`` is how long it took to write a batch of answers, of
-    which ``to_write`` wait. ``verdicts`` are the final ones, by ``eval_status``. ``taken_up`` counts skipped sessions
-    that a higher cap has made pending again. ``asking``: a person is being asked, and nothing else may write to the
-    terminal.
+    which ``to_write`` wait. ``verdicts`` are the final ones, by ``eval_status``. ``taken_up`` counts sessions by
+    the outcome that they had before they became pending again. ``asking``: a person is being asked, and nothing else
+    may write to the terminal.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -37,7 +38,7 @@ class Progress:
     source_done: bool = False
     in_flight: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
-    taken_up: int = 0
+    taken_up: Counter[Outcome] = field(default_factory=Counter)
     exchanges: Counter[tuple[Kind, int | None]] = field(default_factory=Counter)
     request_seconds: dict[Kind, Histogram] = field(default_factory=_request_times)
     write_seconds: Histogram = field(default_factory=lambda: Histogram(_WRITE_BOUNDS))
@@ -71,6 +72,13 @@ class Progress:
         self.rows_read += len(rows)
         self.duplicates += duplicates
         self.outcomes[Outcome.INVALID] += sum(row.session_id is None for row in rows)
+
+    def taken_in(self, read: int, taken: TakenIn) -> None:
+        """The same of messages."""
+        self.rows_read += read
+        self.duplicates += taken.duplicates
+        self.outcomes[Outcome.INVALID] += taken.invalid
+        self.taken_up.update(taken.again)
 
     def exchanged(self, answer: Answer) -> None:
         exchange = answer.exchange

@@ -10,7 +10,7 @@ OLDEST: Millis = 300_000  # an older list proves nothing: closing waits for a ne
 class Protected:
     """Sessions by their id, and how old the knowledge is. Where no status is protected, nothing ever waits.
 
-    ``wanted`` is set once there is something to close: before, a list would be of no use.
+    ``wanted`` is set while there is something to close: else a list would be of no use.
     """
 
     def __init__(self, statuses: frozenset[str] = frozenset()) -> None:
@@ -18,16 +18,24 @@ class Protected:
         self._sessions: dict[str, SessionState] = {}
         self._as_of: Millis | None = None
         self._listed = anyio.Event()
+        self._asked = False
         self.wanted = anyio.Event()
 
     def listed(self, sessions: dict[str, SessionState], asked: Millis) -> None:
         """Take in a whole list, which was begun at ``asked``."""
-        self._sessions, self._as_of = sessions, asked
+        self._sessions, self._as_of, self._asked = sessions, asked, False
         listed, self._listed = self._listed, anyio.Event()
         listed.set()
 
+    def rest(self) -> None:
+        """Forget the list, if nobody has gone by it: then nothing is closed now, and the next one is asked for."""
+        if not self._asked:
+            self._sessions, self._as_of = {}, None
+            self.wanted = anyio.Event()
+
     def find(self, session_id: str) -> SessionState | None:
         """The session as it was listed, if it is protected."""
+        self._asked = True
         return self._sessions.get(session_id)
 
     def current(self, now: Millis) -> bool:

@@ -1,4 +1,4 @@
-"""The protecting stage: lists the sessions that must be left alone, before anything is closed and every minute after.
+"""The protecting stage: lists the sessions that must be left alone, before anything is closed and every minute then.
 
 Few sessions are in these statuses at any time, so that costs a few requests a minute, where reading each session
 before its close would cost as much as closing.
@@ -28,7 +28,7 @@ class Protecting:
         self._pages = Pages(context, context.api.list_states, _LACKING)
 
     async def run(self) -> None:
-        """List once there is something to close, and again and again, until closing is done or a list cannot be had."""
+        """List while there is something to close, again and again, until closing is done or a list cannot be had."""
         context = self._context
         if not context.protected.statuses:
             return
@@ -40,14 +40,16 @@ class Protecting:
 
     async def _keep_listing(self) -> None:
         context = self._context
-        await context.protected.wanted.wait()
         while True:
+            await context.protected.wanted.wait()
             asked, before = context.now(), self._pages.sent
             context.protected.listed(await self._list_all(), asked)
             sent = self._pages.sent - before
             await self._expect_in_time(sent)
             pause = min(max(_EVERY, sent / (max(context.gate.pace.rate, 1e-9) * _SHARE) * 1000), _SELDOM)
             await anyio.sleep(max(0, asked + pause - context.now()) / 1000)
+            if context.alarms is not None:  # there may be nothing to close for a whole night
+                context.protected.rest()
 
     async def _expect_in_time(self, sent: int) -> None:
         """At a pace so low that a list is always too old before it is whole, nothing would ever be closed."""

@@ -15,7 +15,9 @@ from worker.statuses import parse_statuses
 from worker.units import parse_duration, parse_rate, parse_share
 
 DEFAULT_BASE_URL = "https://api-sandbox.featherhq.com"
-OF_RUNS = frozenset({"rule", "max_close", "closes", "as_planned"})  # only a job or a command gives these to a run
+OF_RUNS = frozenset(
+    {"rule", "max_close", "closes", "as_planned", "from_queue"}
+)  # only a job or a command gives these to a run
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -25,6 +27,7 @@ class Settings(BaseModel):
     ``max_failures``, ``quiet_hours`` and ``timezone`` are text as it is typed and stored; ``failure_limit``,
     ``quiet_windows`` and ``zone`` are what it means. ``canary``, ``limit`` and ``max_close`` are in sessions. ``rule``
     is that of a sweep, as JSON. ``closes`` is False for a plan; ``as_planned`` closes what one holds, if unchanged.
+    ``from_queue``: the run is that of a queue.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -61,6 +64,9 @@ class Settings(BaseModel):
     max_close: int | None = Field(None, ge=1)
     closes: bool = True
     as_planned: bool = False
+    from_queue: bool = False
+    dedupe_for: float = Field(86_400.0, ge=0)
+    probe_every: float = Field(30.0, gt=0)
 
     @field_validator("org_limit", "rate", mode="before")
     @classmethod
@@ -81,6 +87,8 @@ class Settings(BaseModel):
         "deadline",
         "idle_for",
         "state_max_age",
+        "dedupe_for",
+        "probe_every",
         mode="before",
     )
     @classmethod
@@ -155,6 +163,11 @@ class Settings(BaseModel):
         """Whether the state of each session is looked up before it is closed."""
         asked_for = self.only_status or self.idle_for is not None or self.expired
         return bool(asked_for or self.as_planned or not self.closes)
+
+    @property
+    def looks_first(self) -> bool:
+        """Whether some sessions, if not all, are looked up before they are closed."""
+        return self.guarded or self.from_queue
 
     @property
     def failure_limit(self) -> MaxFailures:

@@ -18,6 +18,8 @@ _PATIENCE: Millis = 1_000
 _IDLE = 0.5
 _PILOTS = range(2, 9)  # sessions that are followed while it is not known how long verdicts take: 1 in 100, within this
 _PILOT_AGE: Millis = 2_000
+_OVERDUE: Millis = 30_000  # work without an end waits no longer for company
+_AT_LAST = 10.0  # seconds for what is due when it is stopped
 _LAST_LOOK = 0.95  # of the time for settling: what is open then is looked at once more, whenever it is due
 
 
@@ -53,6 +55,7 @@ class Settling:
     """Runs beside closing where it costs little, and after it until all is settled or ``settle_for`` is over.
 
     ``alone``: closing was over long ago; what was closed before ``settle_for`` is looked at once, and not waited for.
+    Where closing never ends, ``settle_for`` counts from each close, and a stop leaves only what is not due.
     """
 
     def __init__(self, context: Context, *, alone: bool = False) -> None:
@@ -67,6 +70,7 @@ class Settling:
         self._enough = _WORTH_A_PASS
 
     async def run(self) -> None:
+        """Look beside closing, then at what is left."""
         context = self._context
         if not (context.settings.settle and context.settings.closes):
             return
@@ -77,6 +81,10 @@ class Settling:
                 context.progress.phase = "settling"
                 await self._after_closing()
                 tasks.cancel_scope.cancel()
+        if context.alarms is not None and context.stop.state == "interrupted":
+            with anyio.move_on_after(_AT_LAST):
+                await context.recorder.flush()
+                await self._pass(context.now(), context.now() - self._lag.first_look)
 
     async def _give_up_in_time(self, scope: anyio.CancelScope) -> None:
         """Counted from the end of closing, also for a pass that began before."""
@@ -99,7 +107,7 @@ class Settling:
         while not context.closing_done.is_set():
             await self._look_at_followed()
             whole = self._all_due if context.quota.settling else self._company
-            if not (await whole() or await self._pilot()):
+            if not (await whole() or await self._overdue() or await self._pilot()):
                 with anyio.move_on_after(_IDLE):
                     await context.closing_done.wait()
 
@@ -149,6 +157,17 @@ class Settling:
         if ahead[1] > now and (ahead[1] - now <= patience or now - ahead[0] < patience):
             return False
         await self._pass(now, now - first_look)
+        return True
+
+    async def _overdue(self) -> bool:
+        """A pass over what is due, where no end of closing would ever bring one and few sessions come."""
+        context, now = self._context, self._context.now()
+        if context.alarms is None:
+            return False
+        ahead = await context.ledger.settles_ahead(context.run, self._lag.first_look)
+        if ahead is None or now - ahead[0] < _OVERDUE:
+            return False
+        await self._pass(now, now - self._lag.first_look)
         return True
 
     async def _pilot(self) -> bool:
@@ -240,6 +259,7 @@ class Settling:
         if self._pilots.pop(claim.seq, None) is not None and change.settle_at is not None:
             looked = claim if change.looked_at is None else replace(claim, looked_at=change.looked_at)
             self._pilots[claim.seq] = (replace(looked, looks=change.looks), change.settle_at)
-        if self._alone and change.settle_at is not None and age > self._context.settings.settle_for * 1000:
+        given_up = self._alone or self._context.alarms is not None
+        if given_up and change.settle_at is not None and age > self._context.settings.settle_for * 1000:
             return replace(change, settle_at=NEVER)
         return change

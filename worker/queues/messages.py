@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from worker.clock import parse_instant
@@ -25,11 +26,18 @@ class _MalformedError(Exception):
     """What is wrong with a message."""
 
 
-def read_message(body: bytes) -> QueuedRow:
-    """What a message asks for. A malformed one is a problem row, whose key is made of its text."""
+def _no_problem(_reason: str) -> None:
+    return None
+
+
+def read_message(body: bytes, reason_problem: Callable[[str], str | None] = _no_problem) -> QueuedRow:
+    """What a message asks for. A malformed one is a problem row, whose key is made of its text.
+
+    ``reason_problem`` says why a reason must not be sent, or None.
+    """
     text = body.decode("utf-8-sig", "replace")
     try:
-        return _row_of(text)
+        return _row_of(text, reason_problem)
     except _MalformedError as error:
         digest = hashlib.blake2b(body, digest_size=16).hexdigest()
         return QueuedRow(problem_row(0, text, str(error)), f"malformed {digest}")
@@ -42,7 +50,7 @@ def write_message(row: SourceRow) -> bytes:
     return json.dumps({"session_id": row.session_id, "reason": row.reason}).encode()
 
 
-def _row_of(text: str) -> QueuedRow:
+def _row_of(text: str, reason_problem: Callable[[str], str | None]) -> QueuedRow:
     if normalise_id(text) is not None or not text.lstrip().startswith("{"):
         return QueuedRow(_row(text, None))
     try:
@@ -55,6 +63,9 @@ def _row_of(text: str) -> QueuedRow:
     if session is None:
         raise _MalformedError("no field 'session_id'")
     reason = _text(value, "reason")
+    problem = reason_problem(reason.strip()) if reason and reason.strip() else None
+    if problem is not None:
+        raise _MalformedError(problem)
     key = _text(value, "key")
     if key is not None and len(key) > LONGEST_KEY:
         raise _MalformedError(f"field 'key' is {len(key):,} characters long; at most {LONGEST_KEY} are read")

@@ -124,7 +124,7 @@ class Meter:
         """What has ended, before this process and in it."""
         progress = self.context.progress
         counts = Counter(self._before.outcomes) + progress.outcomes
-        counts[Outcome.SKIPPED] -= progress.taken_up
+        counts.subtract(progress.taken_up)
         return Counter({outcome: count for outcome, count in counts.items() if outcome not in _OPEN})
 
     def _to_settle(self) -> int:

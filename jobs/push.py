@@ -1,0 +1,119 @@
+"""``closeout push SOURCE QUEUE_URL``: fills a queue from any source."""
+
+import json
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import click
+
+from jobs.close import open_rows
+from jobs.invocation import read_ledger
+from jobs.options import ID_COLUMN, JSON, LEDGER
+from jobs.running import leave, say
+from worker.admission import OpenedSource
+from worker.errors import QueueUnreachableError
+from worker.ledger.opening import open_ledger
+from worker.models import SourceRow
+from worker.queues.address import parse_address
+from worker.queues.messages import write_message
+from worker.queues.opening import is_embedded, open_queue
+from worker.queues.protocol import Queue
+from worker.retry import backoff
+
+_INVALID_NAMED = 20
+_TRIES = 8  # of one batch, over about two minutes
+
+
+@dataclass
+class Pushed:
+    """What came of a source's rows."""
+
+    rows_read: int = 0
+    pushed: int = 0
+    invalid: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.invalid else 0
+
+
+@click.command("push")
+@click.argument("source")
+@click.argument("queue_url", metavar="QUEUE_URL")
+@ID_COLUMN
+@LEDGER
+@JSON
+@click.pass_context
+def command(
+    context: click.Context, /, source: str, queue_url: str, *, id_column: str | None, as_json: bool, **_: Any
+) -> int:  # the ledger is read by name
+    """Put the sessions that SOURCE lists into a queue, for `closeout work` to close.
+
+    SOURCE is as for `closeout close`, QUEUE_URL as for `closeout work`; a row's own reason goes with it.
+    """
+    return leave(
+        source, anyio.run(partial(push_source, source, queue_url, id_column, read_ledger(context), as_json=as_json))
+    )
+
+
+async def push_source(source: str, url: str, id_column: str | None, ledger: str, *, as_json: bool) -> int:
+    """Push all rows that name a session; returns the exit code. Raises SourceError and QueueError."""
+    opened = await anyio.to_thread.run_sync(open_rows, source, id_column, abandon_on_cancel=True)
+    async with _opened(url, ledger) as queue:
+        done = Pushed()
+        while rows := await anyio.to_thread.run_sync(opened.take, abandon_on_cancel=True):
+            await _push_rows(queue, rows, done)
+        _tell(opened, queue, done, as_json=as_json)
+    return done.exit_code
+
+
+@asynccontextmanager
+async def _opened(url: str, ledger: str) -> AsyncIterator[Queue]:
+    """A queue in the ledger needs that; the others leave it alone."""
+    if not is_embedded(parse_address(url)):
+        async with open_queue(url) as queue:
+            yield queue
+        return
+    async with open_ledger(ledger, create=True) as opened, open_queue(url, opened.messages) as queue:
+        yield queue
+
+
+async def _push_rows(queue: Queue, rows: list[SourceRow], done: Pushed) -> None:
+    bodies = [write_message(row) for row in rows if row.session_id is not None]
+    await _push_batch(queue, bodies)
+    done.rows_read += len(rows)
+    done.pushed += len(bodies)
+    for row in rows:
+        if row.session_id is None:
+            done.invalid += 1
+            if done.invalid <= _INVALID_NAMED:
+                say(f"line {row.line:,}: {row.problem}")
+
+
+async def _push_batch(queue: Queue, bodies: list[bytes]) -> None:
+    """A batch that may be there already is pushed again all the same: who takes from the queue knows duplicates."""
+    for failures in range(1, _TRIES):
+        try:
+            return await queue.push(bodies)
+        except QueueUnreachableError as error:
+            say(f"{error}; trying again")
+            await anyio.sleep(backoff(failures, random.SystemRandom()))
+    return await queue.push(bodies)
+
+
+def _tell(opened: OpenedSource, queue: Queue, done: Pushed, *, as_json: bool) -> None:
+    if done.invalid > _INVALID_NAMED:
+        say(f"… and {done.invalid - _INVALID_NAMED:,} more invalid rows")
+    if as_json:
+        counts = {"rows_read": done.rows_read, "pushed": done.pushed, "invalid": done.invalid}
+        click.echo(json.dumps({"source": opened.name, "queue": queue.name, **counts, "exit_code": done.exit_code}))
+        return
+    click.echo(
+        f"{done.rows_read:,} rows of {opened.name}: {done.pushed:,} pushed to {queue.name}, {done.invalid:,} invalid"
+    )

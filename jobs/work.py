@@ -1,0 +1,115 @@
+"""``closeout work QUEUE_URL``: a long-lived consumer of a queue."""
+
+import random
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import anyio
+import click
+
+from jobs.alerting import Alerting
+from jobs.close import expect_same_host
+from jobs.invocation import Invocation, read_invocation
+from jobs.options import GUARDS, HOST, OPERATIONS, PACE, QUEUE, REASON, SETTLE, working_options
+from jobs.running import conclude, run_to_end, say
+from worker.adopting import adopt_orphans, runs_of_queue
+from worker.alarms import Alarms
+from worker.clock import now_ms
+from worker.errors import ConfigurationError, HaltError, LedgerError, QueueUnreachableError, RunBusyError
+from worker.intake import take_from
+from worker.ledger.opening import open_ledger
+from worker.ledger.protocol import Ledger, NewRun
+from worker.models import Run
+from worker.pipeline import Ended, Watcher
+from worker.queues.opening import open_queue
+from worker.queues.protocol import Queue
+from worker.retry import backoff
+
+
+@click.command("work")
+@click.argument("queue_url", metavar="QUEUE_URL")
+@click.option("--drain", is_flag=True, help="End when the queue is empty and all is settled.")
+@working_options(QUEUE, REASON, GUARDS, HOST, PACE, SETTLE, OPERATIONS)
+@click.pass_context
+def command(context: click.Context, /, queue_url: str, *, drain: bool, **_: Any) -> int:  # the rest is read by name
+    """Close the sessions that a queue gives, for as long as it is not stopped.
+
+    QUEUE_URL is queue:NAME for a queue in the ledger, redis://HOST?stream=NAME&group=NAME, amqp://HOST/VHOST/QUEUE or
+    sqs://REGION/QUEUE. A message is a session's id, or {"session_id", "reason"?, "not_before"?, "key"?}.
+
+    Too many failures, or an API out of reach, do not end it: it waits, says so, and tries one session now and then.
+    """
+    invocation = read_invocation(context)
+    settings = invocation.settings.model_copy(update={"from_queue": True, "canary": None, "deadline": None})
+    return anyio.run(partial(consume, replace(invocation, settings=settings), queue_url, drain=drain))
+
+
+async def consume(invocation: Invocation, url: str, *, drain: bool) -> int:
+    """Work until stopped, or until the queue is empty; returns the exit code."""
+    if drain:
+        return await _attempt(invocation, url, None)
+    async with Alerting(invocation.alert_url) as alerting:
+        alarms, failures, begun = Alarms(alerting.tell), 0, False
+        while True:
+            try:
+                return await _attempt(invocation, url, alarms)
+            except (HaltError, LedgerError, QueueUnreachableError) as error:
+                trouble = _passing(error)
+                if trouble is None or (isinstance(error, LedgerError) and not begun):
+                    raise
+                begun = begun or isinstance(error, HaltError)
+                alarms.begin("ledger" if isinstance(trouble, LedgerError) else "queue", str(trouble))
+            failures += 1
+            await anyio.sleep(backoff(failures, random.SystemRandom()))
+
+
+def _passing(error: Exception) -> Exception | None:
+    """The trouble of the ledger or the queue that may pass, and broke off the work."""
+    cause = error.__cause__ if isinstance(error, HaltError) else error
+    return cause if isinstance(cause, LedgerError | QueueUnreachableError) else None
+
+
+async def _attempt(invocation: Invocation, url: str, alarms: Alarms | None) -> int:
+    """Work once: what broke off can be gone on with, from the ledger."""
+    async with (
+        open_ledger(invocation.ledger, create=True) as ledger,
+        open_queue(url, ledger.messages) as queue,
+    ):
+        if alarms is not None:
+            alarms.end("ledger", "the ledger can be used again")
+            alarms.end("queue", f"{queue.name} answers again")
+        ended = await _work(ledger, queue, invocation, alarms)
+        return await conclude(ledger, ended, invocation)
+
+
+async def _work(ledger: Ledger, queue: Queue, invocation: Invocation, alarms: Alarms | None) -> Ended:
+    """Go on with the newest unfinished run of the queue that nobody else works on, else with a new one."""
+    feed = partial(take_from, queue=queue, drain=alarms is None)
+    left = [run for run in await runs_of_queue(ledger, queue.name) if _on_this_host(run, invocation)]
+    while True:
+        run = left.pop(0) if left else await _new_run(ledger, queue, invocation)
+        try:
+            return await _go_on(ledger, run, invocation, feed, alarms)
+        except RunBusyError:  # somebody else may be quicker, also with what is made here
+            continue
+
+
+async def _new_run(ledger: Ledger, queue: Queue, invocation: Invocation) -> Run:
+    options = invocation.settings.model_dump_json()
+    return await ledger.create_run(NewRun(queue.name, options, location=queue.name), now_ms())
+
+
+def _on_this_host(run: Run, invocation: Invocation) -> bool:
+    try:
+        expect_same_host(run, invocation.settings)
+    except ConfigurationError:
+        say(f"run {run.name} of this queue is of another host: it is left alone")
+        return False
+    return True
+
+
+async def _go_on(ledger: Ledger, run: Run, invocation: Invocation, feed: Watcher, alarms: Alarms | None) -> Ended:
+    adopting = partial(adopt_orphans, key=invocation.key, say=say)
+    beside = [adopting] if alarms is not None else []
+    return await run_to_end(ledger, run, invocation, feed, alarms=alarms, beside=beside)

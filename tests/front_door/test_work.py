@@ -1,0 +1,210 @@
+"""A queue worked on by real processes: pushed, closed once, killed, paused, repeated, delayed."""
+
+import json
+import signal
+import time
+import uuid
+from collections import Counter
+from pathlib import Path
+
+from tests.front_door.support import (
+    FAST,
+    Desk,
+    Witness,
+    assert_all_counted,
+    assert_ledger_is_true,
+    desk_of,
+    quick,
+    side_by_side,
+    wait_until,
+    waited,
+)
+
+QUEUE = "queue:sessions?visibility=2s"
+DRAIN = ("work", QUEUE, "--drain", *FAST)
+
+
+def push(desk: Desk, ids: list[str], *more: str) -> None:
+    """These ids, and lines that name none, from a text file."""
+    (desk.home / "ids.txt").write_text("".join(f"{one}\n" for one in [*ids, *more]), encoding="utf-8")
+    done = desk.run("push", "ids.txt", QUEUE, "--json")
+    assert done.code == (1 if more else 0), done.err
+    assert done.summary["pushed"] == len(ids)
+
+
+def put(desk: Desk, *messages: object) -> None:
+    """Messages as other producers write them, straight into the ledger."""
+    bodies = [one if isinstance(one, str) else json.dumps(one) for one in messages]
+    for body in bodies:
+        desk.change(
+            "INSERT INTO messages (queue, body, due_at) "  # noqa: S608  # text that the test made
+            f"VALUES ('sessions', CAST('{body}' AS BLOB), 0)"
+        )
+
+
+def outcomes(desk: Desk) -> Counter[str]:
+    """How many rows ended how."""
+    return Counter(row["outcome"] for row in desk.rows())
+
+
+def test_what_is_pushed_is_closed_and_what_is_malformed_is_told(tmp_path: Path) -> None:
+    """One summary, all counted; the dead letters stay, the queue is empty; the same again changes nothing."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        ids = sandbox.add_sessions(30)
+        push(desk, ids[:20], "typo")
+        put(desk, {"session_id": ids[20], "reason": "resolved"}, {"session_id": ids[21], "reason": "no such reason"})
+        put(
+            desk,
+            "typo",
+            "{",
+            {"session_id": ids[0]},
+            {"session_id": ids[22], "key": "k"},
+            {"session_id": ids[23], "key": "k"},
+        )
+        done = desk.run(*DRAIN, "--json")
+        assert done.code == 1, done.err
+        summary = done.summary
+        assert (summary["state"], summary["rows_read"], summary["duplicates"]) == ("finished", 27, 2)
+        assert {name: count for name, count in summary["outcomes"].items() if count} == {"closed": 22, "invalid": 3}
+        reasons = {row["session_id"]: row["reason"] for row in desk.rows()}
+        assert reasons[ids[20]] == "resolved"
+        assert desk.query("SELECT CAST(body AS TEXT) FROM messages WHERE why IS NULL") == []
+        assert len(desk.query("SELECT 1 FROM messages WHERE why IS NOT NULL")) == 3
+        assert_ledger_is_true(desk, sandbox, [*ids[:21], ids[22]])
+        push(desk, ids[:20])
+        again = desk.run(*DRAIN, "--json")
+        assert again.code == 0, again.err
+        assert (again.summary["rows_read"], again.summary["duplicates"]) == (20, 20)
+        assert_all_counted(desk)
+
+
+def test_after_the_window_what_is_known_is_looked_up_first(tmp_path: Path) -> None:
+    """What is closed is not closed again; what is live is. Within the window only the unknown are taken."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        witness = Witness(sandbox)
+        ids = sandbox.add_sessions(6)
+        push(desk, ids[:4])
+        assert desk.run(*DRAIN).code == 0
+        sandbox.set_status(ids[0], "active")
+        posts = witness.posts()
+        push(desk, ids)
+        assert desk.run(*DRAIN, "--dedupe-for", "0s", "--json").code == 0
+        second = {row["session_id"]: row["outcome"] for row in desk.rows()[4:]}
+        assert second == {
+            ids[0]: "closed",
+            **dict.fromkeys(ids[1:4], "already_closed"),
+            **dict.fromkeys(ids[4:], "closed"),
+        }
+        assert witness.posts() - posts == Counter({ids[0]: 1, ids[4]: 1, ids[5]: 1})
+        assert witness.unverified_repeats() == []
+        assert_all_counted(desk)
+
+
+def test_a_killed_worker_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    """SIGKILL in mid-work, twice; another goes on. Each id has one row, and a recorded close is never sent again."""
+    with desk_of(tmp_path, quick(latency=0.02)) as (desk, sandbox):
+        witness = Witness(sandbox)
+        ids = sandbox.add_sessions(400)
+        push(desk, ids)
+        for nth in (60, 90):
+            arrived = witness.event_at(nth, "close")
+            with desk.started("work", QUEUE, *FAST) as child:
+                waited(arrived)
+                child.process.kill()
+                child.process.wait()
+        recorded = [row["session_id"] for row in desk.rows() if row["outcome"] == "closed"]
+        assert recorded
+        posts = witness.posts()
+        done = desk.run(*DRAIN, "--json")
+        assert done.code == 0, done.err
+        assert len(desk.query("SELECT 1 FROM runs")) == 1
+        assert set(desk.by_id()) == set(ids)
+        assert outcomes(desk) == {"closed": 400}
+        assert {one: witness.posts()[one] for one in recorded} == {one: posts[one] for one in recorded}
+        assert witness.unverified_repeats() == []
+        assert_ledger_is_true(desk, sandbox, ids)
+        assert_all_counted(desk)
+
+
+def test_two_workers_share_a_queue_and_one_goes_on_for_the_other(tmp_path: Path) -> None:
+    """Each has a run; what a dead one held is closed by the other. A stop drains, settles and says so."""
+    with desk_of(tmp_path, quick(latency=0.02)) as (desk, sandbox):
+        witness = Witness(sandbox)
+        ids = sandbox.add_sessions(300)
+        push(desk, ids[:1])
+        rate = ("--rate", "100/s", *FAST[2:])
+        with desk.started("work", QUEUE, *rate) as first, desk.started("work", QUEUE, *rate) as second:
+            wait_until(lambda: len(desk.query("SELECT 1 FROM runs WHERE state = 'running'")) == 2)
+            push(desk, ids[1:])
+            wait_until(lambda: len({row["run"] for row in desk.rows()}) == 2)
+            wait_until(lambda: len(witness.posts()) > 40)
+            first.process.kill()
+            first.process.wait()
+            wait_until(lambda: outcomes(desk)["closed"] == 300)
+            second.process.send_signal(signal.SIGTERM)
+            done = second.ended()
+        assert done.code == 143, done.err
+        assert set(desk.by_id()) == set(ids)
+        assert witness.unverified_repeats() == []
+        assert all(sandbox.truth(one).closes_effective == 1 for one in ids)
+        assert_all_counted(desk)
+
+
+def test_the_brake_pauses_and_a_probe_goes_on(tmp_path: Path) -> None:
+    """It is told once, one session is tried now and then, and closing goes on when that ends well."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        witness = Witness(sandbox)
+        ids = sandbox.add_sessions(40)
+        unknown = [str(uuid.uuid4()) for _ in range(3)]
+        push(desk, unknown)
+        brake = ("--max-failures", "0", "--probe-every", "500ms")
+        with desk.started("work", QUEUE, *FAST, *brake) as child:
+            wait_until(lambda: len(desk.query("SELECT 1 FROM items WHERE outcome = 'not_found'")) > 0)
+            push(desk, ids)
+            wait_until(lambda: outcomes(desk)["closed"] == 40)
+            child.process.send_signal(signal.SIGINT)
+            done = child.ended()
+        assert done.code == 130, done.err
+        assert done.err.count("closing is paused") == 1, done.err
+        assert done.err.count("a session was closed again: closing goes on") == 1, done.err
+        assert outcomes(desk) == {"closed": 40, "not_found": 3}
+        assert max(witness.posts().values()) == 1
+        assert_all_counted(desk)
+
+
+def test_what_may_not_be_closed_yet_waits_in_the_ledger(tmp_path: Path) -> None:
+    """It is acknowledged, and due at its time; that has come as soon as the ledger says so."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        witness = Witness(sandbox)
+        ids = sandbox.add_sessions(4)
+        push(desk, ids[:2])
+        later = time.time() + 3_600
+        put(desk, {"session_id": ids[2], "not_before": later}, {"session_id": ids[3], "not_before": 1})
+        with desk.started("work", QUEUE, *FAST) as child:
+            wait_until(lambda: outcomes(desk) == {"closed": 3, "pending": 1})
+            assert desk.query("SELECT 1 FROM messages") == []
+            assert desk.query("SELECT due_at FROM items WHERE outcome = 'pending'") == [(round(later * 1000),)]
+            desk.change("UPDATE items SET due_at = 5 WHERE outcome = 'pending'")
+            wait_until(lambda: outcomes(desk) == {"closed": 4})
+            child.process.send_signal(signal.SIGTERM)
+            assert child.ended().code == 143
+        assert witness.posts() == Counter(ids)
+
+
+def test_addresses_that_cannot_be_are_one_line(tmp_path: Path) -> None:
+    """Nothing is sent, and no password is repeated."""
+    desk = Desk(tmp_path, "http://127.0.0.1:9")
+    (tmp_path / "ids.txt").write_text(f"{uuid.uuid4()}\n", encoding="utf-8")
+    calls = [
+        ("work", "sessions"),
+        ("work", "kafka://secret@host/topic"),
+        ("work", "queue:a b"),
+        ("push", "ids.txt", "queue:x?visibility=soon"),
+        ("push", "ids.txt", "queue:x?shards=3"),
+        ("push", "missing.txt", "queue:x"),
+    ]
+    for done in side_by_side(desk.run, *calls):
+        assert done.code == 2, done
+        assert done.err.startswith("closeout: ")
+        assert done.err.count("\n") == 1
+        assert "secret" not in done.err
