@@ -21,7 +21,7 @@ from worker.retry import backoff
 
 ABOUT = "queue"
 _AHEAD = 120.0  # seconds' worth of closes that may be in the ledger and still to be done
-_BATCH = 500
+_BATCH = 500  # at most, and no more than a second's worth: what one consumer holds, others cannot take
 _WAIT = 1.0  # seconds; a stop waits for so long, as who breaks off a fetch may leave messages with nobody
 _IDLE = 0.25
 _FORGET_EVERY: Millis = 60_000
@@ -57,7 +57,7 @@ class Intake:
                 await self._pause(_IDLE)
                 continue
             try:
-                if not await self._round(min(room, _BATCH)):
+                if not await self._round(min(room, _BATCH, max(1, round(context.gate.pace.rate)))):
                     break
             except QueueError as error:
                 await self._failed(error)
