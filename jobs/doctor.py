@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,21 @@ import anyio.to_thread
 import click
 from rich.text import Text
 
-from jobs.configuration import Given, build_settings, config_path, overlay, read_config, read_toml
-from jobs.keys import find_key
+from jobs.configuration import build_settings, config_path, overlay, read_config, read_toml
+from jobs.job import Job
+from jobs.job_tables import read_jobs
+from jobs.keys import NoKeyError, find_key
 from jobs.options import DEFAULT_LEDGER, HOST, PACE, working_options
 from worker.api.client import Endpoint, open_api
-from worker.diagnosis import Finding, of_budget, of_clock, of_closing, of_disk, of_host, of_reading
+from worker.clock import format_instant, now_ms
+from worker.diagnosis import Finding, Holder, of_budget, of_clock, of_closing, of_disk, of_host, of_reading, of_sharing
 from worker.errors import CloseoutError
 from worker.execution import budget_key
 from worker.ledger.opening import check_address, on_postgres, open_ledger, shown_address
 from worker.models import Listing
 from worker.report.console import stdout_console
 from worker.report.wording import printable
+from worker.schedule import next_start
 from worker.settings import Settings
 
 _NOBODY = "00000000-0000-0000-0000-000000000000"  # the nil UUID, which no session has: RFC 9562, 5.9
@@ -36,58 +40,106 @@ _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 def command(context: click.Context, /, **_: Any) -> int:  # the flags are read by name
     """Check the key, the host, the clock, the ledger and the settings, and say what to do.
 
-    Without --profile, each profile of closeout.toml is checked too. Sends four requests for each: who the key belongs
-    to, one page of the listing, and the close of a session that cannot exist, which shows whether the key may close.
-    Exit code 1 if there is a problem.
+    Without --profile, each profile of closeout.toml is checked, and what has none if a job or a key is there for it.
+    Sends three requests for each: who the key belongs to, one page of the listing, and a close of the session
+    00000000-0000-0000-0000-000000000000. No session has that id, so nothing is closed: 404 shows that the key may
+    close, 403 that it may not. Exit code 1 if there is a problem.
     """
     path = config_path(context.params["config"])
     named = context.params["profile"]
-    profiles = [named] if named is not None else [None, *_profiles(path)]
-    checked = [(profile, anyio.run(partial(check, context, path, profile))) for profile in profiles]
+    profiles = [named] if named is not None else _to_check(path, context)
+    checked = [anyio.run(partial(check, context, path, profile)) for profile in profiles]
+    holders = [each.holder for each in checked if each.holder is not None]
+    told = [(each.profile, [*each.findings, *_sharing(each, holders)]) for each in checked]
     if context.params["as_json"]:
-        told = [{"profile": profile, "findings": [asdict(each) for each in found]} for profile, found in checked]
-        click.echo(json.dumps(told, ensure_ascii=False))
+        document = [{"profile": profile, "findings": [asdict(each) for each in found]} for profile, found in told]
+        click.echo(json.dumps(document, ensure_ascii=False))
     else:
-        for profile, found in checked:
-            _print(profile, found, several=len(checked) > 1)
-    return int(any(each.level == "problem" for _, found in checked for each in found))
+        for profile, found in told:
+            _print(profile, found, several=len(told) > 1)
+    return int(any(each.level == "problem" for _, found in told for each in found))
 
 
-def _profiles(path: Path | None) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found of one profile; ``holder`` is None where the API could not be asked."""
+
+    profile: str | None
+    findings: list[Finding]
+    holder: Holder | None = None
+
+
+def _sharing(checked: Checked, holders: list[Holder]) -> list[Finding]:
+    found = of_sharing(checked.holder, holders) if checked.holder is not None else None
+    return [found] if found is not None else []
+
+
+def _to_check(path: Path | None, context: click.Context) -> list[str | None]:
+    """All profiles; what has none only where something goes without one."""
     tables = read_toml(path)[1].get("profiles", {}) if path is not None else {}
-    return sorted(tables) if isinstance(tables, dict) else []
+    profiles = sorted(tables) if isinstance(tables, dict) else []
+    return [*([None] if not profiles or _goes_without(path, context) else []), *profiles]
 
 
-async def check(context: click.Context, path: Path | None, profile: str | None) -> list[Finding]:
+def _goes_without(path: Path | None, context: click.Context) -> bool:
+    try:
+        if any(job.profile is None for job in read_jobs(path).values()):
+            return True
+        find_key(overlay(read_config(path, None), context).values.get("api_key_file"))
+    except NoKeyError:
+        return False
+    except CloseoutError:  # what is wrong is told when it is checked
+        return True
+    return True
+
+
+async def check(context: click.Context, path: Path | None, profile: str | None) -> Checked:
     """All that can be checked of one profile, as far as it goes."""
-    found: list[Finding] = []
     try:
         given = overlay(read_config(path, profile), context)
         settings = build_settings(given)
-        found.append(
-            Finding("settings", "ok", f"read from {path}" if path is not None else "no closeout.toml: defaults")
-        )
+        told = f"read from {path}" if path is not None else "no closeout.toml: defaults"
+        found = [Finding("settings", "ok", told), *_check_jobs(path, profile)]
         ledger = given.values.get("ledger") or DEFAULT_LEDGER
     except CloseoutError as error:
-        return [*found, Finding("settings", "problem", str(error), "correct it")]
+        return Checked(profile, [Finding("settings", "problem", str(error), "correct it")])
     found += await _check_ledger(str(ledger), settings)
-    return found + await _check_api(given, settings, profile)
-
-
-async def _check_api(given: Given, settings: Settings, profile: str | None) -> list[Finding]:
     try:
         key = find_key(given.values.get("api_key_file"), profile)
     except CloseoutError as error:
-        return [Finding("key", "problem", str(error), "nothing can be asked of the API without it")]
+        lacking = Finding("key", "problem", str(error), "nothing can be asked of the API without it")
+        return Checked(profile, [*found, lacking])
+    asked, organisation = await _check_api(key, settings)
+    return Checked(profile, found + asked, Holder(profile, budget_key(settings), organisation))
+
+
+def _check_jobs(path: Path | None, profile: str | None) -> list[Finding]:
+    """The jobs of a profile, and when each is next."""
+    try:
+        jobs = [job for job in read_jobs(path).values() if job.profile == profile]
+    except CloseoutError as error:
+        return [Finding("jobs", "problem", str(error), "correct it")]
+    nexts = [f"{job.name} ({_next_time(job)})" for job in jobs]
+    return [Finding("jobs", "ok", ", ".join(nexts))] if nexts else []
+
+
+def _next_time(job: Job) -> str:
+    if job.times is None:
+        return "by hand"
+    return f"next at {format_instant(next_start(job.times, now_ms()))}"
+
+
+async def _check_api(key: str, settings: Settings) -> tuple[list[Finding], str | None]:
+    """What the API says to the key, and whose it is."""
     endpoint = Endpoint(settings.base_url, settings.api, key, settings.timeout, connections=1)
     async with open_api(endpoint) as api:
         answer = await api.probe()
         host = of_host(answer, settings.base_url)
         if host.level == "problem":
-            return [host]
+            return [host], None
         listed = await api.list_states(Listing(), None)
         closed = await api.close(_NOBODY, None)
-    return [host, of_reading(listed), of_closing(closed), of_clock(answer)]
+    return [host, of_reading(listed), of_closing(closed), of_clock(answer)], answer.organisation
 
 
 async def _check_ledger(address: str, settings: Settings) -> list[Finding]:

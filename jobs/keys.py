@@ -10,8 +10,12 @@ from worker.errors import ConfigurationError
 VARIABLES = ("CLOSEOUT_API_KEY", "FEATHER_API_KEY")
 
 
+class NoKeyError(ConfigurationError):
+    """No key is given anywhere."""
+
+
 def find_key(key_file: str | None, profile: str | None = None) -> str:
-    """The key. Raises ConfigurationError where there is none, or none that can be sent."""
+    """The key. Raises NoKeyError where there is none, ConfigurationError where there is none that can be sent."""
     if key_file is not None:
         return check_key(_from_file(Path(key_file)), key_file)
     for variable in VARIABLES:
@@ -20,7 +24,7 @@ def find_key(key_file: str | None, profile: str | None = None) -> str:
     key = _from_keyring(profile or "default")
     if key:
         return check_key(key, "the keyring")
-    raise ConfigurationError(
+    raise NoKeyError(
         "no API key: set CLOSEOUT_API_KEY or FEATHER_API_KEY, or name a file (mode 0600) with --api-key-file"
     )
 

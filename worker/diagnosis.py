@@ -3,10 +3,11 @@
 A finding is ``ok``, a ``warning`` (runs work, but not as they should) or a ``problem`` (they do not).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from worker.budget import Budget
+from worker.budget import Budget, BudgetKey
 from worker.models import Answer, Millis
 from worker.units import format_duration, format_rate
 
@@ -38,6 +39,7 @@ def of_host(answer: Answer, base_url: str) -> Finding:
     status = answer.http_status
     if status in (200, 403):
         knows = "knows the key" if status == 200 else "does not tell this key whose it is"
+        knows += f", which is of organisation {answer.organisation}" if answer.organisation is not None else ""
         return Finding("host", "ok", f"{base_url} answers in {answer.exchange.ms} ms and {knows}")
     if status is None:
         told = f"{base_url} gives no answer ({answer.exchange.error})"
@@ -51,6 +53,33 @@ def of_host(answer: Answer, base_url: str) -> Finding:
     )
     level, told, todo = _TROUBLE.get(status, unlike)
     return Finding("host", level, f"{base_url} {told}", todo)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A profile (None: no profile), the budget that its runs draw from, and the organisation that its key is of."""
+
+    profile: str | None
+    budget: BudgetKey
+    organisation: str | None
+
+
+def of_sharing(one: Holder, all_of_them: Sequence[Holder]) -> Finding | None:
+    """Whether profiles share a budget just where they share an organisation, as the limit is an organisation's."""
+    known = [
+        each
+        for each in all_of_them
+        if each.profile != one.profile and None not in (each.organisation, one.organisation)
+    ]
+    for other in known:
+        name = f"profile {other.profile}" if other.profile is not None else "what has no profile"
+        if other.budget == one.budget and other.organisation != one.organisation:
+            told = f"its key is of another organisation than that of {name}, but both draw from one budget"
+            return Finding("budget", "warning", told, 'give each profile its own organisation = "…"')
+        if other.budget != one.budget and other.organisation == one.organisation:
+            told = f"its key is of the same organisation as that of {name}, but each has a budget of its own"
+            return Finding("budget", "warning", told, "give both the same host and organisation: their shares add up")
+    return None
 
 
 def of_reading(answer: Answer) -> Finding:

@@ -171,7 +171,8 @@ class Answer:
     ``http_status`` is None when no answer arrived; then ``sent`` tells whether the request may have reached the
     API. ``sessions`` holds the usable sessions of a 200, and ``rows`` the same in full where a listing asked for them.
     ``from_api`` is true when the body has the API's own shape (for an error: ``{error, message}`` or ``{detail}``).
-    ``retry_after`` is in seconds, when told. ``server_time`` is the answer's Date header.
+    ``retry_after`` is in seconds, when told. ``server_time`` is the answer's Date header. ``organisation`` is whose key
+    it is, where that was asked and told.
     """
 
     exchange: Exchange
@@ -182,6 +183,7 @@ class Answer:
     from_api: bool = False
     retry_after: float | None = None
     server_time: Millis | None = None
+    organisation: str | None = None
 
     @property
     def http_status(self) -> int | None:

@@ -88,6 +88,30 @@ def test_each_profile_is_checked(tmp_path: Path) -> None:
     assert "[profiles.bad], share" in wrong["told"]
 
 
+def test_profiles_share_a_budget_just_where_they_share_an_organisation(tmp_path: Path) -> None:
+    """Each with a key of its own; what has no profile is not in use. The jobs of each are told, too."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        text = ""
+        for name, whose, budget in (("north", "own", "a"), ("norse", "own", "b"), ("south", "other", "a")):
+            sandbox.add_key(f"key-of-{name}", organisation=whose)
+            file = desk.home / f"{name}.key"
+            file.write_text(f"key-of-{name}", encoding="utf-8")
+            file.chmod(0o600)
+            text += f'[profiles.{name}]\norganisation = "{budget}"\napi_key_file = "{file}"\n'
+        text += '[jobs.night]\nselect = {expired = true}\nprofile = "north"\nschedule = "0 3 * * *"\n'
+        (desk.home / "closeout.toml").write_text(text, encoding="utf-8")
+        desk.key = None
+        done = desk.run("doctor", "--json")
+    told = {each["profile"]: {one["what"]: one for one in each["findings"]} for each in json.loads(done.out)}
+    assert done.code == 0
+    assert set(told) == {"north", "norse", "south"}
+    assert "each has a budget of its own" in told["norse"]["budget"]["told"]
+    assert "but both draw from one budget" in told["south"]["budget"]["told"]
+    assert told["north"]["jobs"]["told"].startswith("night (next at 20")
+    assert "jobs" not in told["south"]
+    assert sandbox.organisation_id("other") in told["south"]["host"]["told"]
+
+
 def test_what_holds_the_pace_back_is_told(tmp_path: Path) -> None:
     """A pause that nobody took back, and how to."""
     with desk_of(tmp_path, quick()) as (desk, sandbox):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from worker.api.models import parse_json, parse_page, parse_row, parse_rows, parse_session
+from worker.api.models import organisation_of, parse_json, parse_page, parse_row, parse_rows, parse_session
 from worker.api.told import error_code, from_api, told_wait
 from worker.api.transport import open_transport
 from worker.clock import ServerClock, format_instant, now_ms, parse_http_date
@@ -67,7 +67,7 @@ class ReadingApi:
         return await self._exchange("read", lambda: self._about(session_id, "GET"), rows=rows)
 
     async def probe(self) -> Answer:
-        """A sign of life that concerns no session: who the key belongs to. Its answer is not looked into."""
+        """A sign of life that concerns no session: which organisation the key belongs to."""
         return await self._get("probe", self._base + _WHOAMI)
 
     async def list_states(self, listing: Listing, cursor: str | None) -> Answer:
@@ -145,7 +145,8 @@ def _params_of(listing: Listing) -> dict[str, str]:
 
 def _good(kind: Kind, at: Millis, ms: int, response: httpx.Response, date: Millis | None, *, rows: bool) -> Answer:
     if kind == "probe":
-        return Answer(Exchange(at, kind, 200, None, ms), from_api=True, server_time=date)
+        organisation = organisation_of(parse_json(response.content))
+        return Answer(Exchange(at, kind, 200, None, ms), from_api=True, server_time=date, organisation=organisation)
     sessions: tuple[SessionState, ...] = ()
     listed: tuple[SessionRow, ...] = ()
     cursor = None

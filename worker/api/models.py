@@ -6,6 +6,7 @@ as absent. Only an absent or mistyped ``id`` or ``status`` makes a session unusa
 
 import json
 from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -131,6 +132,15 @@ def parse_json(body: bytes) -> Any:  # JSON is of any type until it has been loo
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
+        return None
+
+
+def organisation_of(body: Any) -> str | None:  # see parse_json
+    """Whose key it is, of the answer to whoami; None if it does not say. Nothing else of that answer is kept."""
+    found = body.get("organization_id") if isinstance(body, dict) else None
+    try:
+        return str(UUID(found)) if isinstance(found, str) else None
+    except ValueError:
         return None
 
 
