@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types check bench requirements clean
+.PHONY: demo test lint types docs check bench requirements clean
 
 demo: .venv/ready
 	$(BIN)/closeout demo
@@ -21,7 +21,11 @@ lint: .venv/ready-dev
 types: .venv/ready-dev
 	$(BIN)/mypy
 
-check: lint types test
+# Warnings are errors; what is built lies in site/.
+docs: .venv/ready-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+check: lint types docs test
 
 bench: .venv/ready-dev
 	$(BIN)/python -m benchmarks

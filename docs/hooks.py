@@ -14,9 +14,9 @@ _TITLES = {
     "exit-codes": "Exit codes",
 }
 _BEFORE = {
-    "settings": "A flag wins over the environment, that over `closeout.toml` (its profile over its top level), that over the default.",
+    "settings": "A flag wins over the environment, that over `closeout.toml`, that over the default.",
     "columns": "The columns of the ledger's view `results` and of every export, in this order.",
-    "outcomes": "Every row read ends in exactly one of these. Always: rows read = duplicates + the sum over the outcomes.",
+    "outcomes": "Every row ends in exactly one of these. Rows read = duplicates + the sum over the outcomes.",
 }
 
 

@@ -1,10 +1,16 @@
 """The documentation speaks of what is there."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
 import pytest
+
+from worker.ledger.protocol import Counts
+from worker.models import Outcome, Run
+from worker.report.summary import run_figures
+from worker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
@@ -23,11 +29,23 @@ def test_each_test_that_a_guarantee_names_exists() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_each_file_that_is_named_exists(page: Path) -> None:
-    """Python files and folders of the project, as `worker/pipeline.py`, and links to other pages."""
+def test_each_file_of_the_project_that_is_named_exists(page: Path) -> None:
+    """Such as `worker/pipeline.py`. Links between pages are checked where the documentation is built."""
     text = page.read_text(encoding="utf-8")
-    files = {name for name in re.findall(r"`((?:worker|jobs|tests|benchmarks)/[\w/.]*)`", text) if "…" not in name}
-    links = {link for link in re.findall(r"\]\(([^)#:]+)(?:#[\w-]*)?\)", text) if not link.startswith("reference/")}
-    missing = {name for name in files if not (ROOT / name).exists()}
-    missing |= {link for link in links if not (page.parent / link).exists() and "reference/" not in link}
-    assert not missing
+    named = {name for name in re.findall(r"`((?:worker|jobs|tests|benchmarks)/[\w/.]*)`", text) if "…" not in name}
+    if page.parent == ROOT:
+        named |= set(re.findall(r"\]\(([^)#:]+)(?:#[\w-]*)?\)", text))
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_the_summary_is_documented_key_by_key() -> None:
+    """In the example, in the table, and in that order."""
+    run = Run(
+        1, "262feyzz", "", "a.csv", None, "{}", "finished", None, 0, 0, True, None, None, 0, None, 0.0,
+    )  # fmt: skip
+    keys = [*run_figures(run, Counts(), Settings()), "exit_code"]
+    text = (ROOT / "docs" / "reference" / "summary.md").read_text(encoding="utf-8")
+    example = json.loads(text.split("```json\n")[1].split("```")[0])
+    assert list(example) == keys == re.findall(r"^\| `(\w+)` \|", text, re.M)
+    assert list(example["outcomes"]) == [outcome.value for outcome in Outcome]
+    assert example["rows_read"] == example["duplicates"] + sum(example["outcomes"].values())

@@ -59,24 +59,27 @@ def typed(shell: subprocess.Popen[str], command: str) -> tuple[str, int]:
     return said[: ended.start()], int(ended[1])
 
 
+def beside_a_server(
+    server: list[str], port: str, shell: subprocess.Popen[str], rest: list[str], folder: Path
+) -> dict[str, tuple[str, int]]:
+    """What each command says while the server is there."""
+    with subprocess.Popen(server, cwd=folder, stdout=subprocess.PIPE, text=True) as started:
+        try:
+            assert started.stdout is not None
+            assert port in started.stdout.readline()
+            return {command: typed(shell, command) for command in rest}
+        finally:
+            started.kill()
+
+
 def test_every_block_of_the_tutorial_runs(shell: subprocess.Popen[str], tmp_path: Path) -> None:
     """The sandbox is in a terminal of its own; everything else succeeds, and ends as the text says."""
     port = free_port()
     first, *rest = [command.replace(_PORT, port) for command in commands()]
     assert first.startswith("closeout sandbox")
-    server = subprocess.Popen(
-        [str(Path(sys.executable).parent / "closeout"), *first.split()[1:]],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
+    told = beside_a_server(
+        [str(Path(sys.executable).parent / "closeout"), *first.split()[1:]], port, shell, rest, tmp_path
     )
-    try:
-        assert server.stdout is not None
-        assert port in server.stdout.readline()
-        told = {command: typed(shell, command) for command in rest}
-    finally:
-        server.kill()
-        server.wait()
     assert {command: said for command, (said, code) in told.items() if code != 0} == {}
     by_verb = {command.split()[1]: said for command, (said, _) in told.items() if command.startswith("closeout ")}
     assert "500 active" in by_verb["plan"]
