@@ -10,7 +10,8 @@ from benchmarks.figures import Figure, Peer, Target
 from benchmarks.processes import CLOSEOUT, Child, Usage, running
 from benchmarks.server import running_server
 from benchmarks.sources import write_ids
-from worker.ledger.sqlite_store import SqliteStore, connect
+from worker.ledger.sqlite_file import connect
+from worker.ledger.sqlite_store import SqliteStore
 from worker.models import Run
 
 FEW = 100_000

@@ -35,6 +35,7 @@ COMMANDS = {
     "verify": ("jobs.verify", "Read closed sessions again and compare them with the ledger."),
     "export": ("jobs.export", "Write the rows of a run as CSV, JSONL or Parquet."),
     "report": ("jobs.report", "Tell of a run, or of two beside each other, as one page or as markdown."),
+    "serve": ("jobs.serve", "Show runs in a browser on this machine, as they go on."),
     "doctor": ("jobs.doctor", "Check the key, the host, the clock, the ledger and the settings."),
     "sandbox": ("jobs.sandbox", "Serve the stand-in for the API on loopback."),
     "completion": ("jobs.completion", "Print the script that makes bash, zsh or fish complete."),

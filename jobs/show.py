@@ -19,6 +19,7 @@ from worker.models import Run
 from worker.report.console import stdout_console
 from worker.report.summary import INVALID_KINDS_NAMED
 from worker.report.tables import attempts_table, found_table, run_details, run_json, session_json
+from worker.session_search import find_anywhere
 from worker.settings import Settings
 from worker.sources import normalise_id, shown
 
@@ -68,7 +69,7 @@ async def show_session(address: str, name: str | None, session: str, *, as_json:
     """
     async with open_ledger(address) as ledger:
         run = None if name is None else await ledger.find_run(name)
-        found = await (_find(ledger, session) if run is None else _find_in(ledger, run, session))
+        found = await (find_anywhere(ledger, session, _MOST) if run is None else _find_in(ledger, run, session))
     if not found:
         where = f"no run of {shown_address(address)}" if run is None else f"run {run.name}"
         raise ConfigurationError(f"--session: {where} has no session or invalid row {shown(session, 50)!r}")
@@ -83,12 +84,6 @@ async def show_session(address: str, name: str | None, session: str, *, as_json:
     tables = [attempts_table(one.row, one.exchanges) if run is not None else found_table(one) for one in found]
     stdout_console().print(Group(*tables))
     return 0
-
-
-async def _find(ledger: Ledger, session: str) -> list[Found]:
-    session_id = normalise_id(session)
-    found = await ledger.find_session(session_id, _MOST) if session_id is not None else []
-    return found or await ledger.find_invalid(shown(session), _MOST)
 
 
 async def _find_in(ledger: Ledger, run: Run, session: str) -> list[Found]:

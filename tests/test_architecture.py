@@ -28,7 +28,7 @@ PARTS = {
 # Where a foreign package may be known; everywhere else it would leak.
 KNOWN_BY = {
     "httpx": {"jobs.notify", "worker.api"},
-    "aiohttp": {"worker.api", "worker.operations", "worker.sandbox"},
+    "aiohttp": {"worker.api", "worker.live", "worker.operations", "worker.sandbox"},
     "prometheus_client": {"worker.operations.exposition"},
     "yarl": {"worker.api"},
     "apsw": {"worker.ledger"},
@@ -48,6 +48,8 @@ KNOWN_BY = {
     "cronsim": {"worker.schedule"},
     "tomllib": {"jobs.completing", "jobs.configuration", "jobs.toml_lines"},
     "click": {"jobs"},
+    "jinja2": {"worker.report.page"},
+    "markupsafe": {"worker.report.page"},
     "rich": {"worker.report", "worker.logs", "jobs"},
 }
 

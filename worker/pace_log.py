@@ -5,7 +5,7 @@ import anyio
 from worker.context import Context
 from worker.ledger.report_store import PaceSample
 
-_LOOK = 5.0  # seconds: far more than a row costs, far less than a report shows
+_LOOK = 2.0  # seconds: far more than a row costs, and soon enough for whoever watches
 
 
 async def note_paces(context: Context) -> None:

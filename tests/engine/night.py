@@ -22,7 +22,8 @@ from worker.context import Context
 from worker.finding import Finding, Sweep
 from worker.ledger.protocol import NewRun
 from worker.ledger.sqlite import SqliteLedger
-from worker.ledger.sqlite_store import SqliteStore, connect
+from worker.ledger.sqlite_file import connect
+from worker.ledger.sqlite_store import SqliteStore
 from worker.models import Run
 from worker.pipeline import Ended, Watcher, build_context, work
 from worker.progress import Progress

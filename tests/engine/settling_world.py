@@ -16,7 +16,8 @@ from tests.ledger.support import rows, session_id
 from tests.pace.support import MemoryBudget
 from worker.clock import ServerClock
 from worker.ledger.protocol import NewRun
-from worker.ledger.sqlite_store import SqliteStore, connect
+from worker.ledger.sqlite_file import connect
+from worker.ledger.sqlite_store import SqliteStore
 from worker.models import Change, Claim, EvalSummary, Exchange, Millis, Outcome, Record, SessionState
 from worker.pipeline import build_context
 from worker.progress import Progress

@@ -14,7 +14,8 @@ from tests.ledger.support import NOW, a_run, changed, claim_all, outcomes_of, ro
 from worker.errors import LedgerError
 from worker.ledger.migrate import APPLICATION_ID
 from worker.ledger.sqlite import SqliteLedger
-from worker.ledger.sqlite_store import SqliteStore, connect
+from worker.ledger.sqlite_file import connect
+from worker.ledger.sqlite_store import SqliteStore
 from worker.models import Outcome
 
 pytestmark = pytest.mark.anyio

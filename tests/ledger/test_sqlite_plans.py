@@ -7,7 +7,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from worker.ledger.sqlite_store import QUERIES, connect
+from worker.ledger.sqlite_file import connect
+from worker.ledger.sqlite_store import QUERIES
 
 OPEN, UNSETTLED = "items_open", "items_unsettled"
 KEYS = {OPEN: "run=? AND outcome=? AND due_at", UNSETTLED: "run=? AND settle_at"}  # what is searched by: up to the time

@@ -43,7 +43,9 @@ def migrate(connection: apsw.Connection, path: str, migrations: list[Migration])
                 connection.execute(f"PRAGMA user_version = {migration.version}")
 
 
-def check_version(connection: apsw.Connection, path: str, migrations: list[Migration]) -> None:
+def check_version(
+    connection: apsw.Connection, path: str, migrations: list[Migration], *, may_be_older: bool = True
+) -> None:
     """Raise LedgerError unless this version may work on the file."""
     application = connection.pragma("application_id")
     empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
@@ -55,6 +57,8 @@ def check_version(connection: apsw.Connection, path: str, migrations: list[Migra
         raise LedgerError(
             f"{path} was written by a newer closeout (schema {version}, this one knows {newest}): upgrade closeout"
         )
+    if version < newest and not may_be_older:
+        raise LedgerError(f"{path} was written by an older closeout: `closeout runs` brings it up to date")
 
 
 def _version(connection: apsw.Connection) -> int:

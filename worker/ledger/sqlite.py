@@ -25,10 +25,11 @@ from worker.ledger.protocol import (
 )
 from worker.ledger.run_lock import job_lock, run_lock
 from worker.ledger.sqlite_budget import SqliteBudget
+from worker.ledger.sqlite_file import READER_CACHE_KIB, connect, connect_reading
 from worker.ledger.sqlite_intake import SqliteIntake
 from worker.ledger.sqlite_messages import SqliteMessages
 from worker.ledger.sqlite_reports import SqliteReports
-from worker.ledger.sqlite_store import READER_CACHE_KIB, SqliteStore, connect
+from worker.ledger.sqlite_store import SqliteStore
 from worker.ledger.turn_lock import turn_lock
 from worker.ledger.values import Row
 from worker.models import NEVER, Claim, ClosedItem, Exchange, Millis, Record, Run, SourceRow, Tally
@@ -73,8 +74,15 @@ class SqliteLedger:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: Path, *, create: bool = False) -> AsyncIterator[Self]:
-        """Open the ledger file, made or migrated as needed. Raises LedgerError."""
+    async def open(cls, path: Path, *, create: bool = False, read_only: bool = False) -> AsyncIterator[Self]:
+        """Open the ledger file, made or migrated as needed, or for reading alone. Raises LedgerError."""
+        if read_only:
+            store = await anyio.to_thread.run_sync(lambda: SqliteStore(connect_reading(path)))
+            try:
+                yield cls(path, store, store)
+            finally:
+                store.close()
+            return
         writer = await anyio.to_thread.run_sync(lambda: SqliteStore(connect(path, create=create)))
         reader = await anyio.to_thread.run_sync(lambda: SqliteStore(connect(path, cache_kib=READER_CACHE_KIB)))
         try:

@@ -16,7 +16,7 @@ import apsw
 from worker.budget import Budget, BudgetKey, Decided, Decision
 from worker.errors import LedgerError
 from worker.ledger.queries import load_queries
-from worker.ledger.sqlite_store import BUSY_MS, make_private_file
+from worker.ledger.sqlite_file import BUSY_MS, make_private_file
 from worker.ledger.transaction import transaction
 
 _T = TypeVar("_T")

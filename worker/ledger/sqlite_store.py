@@ -1,18 +1,15 @@
 """The SQL of the SQLite ledger: plain blocking calls, each one transaction. Threads and locks are in ``sqlite``."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import apsw
 
-from worker.errors import LedgerError
 from worker.ledger.intake_table import IntakeTable
 from worker.ledger.message_table import MessageTable
-from worker.ledger.migrate import APPLICATION_ID, check_version, load_migrations, migrate
+from worker.ledger.migrate import APPLICATION_ID
 from worker.ledger.protocol import (
     AttemptedEnd,
     Counts,
@@ -57,47 +54,6 @@ from worker.models import (
 
 QUERIES = load_queries()
 _SKIPPED_AT_ONCE = 20_000  # rows in one transaction: others wait for it
-BUSY_MS = 30_000
-WRITER_CACHE_KIB = 32 * 1024  # the index over random ids lives in it
-READER_CACHE_KIB = 2 * 1024
-
-
-def connect(path: Path, *, create: bool = False, cache_kib: int = WRITER_CACHE_KIB) -> apsw.Connection:
-    """Open a ledger, made or migrated as needed. Raises LedgerError in one line."""
-    if not path.exists():
-        if not create:
-            raise LedgerError(f"there is no ledger at {path}: name it with --ledger, or run `closeout close` first")
-        make_private_file(path)
-    try:
-        return _prepare(path, cache_kib)
-    except apsw.NotADBError:
-        raise LedgerError(f"{path} is not a SQLite database: name another file with --ledger") from None
-    except apsw.Error as error:
-        raise LedgerError(f"cannot open the ledger {path}: {error}") from error
-
-
-def make_private_file(path: Path) -> None:
-    """An empty file that only its owner may read. Raises LedgerError."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise LedgerError(f"cannot create the ledger {path}: {error.strerror}") from error
-
-
-def _prepare(path: Path, cache_kib: int) -> apsw.Connection:
-    if path.is_dir():
-        raise LedgerError(f"{path} is a folder: name a file with --ledger")
-    connection = apsw.Connection(str(path))
-    connection.set_busy_timeout(BUSY_MS)
-    migrations = load_migrations()
-    check_version(connection, str(path), migrations)
-    if path.stat().st_mode & 0o077:
-        path.chmod(0o600)
-    connection.pragma("journal_mode", "wal")
-    connection.pragma("synchronous", "full")
-    connection.pragma("cache_size", -cache_kib)
-    migrate(connection, str(path), migrations)
-    return connection
 
 
 class _TooManyError(Exception):

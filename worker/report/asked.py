@@ -21,9 +21,9 @@ def headline(story: Story) -> str:
     told = [f"{story.done:,} of {story.sessions:,} sessions are closed."]
     parts = [
         (story.wrong, "went wrong"),
-        (story.count(Outcome.IN_DOUBT), "in doubt"),
+        (story.count(Outcome.IN_DOUBT), outcome_words(story, Outcome.IN_DOUBT)),
         (story.count(Outcome.SKIPPED), "left alone"),
-        (story.count(Outcome.PENDING), "not attempted"),
+        (story.count(Outcome.PENDING), "not attempted yet" if story.running else "not attempted"),
     ]
     rest = [f"{count:,} {what}" for count, what in parts if count]
     if rest:
@@ -33,6 +33,11 @@ def headline(story: Story) -> str:
     elif story.done:
         told.append("Every evaluation is final.")
     return " ".join(told)
+
+
+def outcome_words(story: Story, outcome: Outcome) -> str:
+    """What is in doubt in a ledger is, while the run is at work, mostly on its way."""
+    return "in flight or in doubt" if story.running and outcome is Outcome.IN_DOUBT else words_of(outcome)
 
 
 def source_facts(story: Story) -> Facts:

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
 
-from worker.models import Millis, Outcome
-from worker.report.asked import cause_words, headline, pace_facts, settings_facts, source_facts
+from worker.models import Millis, Outcome, Run
+from worker.report.asked import cause_words, headline, outcome_words, pace_facts, settings_facts, source_facts
 from worker.report.comparing import causes_compared, compared
 from worker.report.page import TONES, render_alone, verdict_tone
 from worker.report.panels import closes_panel, panels_of
 from worker.report.story import ROWS_SHOWN, Story, row_of
 from worker.report.timeline import moments, timeline_of, width_words
-from worker.report.wording import words_of
 
 # Name, what stands over it, and whether it is a number.
 COLUMNS_SHOWN = (
@@ -35,10 +34,11 @@ def html_report(story: Story, made_at: Millis) -> Iterator[str]:
 
 def story_values(story: Story) -> dict[str, Any]:
     """What the template of a story needs."""
-    timeline = timeline_of(story.traffic, story.width, story.paces, story.settings.allowed_rate)
+    ceiling = story.settings.allowed_rate
+    timeline = timeline_of(story.traffic, story.width, story.paces, ceiling, until=story.until)
     return {
         "story": story,
-        "name": source_name(story),
+        "name": source_name_of(story.run),
         "headline": headline(story),
         "outcomes": outcome_bars(story),
         "verdicts": verdict_bars(story),
@@ -56,15 +56,15 @@ def story_values(story: Story) -> dict[str, Any]:
     }
 
 
-def source_name(story: Story) -> str:
+def source_name_of(run: Run) -> str:
     """What a person calls the source."""
-    return PurePath(story.run.source).name or story.run.source
+    return PurePath(run.source).name or run.source
 
 
 def outcome_bars(story: Story) -> Bars:
     """Outcomes that occurred, in the order of the contract; ``closed`` always."""
     return [
-        (words_of(outcome), story.count(outcome), TONES[outcome])
+        (outcome_words(story, outcome), story.count(outcome), TONES[outcome])
         for outcome in Outcome
         if outcome is Outcome.CLOSED or story.count(outcome)
     ]

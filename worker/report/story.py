@@ -19,7 +19,10 @@ _COARSEST: Millis = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One run: its figures, and the rows that are shown (``complete``: all of them)."""
+    """One run: its figures, and the rows that are shown (``complete``: all of them).
+
+    ``until`` is the instant up to which a run that is at work is told; None where its last exchange is its end.
+    """
 
     run: Run
     settings: Settings
@@ -31,6 +34,11 @@ class Story:
     causes: Sequence[Cause] = ()
     rows: Sequence[tuple[object, ...]] = ()
     complete: bool = True
+    until: Millis | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.run.state == "running"
 
     @property
     def sessions(self) -> int:
@@ -91,6 +99,7 @@ async def read_story(ledger: Ledger, run: Run, now: Millis, rows_shown: int = RO
         causes=await reports.causes(run, CAUSES_SHOWN),
         rows=rows,
         complete=complete,
+        until=now if run.state == "running" else None,
     )
 
 

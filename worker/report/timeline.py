@@ -54,14 +54,23 @@ class Timeline:
 
 
 def timeline_of(
-    traffic: Sequence[Traffic], width: Millis, paces: Sequence[PaceSample], ceiling: float
+    traffic: Sequence[Traffic],
+    width: Millis,
+    paces: Sequence[PaceSample],
+    ceiling: float,
+    *,
+    until: Millis | None = None,
 ) -> Timeline | None:
-    """The timeline of a run; None without any exchange. Where no rate was noted, ``ceiling`` is what was allowed."""
+    """The timeline of a run; None without any exchange. Where no rate was noted, ``ceiling`` is what was allowed.
+
+    It ends with the last exchange, or at ``until`` if that is later.
+    """
     if not traffic:
         return None
-    wider = width_of(max(each.at for each in traffic) + width - min(each.at for each in traffic), width)
-    begin = min(each.at for each in traffic) // wider * wider
-    spans = [Span(at) for at in range(begin, max(each.at for each in traffic) + 1, wider)]
+    first, last = min(each.at for each in traffic), max(*(each.at for each in traffic), until or 0)
+    wider = width_of(last + width - first, width)
+    begin = first // wider * wider
+    spans = [Span(at) for at in range(begin, last + 1, wider)]
     for each in traffic:
         _add(spans[(each.at - begin) // wider], each)
     steps = steps_of(paces, begin, ceiling)

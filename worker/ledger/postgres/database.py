@@ -62,11 +62,13 @@ class _Unfinished:
 class Database:
     """A pool of connections to one ledger. ``patience`` is for how many seconds a server that is away is borne."""
 
-    def __init__(self, address: Address, *, size: int, durable: bool = True) -> None:
+    def __init__(self, address: Address, *, size: int, durable: bool = True, read_only: bool = False) -> None:
         self.address = address
         self.patience = FIRST_PATIENCE
         self._rng = random.Random()  # noqa: S311  # jitter
         self._session = _SESSION.format(schema=address.schema, commit="on" if durable else "off")
+        if read_only:
+            self._session += "SET default_transaction_read_only TO on;"
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             address.url,
             kwargs=_TRANSPORT,

@@ -18,7 +18,7 @@ from worker.ledger.postgres.messages import PostgresMessages
 from worker.ledger.postgres.reading import Reading
 from worker.ledger.postgres.reports import PostgresReports
 from worker.ledger.postgres.runs import Runs
-from worker.ledger.postgres.upgrade import upgrade
+from worker.ledger.postgres.upgrade import expect_current, upgrade
 from worker.ledger.postgres.work import Work
 from worker.models import Run
 
@@ -41,11 +41,14 @@ class PostgresLedger(Runs, Work, Reading):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, address: str, *, create: bool = False) -> AsyncIterator[Self]:
-        """Open the ledger at a URL, made or migrated as needed. Raises ConfigurationError and LedgerError."""
+    async def open(cls, address: str, *, create: bool = False, read_only: bool = False) -> AsyncIterator[Self]:
+        """Open the ledger at a URL, made or migrated as needed, or for reading alone.
+
+        Raises ConfigurationError and LedgerError.
+        """
         place = parse_address(address)
-        await _prepare(place, create=create)
-        durable = Database(place, size=_CONNECTIONS)
+        await _prepare(place, create=create, read_only=read_only)
+        durable = Database(place, size=_CONNECTIONS, read_only=read_only)
         fleeting = Database(place, size=_BUDGET_CONNECTIONS, durable=False)
         async with durable.opened(), fleeting.opened():
             ledger = cls(durable, fleeting)
@@ -130,11 +133,15 @@ class PostgresLedger(Runs, Work, Reading):
         yield store
 
 
-async def _prepare(place: Address, *, create: bool) -> None:
+async def _prepare(place: Address, *, create: bool, read_only: bool) -> None:
+    migrations = load_migrations("worker.ledger.postgres")
     try:
         connection = await connect(place)
         try:
-            await upgrade(connection, place, load_migrations("worker.ledger.postgres"), create=create)
+            if read_only:
+                await expect_current(connection, place, migrations)
+            else:
+                await upgrade(connection, place, migrations, create=create)
         finally:
             await connection.close()
     except psycopg.OperationalError as error:

@@ -31,6 +31,16 @@ async def upgrade(connection: Connection, address: Address, migrations: list[Mig
         ) from None
 
 
+async def expect_current(connection: Connection, address: Address, migrations: list[Migration]) -> None:
+    """Raise LedgerError unless a ledger of just this version is there."""
+    _expect_server(connection, address)
+    if await _is_current(connection, address, migrations):
+        return
+    if "migrations" not in await _tables(connection, address):
+        raise LedgerError(f"there is no ledger in {address.shown}: run `closeout close` first")
+    raise LedgerError(f"{address.shown} was written by an older closeout: `closeout runs` brings it up to date")
+
+
 def _expect_server(connection: Connection, address: Address) -> None:
     version = connection.info.server_version // 10_000
     if version < OLDEST:

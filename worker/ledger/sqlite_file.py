@@ -1,0 +1,70 @@
+"""Opening the file of a SQLite ledger: to work on it, or to read it alone."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from worker.errors import LedgerError
+from worker.ledger.migrate import check_version, load_migrations, migrate
+
+BUSY_MS = 30_000
+WRITER_CACHE_KIB = 32 * 1024  # the index over random ids lives in it
+READER_CACHE_KIB = 2 * 1024
+
+
+def connect(path: Path, *, create: bool = False, cache_kib: int = WRITER_CACHE_KIB) -> apsw.Connection:
+    """Open a ledger, made or migrated as needed. Raises LedgerError in one line."""
+    if create and not path.exists():
+        make_private_file(path)
+    with _explained(path):
+        return _prepare(path, cache_kib)
+
+
+def connect_reading(path: Path) -> apsw.Connection:
+    """Open a ledger for reading alone. Raises LedgerError in one line, also for one of an older schema."""
+    with _explained(path):
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection.set_busy_timeout(BUSY_MS)
+        connection.pragma("cache_size", -READER_CACHE_KIB)
+        check_version(connection, str(path), load_migrations(), may_be_older=False)
+    return connection
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """What goes wrong while a ledger is opened, in one line."""
+    if not path.exists():
+        raise LedgerError(f"there is no ledger at {path}: name it with --ledger, or run `closeout close` first")
+    if path.is_dir():
+        raise LedgerError(f"{path} is a folder: name a file with --ledger")
+    try:
+        yield
+    except apsw.NotADBError:
+        raise LedgerError(f"{path} is not a SQLite database: name another file with --ledger") from None
+    except apsw.Error as error:
+        raise LedgerError(f"cannot open the ledger {path}: {error}") from error
+
+
+def make_private_file(path: Path) -> None:
+    """An empty file that only its owner may read. Raises LedgerError."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise LedgerError(f"cannot create the ledger {path}: {error.strerror}") from error
+
+
+def _prepare(path: Path, cache_kib: int) -> apsw.Connection:
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(BUSY_MS)
+    migrations = load_migrations()
+    check_version(connection, str(path), migrations)
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "full")
+    connection.pragma("cache_size", -cache_kib)
+    migrate(connection, str(path), migrations)
+    return connection

@@ -1,0 +1,25 @@
+"""Whether runs are at work, asked seldom: asking takes a run's lock for an instant, in which nobody else gets it."""
+
+import time
+from collections.abc import Callable
+
+from worker.ledger.protocol import Ledger
+from worker.models import Run
+
+_EVERY = 5.0  # seconds
+
+
+class AtWork:
+    """Remembers for a few seconds what it was told of each run."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._told: dict[int, tuple[float, bool]] = {}
+
+    async def ask(self, ledger: Ledger, run: Run) -> bool:
+        """Whether a process works on the run, or did a few seconds ago."""
+        asked_at, busy = self._told.get(run.id, (float("-inf"), False))
+        if self._clock() - asked_at >= _EVERY:
+            busy = await ledger.busy(run)
+            self._told[run.id] = (self._clock(), busy)
+        return busy
