@@ -8,6 +8,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from worker.api.client import Api
 from worker.context import Context
+from worker.guards import seen_too_long_ago
 from worker.models import NEVER, Claim, Outcome
 from worker.quota import OVER_CAP
 
@@ -101,21 +102,13 @@ class Closing:
             session = self._context.protected.find(claim.session_id)
             if session is not None:
                 await self._context.spare(claim, f"protected: {session.status}", session)
-            elif self._seen_too_long_ago(claim):
+            elif seen_too_long_ago(claim, self._context.settings, self._context.now()):
                 parked.append(claim)
             else:
                 found = claim
         if parked:
             await self._park(parked)
         return found
-
-    def _seen_too_long_ago(self, claim: Claim) -> bool:
-        """Where it matters how the session was: by the rule of a sweep, by a guard, or as a queue gave it before."""
-        settings = self._context.settings
-        known = settings.from_queue and claim.looked_at is not None
-        if not settings.guarded and settings.rule is None and not known:
-            return False
-        return claim.looked_at is None or self._context.now() - claim.looked_at > settings.state_max_age * 1000
 
     async def _park(self, claims: list[Claim]) -> None:
         """What was seen too long ago is closed only once it was listed or looked up again."""

@@ -125,3 +125,14 @@ def unseen_change(claim: Claim, answer: Answer, judge: Judge, now: Millis) -> Ch
         detail = "it could not be looked up before its close, which the guards need"
         return replace(change, outcome=Outcome.FAILED, due_at=None, error=answer.exchange.error, detail=detail)
     return change
+
+
+def seen_too_long_ago(claim: Claim, settings: Settings, now: Millis) -> bool:
+    """Whether a session must be looked up once more before its close.
+
+    Where it matters how it was: by the rule of a sweep, by a guard, or as a queue gave it before.
+    """
+    known = settings.from_queue and claim.looked_at is not None
+    if not settings.guarded and settings.rule is None and not known:
+        return False
+    return claim.looked_at is None or now - claim.looked_at > settings.state_max_age * 1000

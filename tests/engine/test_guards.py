@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.engine.support import MAX_ATTEMPTS, NOW, SESSION, WAIT, a_claim, a_judge, an_answer
-from worker.guards import Guards, guards_of, seen_change, unseen_change
+from worker.guards import Guards, guards_of, seen_change, seen_too_long_ago, unseen_change
 from worker.models import NEVER, Outcome, SessionRow
 from worker.settings import Settings
 from worker.verdict import Halt
@@ -106,3 +106,21 @@ def test_a_key_that_may_not_read_ends_the_run(status: int) -> None:
     halt = unseen_change(FRESH, an_answer(status, kind="read"), a_judge(), NOW)
     assert isinstance(halt, Halt)
     assert halt.change.outcome is Outcome.PENDING
+
+
+@pytest.mark.parametrize("settings", [{"idle_for": "24h"}, {"rule": "{}"}])
+@pytest.mark.parametrize(("age", "old"), [(300_000, False), (300_001, True), (None, True)])
+def test_what_was_seen_longer_ago_than_state_max_age_is_looked_up_again(
+    settings: dict[str, object], age: int | None, old: bool
+) -> None:
+    """To the millisecond; and what was never seen, too."""
+    claim = replace(FRESH, looked_at=None if age is None else NOW - age)
+    assert seen_too_long_ago(claim, Settings.model_validate(settings | {"state_max_age": "5m"}), NOW) is old
+
+
+@pytest.mark.parametrize(("looked_at", "old"), [(None, False), (NOW - 300_001, True), (NOW, False)])
+def test_what_a_queue_gave_before_is_closed_on_a_recent_look_alone(looked_at: int | None, old: bool) -> None:
+    """What it never gave before needs none; nor does anything where no guard goes by how it was."""
+    claim = replace(FRESH, looked_at=looked_at)
+    assert seen_too_long_ago(claim, Settings(from_queue=True), NOW) is old
+    assert not seen_too_long_ago(claim, Settings(), NOW)
