@@ -1,6 +1,6 @@
 """The recording stage: exchanges and their changes, collected and written to the ledger in batches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -42,7 +42,10 @@ class Recorder:
 
     async def put(self, record: Record) -> None:
         """Hand over one record; waits when the ledger is far behind."""
-        await self._send.send(record)
+        try:
+            self._send.send_nowait(record)
+        except anyio.WouldBlock:
+            await self._send.send(record)
         self._taken += 1
         self._progress.to_write = self._taken - self._written
 
@@ -56,11 +59,15 @@ class Recorder:
         """Write until the recorder is closed. Not interrupted by a cancellation: what came back is worth keeping."""
         with anyio.CancelScope(shield=True), self._receive:
             async for record in self._receive:
-                batch = [record]
                 await anyio.sleep(_LINGER)
-                while len(batch) < _BATCH and self._receive.statistics().current_buffer_used:
-                    batch.append(self._receive.receive_nowait())
-                await self._write(batch)
+                await self._write([record, *self._waiting(_BATCH - 1)])
+
+    def _waiting(self, most: int) -> Iterator[Record]:
+        for _ in range(most):
+            try:
+                yield self._receive.receive_nowait()
+            except (anyio.WouldBlock, anyio.EndOfStream):
+                return
 
     async def _write(self, batch: list[Record]) -> None:
         began = self._progress.clock()
