@@ -123,7 +123,7 @@ class Api(ReadingApi):
 
     async def close(self, session_id: str, reason: str | None) -> Answer:
         """Ask for one close. What it means is for ``verdict`` to say."""
-        body = json.dumps({"reason": reason} if reason else {}).encode()
+        body = json.dumps({"reason": reason}).encode() if reason else b"{}"
         return await self._exchange("close", lambda: self._about(session_id, "POST", "/close", body), rows=False)
 
 
