@@ -35,8 +35,8 @@ from worker.retry import backoff
 def command(context: click.Context, /, queue_url: str, *, drain: bool, **_: Any) -> int:  # the rest is read by name
     """Close the sessions that a queue gives, for as long as it is not stopped.
 
-    QUEUE_URL is queue:NAME for a queue in the ledger, redis://HOST?stream=NAME&group=NAME, amqp://HOST/VHOST/QUEUE or
-    sqs://REGION/QUEUE. A message is a session's id, or {"session_id", "reason"?, "not_before"?, "key"?}.
+    QUEUE_URL is queue:NAME for a queue in the ledger, redis://HOST?stream=NAME&group=NAME, amqp://HOST/VHOST?queue=NAME
+    or sqs://REGION/NAME. A message is a session's id, or {"session_id", "reason"?, "not_before"?, "key"?}.
 
     Too many failures, or an API out of reach, do not end it: it waits, says so, and tries one session now and then.
     """

@@ -44,7 +44,7 @@ KNOWN_BY = {
     "pamqp": {"worker.queues.amqp"},
     "aiobotocore": {"worker.queues.sqs_link"},
     "botocore": {"worker.queues.sqs", "worker.queues.sqs_link"},
-    "redis": {"worker.queues.redis_streams"},
+    "redis": {"worker.queues.redis_errors", "worker.queues.redis_streams"},
     "cronsim": {"worker.schedule"},
     "tomllib": {"jobs.completing", "jobs.configuration", "jobs.toml_lines"},
     "click": {"jobs"},

@@ -17,7 +17,7 @@ from worker.models import Run
 from worker.settings import Settings
 from worker.stopping import Stop
 
-_EVERY = 5.0  # seconds
+_EVERY = 3.0  # seconds
 _LOOK = 0.25
 
 

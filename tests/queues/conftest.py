@@ -7,9 +7,10 @@ import pytest
 
 from tests.queues.moto_sqs import sqs
 from tests.queues.rabbitmq import rabbitmq
+from tests.queues.redis_server import redis
 from tests.queues.support import IMPLEMENTATIONS, Rig
 
-RIGS = {**IMPLEMENTATIONS, "rabbitmq": rabbitmq, "sqs": sqs}
+RIGS = {**IMPLEMENTATIONS, "rabbitmq": rabbitmq, "redis": redis, "sqs": sqs}
 
 
 @pytest.fixture
