@@ -111,7 +111,7 @@ def main() -> None:
     try:
         code = cli.main(prog_name="closeout", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        click.echo(f"closeout: {in_one_line(error)}", err=True)
         code = error.exit_code
     except click.exceptions.Exit as ended:
         code = ended.exit_code
@@ -127,12 +127,25 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def in_one_line(error: click.ClickException) -> str:
+    """What was wrong with the words that were typed, and where the right ones stand."""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None:
+        return text
+    if isinstance(error, click.NoSuchOption):
+        near = difflib.get_close_matches(error.option_name, error.possibilities or (), n=1)
+        behind = "; options of a command stand behind it" if context.parent is None else ""
+        text = f"no such option {error.option_name}" + (f"; did you mean {near[0]}?" if near else behind)
+    return f"{text[:1].lower()}{text[1:]} (see `{context.command_path} --help`)"
+
+
 def report(error: BaseException, *, show_trace: bool) -> int:
     """Say in one line what went wrong; returns the exit code."""
-    from worker.errors import CloseoutError, ours_first  # noqa: PLC0415  # --help needs nothing of the engine
+    from worker.errors import MISTAKES, CloseoutError, ours_first  # noqa: PLC0415  # --help needs nothing of the engine
 
     error = ours_first(error)
-    if show_trace:
+    if show_trace and not isinstance(error, MISTAKES):
         traceback.print_exception(error)
     if isinstance(error, CloseoutError):
         click.echo(f"closeout: {error}", err=True)

@@ -1,6 +1,5 @@
 """Settings from everywhere: flag, then environment, then closeout.toml, then the default."""
 
-import difflib
 import os
 import tomllib
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from worker.errors import ConfigurationError
+from worker.near import did_you_mean, did_you_mean_file
 from worker.settings import OF_RUNS, Settings, checked_settings
 
 FILE_NAME = "closeout.toml"
@@ -30,7 +30,7 @@ def config_path(named: str | None) -> Path | None:
     """The configuration file: the named one, else the working folder's, else the user's; None if there is none."""
     if named is not None:
         if not Path(named).is_file():
-            raise ConfigurationError(f"--config: there is no file {named}")
+            raise ConfigurationError(f"--config: there is no file {named}{did_you_mean_file(Path(named), '.toml')}")
         return Path(named)
     base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     for path in (Path(FILE_NAME), base / "closeout" / FILE_NAME):
@@ -54,7 +54,8 @@ def read_config(path: Path | None, profile: str | None) -> Given:
             raise ConfigurationError(f"{path}: [profiles.{profile}] is no table")
         if profile not in profiles:
             known = ", ".join(sorted(profiles)) or "none"
-            raise ConfigurationError(f"{path}: there is no [profiles.{profile}] (there are: {known})")
+            near = did_you_mean(profile, profiles)
+            raise ConfigurationError(f"{path}: there is no [profiles.{profile}]{near or f' (there are: {known})'}")
         _take_in(given, profiles[profile], f"{path}, [profiles.{profile}]")
     return given
 
@@ -73,9 +74,7 @@ def _take_in(given: Given, table: dict[str, Any], origin: str) -> None:
     for key, value in table.items():
         name = key.replace("-", "_")
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f": did you mean {near[0]}?" if near else ""
-            raise ConfigurationError(f"{origin}: unknown setting {key!r}{hint}")
+            raise ConfigurationError(f"{origin}: unknown setting {key!r}{did_you_mean(name, known)}")
         if name in _ELSEWHERE and not isinstance(value, str):
             raise ConfigurationError(f"{origin}, {key}: {value!r} is no text")
         if name == "log_format" and value not in LOG_FORMATS:

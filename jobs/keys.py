@@ -6,6 +6,7 @@ from pathlib import Path
 
 from worker.api.key import check_key
 from worker.errors import ConfigurationError
+from worker.near import did_you_mean_file
 
 VARIABLES = ("CLOSEOUT_API_KEY", "FEATHER_API_KEY")
 
@@ -35,7 +36,8 @@ def _from_file(path: Path) -> str:
             raise ConfigurationError(f"{path} can be read by others: `chmod 600 {path}`")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot read the key file {path}: {_why(error)}") from None
+        near = did_you_mean_file(path) if isinstance(error, FileNotFoundError) else ""
+        raise ConfigurationError(f"cannot read the key file {path}: {_why(error)}{near}") from None
 
 
 def _why(error: Exception) -> str:

@@ -9,10 +9,12 @@ import click
 
 from jobs.invocation import read_ledger
 from jobs.options import JSON, LEDGER
+from jobs.running import say
 from worker.clock import now_ms
 from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger
 from worker.models import Run, as_found, worked_until
+from worker.near import did_you_mean
 from worker.report.console import stdout_console
 from worker.report.nights import nights_table
 from worker.report.tables import runs_json, runs_table
@@ -31,7 +33,10 @@ def command(context: click.Context, /, job: str | None, *, as_json: bool, **_: A
 async def list_runs(address: str, job: str | None, *, as_json: bool) -> int:
     """Print the runs, or those of one job, as a table or as JSON."""
     async with open_ledger(address) as ledger:
-        chosen = [run for run in await ledger.runs() if job is None or run.job == job]
+        every = await ledger.runs()
+        chosen = [run for run in every if job is None or run.job == job]
+        if job is not None and not chosen:
+            say(f"no run of the job {job!r} in {address}{did_you_mean(job, {run.job for run in every if run.job})}")
         runs = [await as_it_is(ledger, run) for run in chosen]
         counts = {run.name: await ledger.counts(run) for run in runs}
     if as_json:

@@ -6,6 +6,7 @@ import anyio
 import click
 
 from worker.errors import ConfigurationError
+from worker.near import did_you_mean
 from worker.sandbox import FAULT_NAMES, Sandbox, SandboxConfig, describe, serve
 from worker.units import parse_duration
 
@@ -13,7 +14,13 @@ _FAULTS = "\b\nFaults:\n" + "\n".join(f"  {name:<16}{what}" for name, what in FA
 
 
 @click.command("sandbox", epilog=_FAULTS)
-@click.option("--port", default=8750, show_default=True, help="The port on 127.0.0.1; 0 for any free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8750,
+    show_default=True,
+    help="The port on 127.0.0.1; 0 for any free one.",
+)
 @click.option(
     "--sessions", default=1000, show_default=True, metavar="N", help="How many active sessions it begins with."
 )
@@ -45,6 +52,15 @@ def command(port: int, sessions: int, csv_path: str | None, **config: Any) -> in
     return 0
 
 
+def _fault(text: str) -> tuple[str, float]:
+    """A fault and its share. Raises ConfigurationError."""
+    name, _, share = text.partition("=")
+    try:
+        return name, float(share)
+    except ValueError:
+        raise ConfigurationError(f"--fault {text!r}: write it like 503=0.05") from None
+
+
 def _config(
     seed: int, rate_limit: int | None, latency: str, faults: tuple[str, ...], second_close: Any
 ) -> SandboxConfig:
@@ -53,8 +69,9 @@ def _config(
             seed=seed,
             rate_limit=rate_limit,
             latency=parse_duration(latency),
-            close_faults={name: float(share) for name, _, share in (fault.partition("=") for fault in faults)},
+            close_faults=dict(map(_fault, faults)),
             second_close=second_close,
         )
     except ValueError as error:
-        raise ConfigurationError(f"sandbox: {error}") from None
+        near = did_you_mean(str(error).rpartition(" ")[2].strip("'"), FAULT_NAMES)
+        raise ConfigurationError(f"sandbox: {error}{near}") from None

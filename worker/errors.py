@@ -43,6 +43,10 @@ class HaltError(CloseoutError):
     exit_code = 3
 
 
+# What a person has typed or written wrong: where in the code that was noticed is of no use.
+MISTAKES = (ConfigurationError, SourceError, RunNotFoundError, RunBusyError)
+
+
 def ours_first(error: BaseException) -> BaseException:
     """Of an error, or a group of them, the one to tell: one of ours if there is any, else the first."""
     if not isinstance(error, BaseExceptionGroup):

@@ -188,10 +188,31 @@ def checked_settings(values: Mapping[str, Any], origins: Mapping[str, str] | Non
     try:
         return Settings(**values)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
-        message = first["msg"].removeprefix("Value error, ")
+        message = _in_words(first["type"], first.get("input"), first.get("ctx", {})) or first["msg"]
+        message = message.removeprefix("Value error, ")
         raise ConfigurationError(f"{(origins or {}).get(name, name)}: {message}") from None
+
+
+_TOLD = {
+    "int_parsing": "{given!r} is no whole number",
+    "int_type": "{given!r} is no whole number",
+    "int_from_float": "{given!r} is no whole number",
+    "float_parsing": "{given!r} is no number",
+    "float_type": "{given!r} is no number",
+    "bool_parsing": "{given!r} is neither true nor false",
+    "bool_type": "{given!r} is neither true nor false",
+    "literal_error": "{given!r} is none of {expected}",
+    "greater_than_equal": "{given!r} is too small: it must be at least {ge:,g}",
+    "greater_than": "{given!r} is too small: it must be more than {gt:,g}",
+    "less_than_equal": "{given!r} is too much: it must be at most {le:,g}",
+}
+
+
+def _in_words(kind: str, given: object, limits: Mapping[str, Any]) -> str | None:
+    """What a person reads of a number or a choice that cannot be; None where the message says it well."""
+    return _TOLD[kind].format(given=given, **limits) if kind in _TOLD else None
 
 
 def host_problem(address: str) -> str | None:

@@ -1,10 +1,10 @@
 """Settings as a program gives them: by name, as numbers or as the text that a flag takes."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from worker.errors import ConfigurationError
+from worker.near import did_you_mean
 from worker.settings import OF_RUNS, Settings, checked_settings
 
 
@@ -46,6 +46,5 @@ def settings_of(given: SettingsGiven, stored: Settings | None = None) -> Setting
     known = set(Settings.model_fields) - OF_RUNS
     for name in values:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise ConfigurationError(f"unknown setting {name!r}" + (f": did you mean {near[0]}?" if near else ""))
+            raise ConfigurationError(f"unknown setting {name!r}{did_you_mean(name, known)}")
     return checked_settings({**(stored.model_dump() if stored else {}), **values})

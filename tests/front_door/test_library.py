@@ -164,7 +164,7 @@ def test_whoever_ends_it_early_waits_for_what_is_in_flight(place: Place, by: str
     [
         ("0190c1f2-0000-7000-8000-000000000001", {}, "one text is no list"),
         (7, {}, "neither an iterable"),
-        ([], {"rat": "4/s"}, "unknown setting 'rat': did you mean rate?"),
+        ([], {"rat": "4/s"}, "unknown setting 'rat'; did you mean rate?"),
         ([], {"rate": "fast"}, "rate: "),
         ([], {"protect": ["waiting_for_humann"]}, "did you mean waiting_for_human?"),
         ([], {"reason": "abandonned"}, "did you mean abandoned"),

@@ -9,8 +9,9 @@ import anyio
 import anyio.to_thread
 
 from worker.budget import BudgetKey, BudgetStore, Decided, Decision
-from worker.errors import RunBusyError, RunNotFoundError
+from worker.errors import RunBusyError
 from worker.ledger.connection import Connection
+from worker.ledger.naming import the_run
 from worker.ledger.protocol import (
     ALL_ROWS,
     AttemptedEnd,
@@ -126,12 +127,7 @@ class SqliteLedger:
             found = (await self.runs())[:1]
         else:
             found = await self._reader.run(self._reader.store.runs_by_prefix, name)
-        if not found:
-            raise RunNotFoundError(f"no run {name!r} in {self.path}: `closeout runs` lists them")
-        if len(found) > 1:
-            names = ", ".join(run.name for run in found[:5])
-            raise RunNotFoundError(f"{name!r} is the beginning of several runs ({names}): write more of it")
-        return found[0]
+        return the_run(name, found, found or await self.runs(), str(self.path))
 
     async def unfinished_of(self, location: str) -> Run | None:
         return await self._reader.run(self._reader.store.unfinished_of, location)

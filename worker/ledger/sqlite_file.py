@@ -9,6 +9,7 @@ import apsw
 
 from worker.errors import LedgerError
 from worker.ledger.migrate import check_version, load_migrations, migrate
+from worker.near import did_you_mean_file
 
 BUSY_MS = 30_000
 WRITER_CACHE_KIB = 32 * 1024  # the index over random ids lives in it
@@ -37,7 +38,9 @@ def connect_reading(path: Path) -> apsw.Connection:
 def _explained(path: Path) -> Iterator[None]:
     """What goes wrong while a ledger is opened, in one line."""
     if not path.exists():
-        raise LedgerError(f"there is no ledger at {path}: name it with --ledger, or run `closeout close` first")
+        near = did_you_mean_file(path, ".db", ".sqlite", ".sqlite3")
+        hint = near or ": name it with --ledger, or run `closeout close` first"
+        raise LedgerError(f"there is no ledger at {path}{hint}")
     if path.is_dir():
         raise LedgerError(f"{path} is a folder: name a file with --ledger")
     try:

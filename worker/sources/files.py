@@ -1,7 +1,5 @@
 """Sources that are files or standard input: which one, in which format, and what to say when it cannot be read."""
 
-import difflib
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -14,6 +12,7 @@ from typing import BinaryIO
 
 from worker.errors import SourceError
 from worker.models import SourceRow
+from worker.near import file_meant
 from worker.sources.arrival import read_chunks
 from worker.sources.bytestream import BrokenOffError, decompressed
 from worker.sources.checksum import Checksum
@@ -30,7 +29,6 @@ STANDARD_INPUT = "-"
 _FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt"}
 _COMPRESSIONS = (".gz", ".zst")
 _WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
-_MOST_NAMES_COMPARED = 10_000
 
 
 def open_source(source: str, *, id_column: str | None = None, stdin: BinaryIO | None = None) -> Source:
@@ -155,21 +153,13 @@ def _location(source: str) -> str:
             raise SourceError("is a folder: name one of its files")
         return str(path.resolve())
     except FileNotFoundError as error:
-        near = difflib.get_close_matches(path.name, _names_beside(path), n=1)
-        hint = f"did you mean {shown(str(path.with_name(near[0])), 4_096)!r}?" if near else "check its path"
+        near = file_meant(path)
+        hint = f"did you mean {shown(str(near), 4_096)!r}?" if near is not None else "check its path"
         raise SourceError(f"does not exist: {hint}") from error
     except OSError as error:
         raise SourceError(_refusal(error)) from error
     except ValueError as error:
         raise SourceError("is no file name") from error
-
-
-def _names_beside(path: Path) -> list[str]:
-    try:
-        with os.scandir(path.parent) as entries:
-            return [entry.name for entry in islice(entries, _MOST_NAMES_COMPARED) if entry.is_file()]
-    except OSError:
-        return []
 
 
 def _promised_by_name(source: str) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 
-from worker.errors import RunNotFoundError
+from worker.ledger.naming import the_run
 from worker.ledger.postgres.database import Database
 from worker.ledger.postgres.statements import Statements
 from worker.ledger.protocol import NewRun, RunEnd
@@ -33,12 +33,7 @@ class Runs:
         else:
             rows = await self._database.read(lambda sql: sql.rows("runs_by_prefix", prefix=name))
             found = [run_of(row) for row in rows]
-        if not found:
-            raise RunNotFoundError(f"no run {name!r} in {self._database.address.shown}: `closeout runs` lists them")
-        if len(found) > 1:
-            names = ", ".join(run.name for run in found[:5])
-            raise RunNotFoundError(f"{name!r} is the beginning of several runs ({names}): write more of it")
-        return found[0]
+        return the_run(name, found, found or await self.runs(), self._database.address.shown)
 
     async def unfinished_of(self, location: str) -> Run | None:
         rows = await self._database.read(lambda sql: sql.rows("unfinished_of", location=location))
