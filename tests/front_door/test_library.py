@@ -193,8 +193,9 @@ def test_an_empty_iterable_is_a_finished_run(place: Place) -> None:
 
 
 def test_every_setting_of_a_run_can_be_given() -> None:
-    """By its own name; ``id_column`` belongs to files."""
-    assert set(SettingsGiven.__annotations__) == set(Settings.model_fields) - OF_RUNS - {"id_column"}
+    """By its own name; some belong to files and to queues alone."""
+    elsewhere = OF_RUNS | {"id_column", "dedupe_for", "probe_every"}
+    assert set(SettingsGiven.__annotations__) == set(Settings.model_fields) - elsewhere
     assert (Path(worker.__file__).parent / "py.typed").is_file()
     assert all(getattr(worker, name) is not None for name in worker.__all__)
 
