@@ -16,33 +16,46 @@ from worker.ledger.protocol import Ledger
 from worker.models import Run, as_found, worked_until
 from worker.near import did_you_mean
 from worker.report.console import stdout_console
-from worker.report.nights import nights_table
+from worker.report.nights import nights_json, nights_table
 from worker.report.tables import runs_json, runs_table
+
+_NIGHTS = 30  # of a job, shown unless more are asked for
 
 
 @click.command("runs")
 @click.option("--job", metavar="NAME", help="Those of one job, night by night, with what was unusual.")
+@click.option(
+    "--last", type=click.IntRange(1), metavar="N", help=f"The newest N alone.  [default: all; of a job {_NIGHTS}]"
+)
 @LEDGER
 @JSON
 @click.pass_context
-def command(context: click.Context, /, job: str | None, *, as_json: bool, **_: Any) -> int:  # the rest is read by name
+def command(context: click.Context, /, job: str | None, last: int | None, *, as_json: bool, **_: Any) -> int:  # by name
     """List the runs of the ledger, the newest first."""
-    return anyio.run(partial(list_runs, read_ledger(context), job, as_json=as_json))
+    return anyio.run(partial(list_runs, read_ledger(context), job, last, as_json=as_json))
 
 
-async def list_runs(address: str, job: str | None, *, as_json: bool) -> int:
+async def list_runs(address: str, job: str | None, last: int | None, *, as_json: bool) -> int:
     """Print the runs, or those of one job, as a table or as JSON."""
     async with open_ledger(address) as ledger:
         every = await ledger.runs()
         chosen = [run for run in every if job is None or run.job == job]
         if job is not None and not chosen:
             say(f"no run of the job {job!r} in {address}{did_you_mean(job, {run.job for run in every if run.job})}")
-        runs = [await as_it_is(ledger, run) for run in chosen]
+        shown = chosen[: last if last is not None else None if job is None else _NIGHTS]
+        runs = [await as_it_is(ledger, run) for run in shown]
         counts = {run.name: await ledger.counts(run) for run in runs}
     if as_json:
-        click.echo(json.dumps(runs_json(runs, counts), ensure_ascii=False))
+        found = runs_json(runs, counts) if job is None else nights_json(runs, counts, chosen[len(runs) :])
+        click.echo(json.dumps(found, ensure_ascii=False))
+        return 0
+    console = stdout_console()
+    if job is None:
+        console.print(runs_table(runs, counts))
     else:
-        stdout_console().print(runs_table(runs, counts) if job is None else nights_table(runs, counts))
+        console.print(nights_table(runs, counts, console.width, chosen[len(runs) :]))
+    if len(chosen) > len(runs):
+        say(f"{len(chosen) - len(runs):,} earlier ones: --last {len(chosen)} shows them, too")
     return 0
 
 

@@ -1,13 +1,15 @@
 """What is told of a job, night by night."""
 
+import io
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from tests.report.support import COUNTS, RUN
 from worker.ledger.protocol import Counts
 from worker.models import Outcome, Run
-from worker.report.nights import unusual_in
+from worker.report.nights import nights_json, nights_table, unusual_in
 
 CLEAN = Counts({Outcome.CLOSED: 100})
 
@@ -40,3 +42,26 @@ def test_nothing_is_usual_before_three_nights() -> None:
     """Nor do nights count that were halted."""
     earlier = [*USUAL[:2], replace(USUAL[2], state="halted")]
     assert unusual_in(a_night(5_000), CLEAN, earlier) == ""
+
+
+@pytest.mark.parametrize("width", [64, 71, 72, 119, 120, 200])
+def test_a_narrow_terminal_shows_all_of_it(width: int) -> None:
+    """No name of a run is cut, and what was unusual is told in words that can be read."""
+    runs = [
+        replace(a_night(320), name="aaaaaaaa"),
+        replace(a_night(90), name="bbbbbbbb", state="halted", why="the brake"),
+    ]
+    usual = [replace(one, name=f"c{at}cccccc") for at, one in enumerate(USUAL)]
+    runs, earlier = [*runs, usual[0]], usual[1:]
+    console = Console(width=width, file=io.StringIO())
+    console.print(nights_table(runs, {run.name: CLEAN for run in runs}, width, earlier))
+    text = console.file.getvalue()  # type: ignore[attr-defined]  # it is what was given
+    assert all(run.name in text for run in runs)
+    assert "…" not in text
+    (told,) = [line for line in text.splitlines() if "aaaaaaaa" in line and "median" in line]
+    assert "found 3.2 times the median" in told
+    assert "the brake" in text
+    assert {each["run"]: each["unusual"] for each in nights_json(runs, {run.name: CLEAN for run in runs}, earlier)} == {
+        "aaaaaaaa": "found 3.2 times the median", "bbbbbbbb": "the brake",
+        "c0cccccc": None,
+    }  # fmt: skip
