@@ -5,12 +5,12 @@ from dataclasses import asdict
 from pathlib import PurePath
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from worker.clock import format_instant
 from worker.ledger.protocol import COLUMNS, Counts, Found, InvalidKind
 from worker.models import Exchange, Millis, Outcome, Run
+from worker.report.grid import Grid
 from worker.report.summary import run_facts, run_figures
 from worker.report.wording import (
     STATE_STYLES,
@@ -33,8 +33,7 @@ def runs_table(runs: Sequence[Run], counts_by_run: Mapping[str, Counts]) -> Rend
     """One line a run; the counts, by the run's name, may lack some. ``wrong`` is what a person should look at."""
     if not runs:
         return Text("no runs yet")
-    table = _table("run", "state", "started", ">rows", ">closed", ">wrong", "source")
-    table.columns[-1].no_wrap = False  # the one column that gives way
+    table = Grid("run", "state", "started", ">rows", ">closed", ">wrong", "source")
     for run in runs:
         counts = counts_by_run.get(run.name)
         table.add_row(
@@ -56,14 +55,6 @@ def _what(run: Run) -> str:
 def _wrong(counts: Counts) -> Text:
     count = sum(counts.outcomes.get(outcome, 0) for outcome in WRONG)
     return Text(f"{count:,}", "red" if count else "")
-
-
-def _table(*headers: str) -> Table:
-    """A table without lines; a header that begins with ``>`` stands over numbers."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for header in headers:
-        table.add_column(header.lstrip(">"), justify="right" if header.startswith(">") else "left", no_wrap=True)
-    return table
 
 
 def run_details(
@@ -99,8 +90,7 @@ def attempts_table(row: Row, exchanges: Sequence[Exchange]) -> RenderableType:
     facts = [fact(name, str(value)) for name, value in zip(COLUMNS, row, strict=True) if value is not None]
     if not exchanges:
         return Group(lines_of(facts), Text("no requests were sent for it"))
-    table = _table("at", "kind", ">status", ">ms", "error")
-    table.columns[-1].no_wrap = False
+    table = Grid("at", "kind", ">status", ">ms", "error")
     for exchange in exchanges:
         status = "-" if exchange.http_status is None else str(exchange.http_status)
         error = Text(printable(exchange.error or ""))
