@@ -49,6 +49,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 requirements:
 	$(COMPILE) --extra all --group dev -o requirements-dev.txt
 	$(COMPILE) --group build -c requirements-dev.txt -o requirements.txt
+	$(COMPILE) --group build --extra services -c requirements-dev.txt -o requirements-image.txt
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -2,16 +2,16 @@
 
 import json
 import os
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 import click
 
 from jobs.invocation import Invocation
-from jobs.listening import listening, where_it_listens
+from jobs.listening import listening
 from worker.admission import OpenedSource, admit_source
 from worker.alarms import Alarms
 from worker.clock import now_ms
@@ -31,6 +31,9 @@ from worker.report.summary import INVALID_KINDS_NAMED, print_summary, summary
 from worker.report.wording import Fact
 from worker.settings import Settings
 from worker.units import format_rate
+
+if TYPE_CHECKING:
+    from worker.operations.watching import Telling
 
 _DISPLAY_GONE = 0.5  # seconds in which the display has left the terminal to the question
 
@@ -58,17 +61,16 @@ async def run_to_end(
     settings = invocation.settings
     doing = "settling" if settle_only else "closing" if settings.closes else "planning, and closing nothing,"
 
-    async def begun(listener: socket.socket | None, current: Run) -> list[Watcher]:
+    async def begun(telling: "Telling | None", current: Run) -> list[Watcher]:
         say(f"run {run.name}: {doing} on {settings.base_url}, at {format_rate(settings.allowed_rate)} at most")
         if foretold is not None:
             say(f"forecast: {foretold}")
-        if listener is not None:
-            say(where_it_listens(listener))
-        return [*await watchers(invocation, ledger, current), *telling(listener), *beside]
+        told = [telling.watch_run] if telling is not None else []
+        return [*await watchers(invocation, ledger, current), *told, *beside]
 
     agreed = partial(approve, asks=not invocation.yes)
-    async with listening(invocation.listen) as listener:
-        begin = partial(begun, listener)
+    async with listening(invocation.listen, say) as telling:
+        begin = partial(begun, telling)
         return await execute(
             ledger,
             run,
@@ -131,15 +133,6 @@ async def watchers(invocation: Invocation, ledger: Ledger, run: Run) -> list[Wat
     if run.rows_read:
         chosen.append(partial(count_before, count=await ledger.counts_as_of_now(run)))
     return chosen
-
-
-def telling(listener: socket.socket | None) -> list[Watcher]:
-    """What answers on the socket how the run stands."""
-    if listener is None:
-        return []
-    from worker.operations.watching import tell_of_run  # noqa: PLC0415  # a server costs others their quick start
-
-    return [partial(tell_of_run, listener=listener, checks={})]
 
 
 async def count_before(context: Context, count: Callable[[], Awaitable[Counts]]) -> None:

@@ -2,13 +2,12 @@
 
 import os
 import signal
-import socket
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import click
@@ -19,7 +18,7 @@ from jobs.invocation import read_listen
 from jobs.job import Job
 from jobs.job_board import JobBoard
 from jobs.job_tables import read_jobs
-from jobs.listening import listening, where_it_listens
+from jobs.listening import listening
 from jobs.options import DEFAULT_LEDGER, LEDGER, LISTEN
 from jobs.print_cron import print_cron
 from jobs.print_kubernetes import print_kubernetes
@@ -36,6 +35,9 @@ from worker.ledger.protocol import Ledger
 from worker.models import Millis
 from worker.operations.address import Address
 from worker.schedule import Schedule, next_start
+
+if TYPE_CHECKING:
+    from worker.operations.watching import Telling
 
 _TERMINATED = 128 + signal.SIGTERM
 
@@ -95,15 +97,15 @@ async def keep_all(sweeps: Sequence[Planned], address: str, listen: Address | No
     stop = anyio.Event()
     calls = {each.job.name: each.arguments for each in sweeps}
     async with (
-        listening(listen) as listener,
+        listening(listen, say) as telling,
         open_ledger(address, create=True) as ledger,
         anyio.create_task_group() as tasks,
     ):
         await tasks.start(_watch, stop)
         lines = by_organisation(sweeps)
         board = JobBoard([schedule for schedules in lines.values() for schedule in schedules])
-        if listener is not None:
-            tasks.start_soon(_tell, listener, ledger, board, stop)
+        if telling is not None:
+            tasks.start_soon(_tell, telling, ledger, board, stop)
         async with anyio.create_task_group() as keepers:
             for organisation, schedules in lines.items():
                 keeping = Keeping(
@@ -118,16 +120,13 @@ async def keep_all(sweeps: Sequence[Planned], address: str, listen: Address | No
     return _TERMINATED
 
 
-async def _tell(listener: socket.socket, ledger: Ledger, board: JobBoard, stop: anyio.Event) -> None:
-    from worker.operations.watching import tell  # noqa: PLC0415  # a server costs others their quick start
-
+async def _tell(telling: "Telling", ledger: Ledger, board: JobBoard, stop: anyio.Event) -> None:
     async def goes_on() -> None:
         if stop.is_set():
             raise HaltError("draining: told to end")
 
-    say(where_it_listens(listener))
     checks = {"ledger": ledger.expect_writable, "schedule": goes_on}
-    await tell(listener, checks, lambda: board.samples(now_ms()))
+    await telling.watch(checks, lambda: board.samples(now_ms()))
 
 
 def by_organisation(sweeps: Iterable[Planned]) -> dict[str, list[Schedule]]:

@@ -1,9 +1,10 @@
 """``closeout work QUEUE_URL``: a long-lived consumer of a queue."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import click
@@ -11,6 +12,7 @@ import click
 from jobs.alerting import Alerting
 from jobs.close import expect_same_host
 from jobs.invocation import Invocation, read_invocation
+from jobs.listening import listening
 from jobs.options import GUARDS, HOST, OPERATIONS, PACE, QUEUE, REASON, SETTLE, working_options
 from jobs.running import conclude, run_to_end, say
 from worker.adopting import adopt_orphans, runs_of_queue
@@ -26,9 +28,12 @@ from worker.queues.opening import open_queue
 from worker.queues.protocol import Queue
 from worker.retry import backoff
 
+if TYPE_CHECKING:
+    from worker.operations.watching import Telling
+
 
 @click.command("work")
-@click.argument("queue_url", metavar="QUEUE_URL")
+@click.argument("queue_url", metavar="QUEUE_URL", envvar="CLOSEOUT_QUEUE_URL")
 @click.option("--drain", is_flag=True, help="End when the queue is empty and all is settled.")
 @working_options(QUEUE, REASON, GUARDS, HOST, PACE, SETTLE, OPERATIONS)
 @click.pass_context
@@ -36,7 +41,8 @@ def command(context: click.Context, /, queue_url: str, *, drain: bool, **_: Any)
     """Close the sessions that a queue gives, for as long as it is not stopped.
 
     QUEUE_URL is queue:NAME for a queue in the ledger, redis://HOST?stream=NAME&group=NAME, amqp://HOST/VHOST?queue=NAME
-    or sqs://REGION/NAME. A message is a session's id, or {"session_id", "reason"?, "not_before"?, "key"?}.
+    or sqs://REGION/NAME; CLOSEOUT_QUEUE_URL hides its password from the list of processes. A message is a session's
+    id, or {"session_id", "reason"?, "not_before"?, "key"?}.
 
     Too many failures, or an API out of reach, do not end it: it waits, says so, and tries one session now and then.
     """
@@ -47,19 +53,27 @@ def command(context: click.Context, /, queue_url: str, *, drain: bool, **_: Any)
 
 async def consume(invocation: Invocation, url: str, *, drain: bool) -> int:
     """Work until stopped, or until the queue is empty; returns the exit code."""
-    if drain:
-        return await _attempt(invocation, url, None)
+    async with listening(invocation.listen, say) as telling:
+        invocation = replace(invocation, listen=None)
+        if drain:
+            return await _attempt(invocation, url, None, telling)
+        return await _go_on_for_ever(invocation, url, telling)
+
+
+async def _go_on_for_ever(invocation: Invocation, url: str, telling: "Telling | None") -> int:
     async with Alerting(invocation.alert_url) as alerting:
         alarms, failures, begun = Alarms(alerting.tell), 0, False
         while True:
             try:
-                return await _attempt(invocation, url, alarms)
+                return await _attempt(invocation, url, alarms, telling)
             except (HaltError, LedgerError, QueueUnreachableError) as error:
                 trouble = _passing(error)
                 if trouble is None or (isinstance(error, LedgerError) and not begun):
                     raise
                 begun = begun or isinstance(error, HaltError)
                 alarms.begin("ledger" if isinstance(trouble, LedgerError) else "queue", str(trouble))
+                if telling is not None:
+                    telling.between = str(trouble)
             failures += 1
             await anyio.sleep(backoff(failures, random.SystemRandom()))
 
@@ -70,7 +84,7 @@ def _passing(error: Exception) -> Exception | None:
     return cause if isinstance(cause, LedgerError | QueueUnreachableError) else None
 
 
-async def _attempt(invocation: Invocation, url: str, alarms: Alarms | None) -> int:
+async def _attempt(invocation: Invocation, url: str, alarms: Alarms | None, telling: "Telling | None") -> int:
     """Work once: what broke off can be gone on with, from the ledger."""
     async with (
         open_ledger(invocation.ledger, create=True) as ledger,
@@ -79,18 +93,25 @@ async def _attempt(invocation: Invocation, url: str, alarms: Alarms | None) -> i
         if alarms is not None:
             alarms.end("ledger", "the ledger can be used again")
             alarms.end("queue", f"{queue.name} answers again")
-        ended = await _work(ledger, queue, invocation, alarms)
+        beside: list[Watcher] = []
+        if alarms is not None:
+            beside.append(partial(adopt_orphans, key=invocation.key, say=say))
+        if telling is not None:
+            beside.append(partial(telling.watch_run, queue=queue))
+        ended = await _work(ledger, queue, invocation, alarms, beside)
         return await conclude(ledger, ended, invocation)
 
 
-async def _work(ledger: Ledger, queue: Queue, invocation: Invocation, alarms: Alarms | None) -> Ended:
+async def _work(
+    ledger: Ledger, queue: Queue, invocation: Invocation, alarms: Alarms | None, beside: Sequence[Watcher]
+) -> Ended:
     """Go on with the newest unfinished run of the queue that nobody else works on, else with a new one."""
     feed = partial(take_from, queue=queue, drain=alarms is None)
     left = [run for run in await runs_of_queue(ledger, queue.name) if _on_this_host(run, invocation)]
     while True:
         run = left.pop(0) if left else await _new_run(ledger, queue, invocation)
         try:
-            return await _go_on(ledger, run, invocation, feed, alarms)
+            return await run_to_end(ledger, run, invocation, feed, alarms=alarms, beside=beside)
         except RunBusyError:  # somebody else may be quicker, also with what is made here
             continue
 
@@ -107,9 +128,3 @@ def _on_this_host(run: Run, invocation: Invocation) -> bool:
         say(f"run {run.name} of this queue is of another host: it is left alone")
         return False
     return True
-
-
-async def _go_on(ledger: Ledger, run: Run, invocation: Invocation, feed: Watcher, alarms: Alarms | None) -> Ended:
-    adopting = partial(adopt_orphans, key=invocation.key, say=say)
-    beside = [adopting] if alarms is not None else []
-    return await run_to_end(ledger, run, invocation, feed, alarms=alarms, beside=beside)

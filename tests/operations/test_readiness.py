@@ -3,6 +3,7 @@
 import socket
 import sys
 from collections.abc import Sequence
+from typing import cast
 
 import anyio
 import anyio.lowlevel
@@ -15,6 +16,8 @@ from worker.operations.asking import Asked
 from worker.operations.readiness import Readiness
 from worker.operations.sampling import Sample
 from worker.operations.server import serve_operations
+from worker.operations.watching import Telling, telling
+from worker.queues.protocol import Depth, Queue
 from worker.stopping import Stop
 
 pytestmark = pytest.mark.anyio
@@ -113,6 +116,55 @@ async def test_what_does_not_answer_is_waited_for_by_the_next(monkeypatch: pytes
         go.set()
         await anyio.wait_all_tasks_blocked()
         assert (await question.now(), asked) == ("here", 1)
+
+
+async def test_between_two_runs_it_lives_and_says_why_it_is_not_ready() -> None:
+    """A queue that is away must not look like a process that is dead; an error of the work comes out as it is."""
+    listener = bind(parse_address("0"))
+    url = f"http://{bound_to(listener)}"
+
+    async def work() -> None:
+        async with telling(listener) as told, httpx.AsyncClient(trust_env=False) as client:
+            told.between = "the queue is away"
+            alive, ready = await client.get(f"{url}/healthz"), await client.get(f"{url}/readyz")
+            assert (alive.status_code, ready.status_code) == (200, 503)
+            assert ready.json()["reasons"] == {"run": "the queue is away"}
+            assert "closeout_build_info" in (await client.get(f"{url}/metrics")).text
+            raise QueueError("as it is")
+
+    with pytest.raises(QueueError, match="as it is"):
+        await work()
+
+
+async def test_a_queue_is_asked_for_its_depth() -> None:
+    """What it does not tell is left out; where it cannot be reached, that is the reason."""
+
+    class Away:
+        name = "redis://away"
+        told = Depth(5, None, 2)
+
+        async def depth(self) -> Depth:
+            if self.told.waiting is None:
+                raise QueueError("redis://away is away")
+            return self.told
+
+    queue, told = Away(), Telling()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.watch, {}, lambda: (), None, cast("Queue", queue))
+        await anyio.wait_all_tasks_blocked()
+        assert await told.reasons() == {}
+        found = {(one.metric, *one.labels): one.value for one in await told.samples()}
+        assert found["closeout_queue_messages", "waiting"] == 5
+        assert found["closeout_queue_messages", "dead"] == 2
+        assert ("closeout_queue_messages", "in_flight") not in found
+        tasks.cancel_scope.cancel()
+    queue.told = Depth(None, None, None)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.watch, {}, lambda: (), None, cast("Queue", queue))
+        await anyio.wait_all_tasks_blocked()
+        assert await told.reasons() == {"queue": "redis://away is away"}
+        tasks.cancel_scope.cancel()
+    assert await told.reasons() == {"run": "nothing is worked on yet"}
 
 
 class _Broken:

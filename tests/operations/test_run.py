@@ -26,6 +26,7 @@ class World:
 
     def pause(self) -> None:
         """Let it work until it has had to repeat something, then hold it; all answers are in the ledger afterwards."""
+        wait_until(lambda: self.asking.ready() == (200, {}))
         wait_until(lambda: self.asking.scrape().value("closeout_close_retries_total") > 3)
         assert self.desk.run("pause", "last").code == 0
         wait_until(lambda: self.asking.scrape().value("closeout_waiting", cause="paused") == 1)
@@ -78,7 +79,7 @@ def test_the_metrics_are_those_of_the_api_and_of_the_ledger(world: World) -> Non
 
 def test_it_is_ready_while_its_ledger_can_be_written_to(world: World) -> None:
     """Another writer that holds the file is told of in time; the process lives all the while."""
-    assert world.asking.ready() == (200, {})
+    wait_until(lambda: world.asking.ready() == (200, {}))
     with closing(sqlite3.connect(world.desk.ledger, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         wait_until(lambda: world.asking.ready() == (503, {"ledger": "no answer within 2 s"}))

@@ -21,7 +21,7 @@ def test_the_jobs_of_a_schedule_are_told_of(tmp_path: Path) -> None:
         desk.env["CLOSEOUT_LISTEN"] = str(port)
         with desk.started("schedule") as child:
             asked = asking(child)
-            assert asked.ready() == (200, {})
+            wait_until(lambda: asked.ready() == (200, {}))
             wait_until(lambda: asked.scrape().total("closeout_job_runs_total") == 1)
             scrape = asked.scrape()
             child.terminate()

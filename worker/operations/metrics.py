@@ -65,8 +65,8 @@ RUN_METRICS = (
         "Share of the ceiling that is withheld after 429s or slow answers, or by `closeout rate`; 0: none.",
     ),
     Metric(
-        "closeout_waiting", "gauge", "1 for what holds all requests up now: see `closeout_waited_seconds_total`.",
-        {"cause": CAUSES},
+        "closeout_waiting", "gauge", "1 for what holds requests up now; the brake holds up closes alone.",
+        {"cause": ("brake", *CAUSES)},
     ),
     Metric(
         "closeout_waited_seconds_total", "counter",

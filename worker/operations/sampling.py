@@ -8,6 +8,7 @@ from worker.context import Context
 from worker.histogram import Histogram
 from worker.operations.metrics import BUILD_INFO, CAUSES, RUN_METRICS
 from worker.progress import OTHER
+from worker.queues.protocol import Depth
 from worker.report.figures import Meter
 
 
@@ -66,20 +67,30 @@ class RunSampler:
         yield Sample("closeout_ceiling_requests_per_second", ceiling)
         yield Sample("closeout_allowed_requests_per_second", rate)
         yield Sample("closeout_budget_cut_ratio", 1 - rate / ceiling if ceiling > 0 else 0.0)
-        yield from _each("closeout_waiting", Counter({_cause(pace.cause): 1} if pace.cause else {}))
+        held = {"brake": 1} if self._context.hold.why is not None else {}
+        yield from _each("closeout_waiting", Counter({**({_cause(pace.cause): 1} if pace.cause else {}), **held}))
         waited: defaultdict[str, float] = defaultdict(float)
         for cause, seconds in pace.waited.items():
             waited[_cause(cause)] += seconds
-        for cause in CAUSES:
+        for cause in _values("closeout_waited_seconds_total", 0):
             yield Sample("closeout_waited_seconds_total", waited[cause], (cause,))
 
     def _safety(self) -> Iterator[Sample]:
-        stop, brake = self._context.stop, self._context.brake
+        stop, brake, hold = self._context.stop, self._context.brake, self._context.hold
         yield Sample("closeout_halted", stop.state == "halted")
         yield Sample("closeout_draining", stop.requested)
-        yield Sample("closeout_brake_engaged", brake.why() is not None)
+        yield Sample("closeout_brake_engaged", hold.why is not None or brake.why() is not None)
         yield Sample("closeout_brake_window_sessions", brake.total)
         yield Sample("closeout_brake_window_failures", brake.failures.total())
+
+
+def queue_samples(depth: Depth | None) -> Iterator[Sample]:
+    """How many messages a queue has, as far as it tells."""
+    if depth is not None:
+        counts = {"waiting": depth.waiting, "in_flight": depth.in_flight, "dead": depth.dead}
+        for state, count in counts.items():
+            if count is not None:
+                yield Sample("closeout_queue_messages", count, (state,))
 
 
 def build_sample(version: str, python: str) -> Sample:
