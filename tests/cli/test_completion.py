@@ -15,7 +15,7 @@ import pytest
 from click.shell_completion import CompletionItem, ShellComplete
 from click.testing import CliRunner
 
-from jobs.cli import COMMANDS, cli, load_command
+from jobs.cli import COMMANDS, cli, load_command, main
 from jobs.outlines import outlined
 from tests.cli.support import write_config
 from tests.ledger.support import NOW, a_run
@@ -110,6 +110,17 @@ def test_nothing_is_made_and_nothing_fails(trouble: str, monkeypatch: pytest.Mon
     before = sorted(path.name for path in Path().iterdir())
     assert values("show", "") == values("sweep", "") == values("close", "a.csv", "--profile", "") == []
     assert sorted(path.name for path in Path().iterdir()) == before
+
+
+def test_no_trouble_is_loud(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whatever breaks while a person presses TAB."""
+    monkeypatch.setenv("_CLOSEOUT_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "closeout show ")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    monkeypatch.setattr("jobs.outlines.outlined", None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, capfd.readouterr()) == (0, ("", ""))
 
 
 def test_the_script_says_how_to_install_it() -> None:

@@ -4,8 +4,10 @@ import gzip
 import io
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -15,12 +17,13 @@ import pytest
 import zstandard
 
 from tests.report.support import SESSION, result_row
-from worker.errors import ConfigurationError
-from worker.ledger.protocol import COLUMNS, RowFilter
+from worker.errors import ConfigurationError, LedgerError
+from worker.ledger.protocol import COLUMNS, Ledger, RowFilter
 from worker.models import Outcome
 from worker.report import parquet
 from worker.report.columns import DESCRIBED
 from worker.report.export import export_file
+from worker.report.following import Following
 from worker.report.formats import Format, check_place, filter_of, format_of
 from worker.report.records import ResultRow, record_of
 
@@ -114,3 +117,22 @@ def test_a_filter_takes_outcomes_in_any_spelling_and_verdicts_as_they_are() -> N
     for wrong, told in (("rejcted", "did you mean rejected?"), ("xyz", "there are closed, already_closed")):
         with pytest.raises(ConfigurationError, match=told.replace("?", r"\?")):
             filter_of(wrong, None)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_part_that_cannot_be_written_leaves_the_run_alone(tmp_path: Path) -> None:
+    """Whatever is wrong, with the file or with the ledger, is said, and nothing is raised into the run."""
+    said: list[str] = []
+    log = SimpleNamespace(warning=lambda _, file, why: said.append(f"{Path(file).name}: {why}"))
+    context: Any = SimpleNamespace(recorder=SimpleNamespace(listeners=[]), log=log)
+
+    @asynccontextmanager
+    async def locked() -> AsyncIterator[Ledger]:
+        raise LedgerError("the ledger is locked")
+        yield
+
+    for folder in (tmp_path, tmp_path / "missing"):
+        await Following(str(folder / "rows.csv"), locked).run(context)
+    assert said == ["rows.csv.part: the ledger is locked", "rows.csv.part: No such file or directory"]
+    assert context.recorder.listeners == []

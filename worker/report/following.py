@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 
 from worker.context import Context
+from worker.errors import CloseoutError
 from worker.ledger.protocol import COLUMNS, Ledger, RowFilter
 from worker.models import Change, Outcome, Record
 from worker.report.formats import compression_of, format_of
@@ -61,9 +62,9 @@ class Following:
             with _private(path) as out:
                 async with self._opened() as ledger:
                     await self._write(context, ledger, out)
-        except OSError as error:
+        except (OSError, CloseoutError) as error:
             context.recorder.listeners.remove(self._recorded)
-            why = error.strerror or str(error)
+            why = getattr(error, "strerror", None) or str(error)
             context.log.warning("rows are not written while the run goes on", file=str(path), why=why)
 
     async def _write(self, context: Context, ledger: Ledger, out: TextIO) -> None:
