@@ -10,11 +10,11 @@ import click
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, run_to_end, say, somebody_is_there
-from jobs.runs import as_it_is
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger
 from worker.models import Outcome, Run
+from worker.standing import as_it_is
 from worker.units import format_duration, parse_duration
 
 _TYPED_BACK = 1_000  # from so many on, the number is to be typed

@@ -11,12 +11,12 @@ import click
 
 from jobs.invocation import read_ledger
 from jobs.options import LEDGER
-from jobs.runs import as_it_is
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger
 from worker.report.export import written
 from worker.report.story import ROWS_SHOWN, Story, read_story
+from worker.standing import as_it_is
 
 _FORMATS = {"html": (".html", ".htm"), "markdown": (".md", ".markdown")}
 

@@ -10,14 +10,12 @@ import click
 from jobs.invocation import read_ledger
 from jobs.options import JSON, LEDGER
 from jobs.running import say
-from worker.clock import now_ms
 from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import Ledger
-from worker.models import Run, as_found, worked_until
 from worker.near import did_you_mean
 from worker.report.console import stdout_console
 from worker.report.nights import nights_json, nights_table
 from worker.report.tables import runs_json, runs_table
+from worker.standing import as_it_is
 
 _NIGHTS = 30  # of a job, shown unless more are asked for
 
@@ -57,10 +55,3 @@ async def list_runs(address: str, job: str | None, last: int | None, *, as_json:
     if len(chosen) > len(runs):
         say(f"{len(chosen) - len(runs):,} earlier ones: --last {len(chosen)} shows them, too")
     return 0
-
-
-async def as_it_is(ledger: Ledger, run: Run) -> Run:
-    """A run that its process left as running, and that nobody holds, was interrupted."""
-    if run.state == "running" and await ledger.busy(run):
-        return worked_until(run, now_ms())
-    return as_found(worked_until(run, await ledger.last_exchange(run)))

@@ -11,7 +11,6 @@ from rich.console import Group
 from jobs.invocation import read_ledger
 from jobs.options import JSON, LEDGER
 from jobs.running import facts_of_plan, say
-from jobs.runs import as_it_is
 from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger, shown_address
 from worker.ledger.protocol import Found, Ledger
@@ -22,6 +21,7 @@ from worker.report.tables import attempts_table, found_table, run_details, run_j
 from worker.session_search import find_anywhere
 from worker.settings import Settings
 from worker.sources import normalise_id, shown
+from worker.standing import as_it_is
 
 _MOST = 100  # rows of one session, or of one invalid text, that are shown
 

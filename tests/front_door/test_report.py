@@ -64,7 +64,7 @@ def test_a_run_knows_its_source_by_its_bytes_and_who_asked(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("report",), "Missing argument"),
+        (("report",), "missing argument"),
         (("report", "last", "last"), "--compare"),
         (("report", "--compare", "last"), "--compare wants two runs"),
         (("report", "last", "--format", "pdf"), "choose html or markdown"),

@@ -99,6 +99,28 @@ async def test_the_list_counts_a_few_ended_runs_at_a_time_and_each_once(tmp_path
     assert unknown == [6, 0, 0]
 
 
+@pytest.mark.anyio
+async def test_a_ledger_that_is_replaced_by_another_is_opened_anew(tmp_path: Path) -> None:
+    """Which is not to be seen from its name; and one that went away is said to be away."""
+    path = tmp_path / "ledger.db"
+    opened = OpenedLedger(str(path))
+    names = []
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="there is no ledger"):
+            await opened.get()
+        async with open_ledger(str(path), create=True) as ledger:
+            names.append((await make_eventful(ledger)).name)
+        assert await opened.get() is await opened.get()
+        assert [run.name for run in await (await opened.get()).runs()] == names[-1:]
+        _empty(tmp_path)
+    await opened.close()
+
+
+def _empty(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
 class Somewhere(OpenedLedger):
     """A ledger that is there or not."""
 
@@ -166,6 +188,25 @@ def test_all_watchers_share_one_look_a_second_and_nobody_costs_none() -> None:
         looks = audience.looks
         await anyio.sleep(1_000)
         assert audience.looks <= looks + 1
+
+    watched(scene)
+
+
+def test_what_one_page_trips_over_does_not_end_the_others() -> None:
+    """A run of a newer version, say."""
+
+    def broken() -> Refresh:
+        async def look(_: Ledger) -> str:
+            await anyio.lowlevel.checkpoint()
+            raise ValueError("secret")
+
+        return look
+
+    async def scene(watch: Watch, audience: Audience, _opened: Somewhere) -> None:
+        async for markup in watch.follow("broken", broken):
+            assert markup == "trouble: unexpected ValueError: this page cannot be shown"
+            break
+        assert await audience.hear(1) == ["one"]
 
     watched(scene)
 

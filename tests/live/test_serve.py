@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from playwright.sync_api import Browser, expect
 
@@ -40,7 +41,7 @@ def test_a_run_is_watched_and_steered_from_before_its_ledger_is_there(browser: B
     """Found in the list, followed, paused, let go on, slowed, stopped, and one of its sessions looked up."""
     with desk_of(tmp_path / "desk", quick()) as (desk, sandbox), served(desk, "--allow-control") as address:
         ids = sandbox.add_sessions(SESSIONS)
-        source = desk.write_ids(ids)
+        source = desk.write_ids([str(UUID(int=7)), *ids])
         with visit(browser, address) as seen:
             page, live = seen.page, seen.page.locator("#live")
             expect(live).to_contain_text("there is no ledger")
@@ -49,6 +50,11 @@ def test_a_run_is_watched_and_steered_from_before_its_ledger_is_there(browser: B
                 page.locator("table.runs a").click()
                 expect(page.locator("#live .figure dd").first).to_have_text(re.compile(r"\d\d"), timeout=20_000)
                 expect(live).to_contain_text("running")
+                causes = page.get_by_role("group", name="What went wrong")
+                causes.focus()
+                told = page.locator("#live .headline").inner_text()
+                expect(page.locator("#live .headline")).not_to_have_text(told)
+                expect(causes).to_be_focused()  # whoever goes by keyboard is not thrown back by each look
                 page.get_by_role("button", name="Pause").click()
                 expect(page.locator("#said")).to_contain_text("paused")
                 expect(live).to_contain_text("Nothing is sent now: paused", timeout=20_000)
@@ -73,7 +79,7 @@ def test_a_run_is_watched_and_steered_from_before_its_ledger_is_there(browser: B
             expect(page.locator("main")).to_contain_text("1 run holds it")
             page.locator("main a").first.click()
             page.get_by_role("link", name="full report").click()
-            expect(page.locator("#shown")).to_have_text(f"{SESSIONS} rows")
+            expect(page.locator("#shown")).to_have_text(f"{SESSIONS + 1} rows")
             assert all(url.startswith(address.split("#")[0]) for url in seen.asked if not url.startswith("data:"))
             assert seen.complaints == [REFUSED]
 

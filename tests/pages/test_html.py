@@ -7,7 +7,9 @@ from pathlib import Path
 
 from tests.ledger.support import NOW
 from tests.pages.nights import SESSIONS
+from worker.models import Outcome
 from worker.report.html import html_comparison, html_report
+from worker.report.markdown import markdown_comparison, markdown_report
 from worker.report.page import asset, policy
 from worker.report.story import Story
 
@@ -65,7 +67,7 @@ def test_a_report_of_a_short_run_holds_every_row(page_file: Path, story: Story) 
     page = page_file.read_text(encoding="utf-8")
     assert page.count('<tr data-outcome="') == SESSIONS + 5
     assert story.complete
-    for told in ("All sessions", "ab" * 32, "protected: waiting_for_human", "30 of 60" if False else "of 65 sessions"):
+    for told in ("All sessions", "ab" * 32, "protected: waiting_for_human", "of 65 sessions"):
         assert told in page
     assert "Which rate was allowed when was not recorded" not in page
 
@@ -88,3 +90,23 @@ def test_a_run_without_anything_has_a_report(story: Story) -> None:
     assert "Over time" not in page
     assert "<svg" in page
     assert "not known" in page
+
+
+def test_a_plan_says_what_closing_would_do(story: Story) -> None:
+    """In both kinds: it is there to be approved by somebody."""
+    run = replace(story.run, state="planned", why=None)
+    counts = replace(story.counts, outcomes={Outcome.PENDING: 65})
+    plan = replace(story, run=run, counts=counts, plan=(("sets off", "cannot be undone", ""),))
+    for told in ("".join(html_report(plan, NOW)), markdown_report(plan)):
+        assert "A plan of 65 sessions: 65 would be closed." in told
+        assert "cannot be undone" in told
+        assert "of 65 sessions are closed" not in told
+
+
+def test_markdown_of_an_eventful_run_obeys_nothing(story: Story) -> None:
+    """Each line is a line of ours, and what came from outside is escaped or between backticks."""
+    for told in (markdown_report(story), markdown_comparison(story, story)):
+        for line in told.splitlines():
+            bare = re.sub(r"`[^`]*`", "", line).replace("**", "")
+            assert not re.search(r"(?<!\\)[<@`\[]", bare), line
+        assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", told)

@@ -1,5 +1,7 @@
 """What a run did over time, cut into spans: nothing is lost, and the allowed rate is that of the time."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,11 +28,13 @@ def traffics(draw: st.DrawFn) -> list[Traffic]:
     ]
 
 
-@given(traffics())
-def test_every_exchange_is_in_its_span(traffic: list[Traffic]) -> None:
+@given(traffics(), st.sampled_from([1_000, 10_000, 60_000]))
+def test_every_exchange_is_in_its_span(traffic: list[Traffic], width: int) -> None:
     """However long the run was: few spans, evenly wide, none left out, and their sums are those of the run."""
-    timeline = timeline_of(traffic, 1_000, [], 50.0)
+    traffic = [replace(each, at=each.at // width * width) for each in traffic]
+    timeline = timeline_of(traffic, width, [], 50.0)
     assert timeline is not None
+    assert timeline.width % width == 0
     assert 1 <= len(timeline.spans) <= MOST_SPANS + 1
     starts = [span.at for span in timeline.spans]
     assert starts == list(range(starts[0], starts[0] + len(starts) * timeline.width, timeline.width))

@@ -1,10 +1,11 @@
-"""Whether runs are at work, asked seldom: asking takes a run's lock for an instant, in which nobody else gets it."""
+"""How runs stand, asked seldom: asking takes a run's lock for an instant, in which nobody else gets it."""
 
 import time
 from collections.abc import Callable
 
 from worker.ledger.protocol import Ledger
 from worker.models import Run
+from worker.standing import standing
 
 _EVERY = 5.0  # seconds
 
@@ -16,8 +17,11 @@ class AtWork:
         self._clock = clock
         self._told: dict[int, tuple[float, bool]] = {}
 
-    async def ask(self, ledger: Ledger, run: Run) -> bool:
-        """Whether a process works on the run, or did a few seconds ago."""
+    async def as_it_is(self, ledger: Ledger, run: Run) -> Run:
+        """A run that its process left as running, and that nobody held a few seconds ago, was interrupted."""
+        return await standing(ledger, run, busy=run.state == "running" and await self._busy(ledger, run))
+
+    async def _busy(self, ledger: Ledger, run: Run) -> bool:
         asked_at, busy = self._told.get(run.id, (float("-inf"), False))
         if self._clock() - asked_at >= _EVERY:
             busy = await ledger.busy(run)

@@ -7,7 +7,7 @@ from worker.clock import now_ms
 from worker.ledger.protocol import Counts, Ledger
 from worker.ledger.report_store import Cause, Traffic
 from worker.live.at_work import AtWork
-from worker.models import Millis, Outcome, Run, as_found, worked_until
+from worker.models import Millis, Outcome, Run
 from worker.report.story import CAUSES_SHOWN, Story, width_for
 from worker.settings import Settings
 
@@ -37,7 +37,7 @@ class Following:
 
     async def story(self, ledger: Ledger) -> Story:
         """The run as it is now. Raises RunNotFoundError."""
-        run = await self._run(ledger)
+        run = await self._at_work.as_it_is(ledger, await ledger.find_run(self._name))
         if self._width is None:
             self._width = width_for((run.ended_at or now_ms()) - run.created_at)
         self._add(await ledger.reports.traffic(run, self._width, after=self._last))
@@ -57,15 +57,6 @@ class Following:
     def age(self) -> float:
         """Seconds since the outcomes were counted."""
         return self._clock() - self.counted_at
-
-    async def _run(self, ledger: Ledger) -> Run:
-        """As ``closeout runs`` tells it: one that its process left behind was interrupted."""
-        run = await ledger.find_run(self._name)
-        if run.state != "running":
-            return run
-        if await self._at_work.ask(ledger, run):
-            return worked_until(run, now_ms())
-        return as_found(worked_until(run, await ledger.last_exchange(run)))
 
     def _add(self, found: Sequence[Traffic]) -> None:
         for each in found:

@@ -3,6 +3,8 @@
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import anyio
+
 from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger
 
@@ -17,16 +19,17 @@ class OpenedLedger:
         self._stack = AsyncExitStack()
         self._ledger: Ledger | None = None
         self._mark: Mark = None
+        self._turn = anyio.Lock()
 
     async def get(self) -> Ledger:
         """The ledger as it is there now. Raises LedgerError in one line."""
-        mark = _mark(self.address)
-        if self._ledger is not None and mark == self._mark:
+        async with self._turn:
+            mark = _mark(self.address)
+            if self._ledger is None or mark != self._mark:
+                await self.close()
+                self._ledger = await self._stack.enter_async_context(open_ledger(self.address, read_only=True))
+                self._mark = mark
             return self._ledger
-        await self.close()
-        self._ledger = await self._stack.enter_async_context(open_ledger(self.address, read_only=True))
-        self._mark = mark
-        return self._ledger
 
     async def close(self) -> None:
         """Let go of it."""

@@ -3,7 +3,6 @@
 from worker.ledger.protocol import Counts, Ledger
 from worker.live import pages
 from worker.live.at_work import AtWork
-from worker.models import Run, as_found
 
 _SHOWN = 50  # of the newest runs
 _AT_ONCE = 3  # runs that are counted between two looks: the list must not wait for all of them
@@ -19,13 +18,8 @@ class RunList:
     async def markup(self, ledger: Ledger) -> str:
         """The newest runs; how they ended is filled in bit by bit."""
         runs = await ledger.runs()
-        shown = [await self._as_it_is(ledger, run) for run in runs[:_SHOWN]]
+        shown = [await self._at_work.as_it_is(ledger, run) for run in runs[:_SHOWN]]
         missing = [run for run in shown if run.state != "running" and (run.name, run.ended_at) not in self._counts]
         for run in missing[:_AT_ONCE]:
             self._counts[run.name, run.ended_at] = await ledger.counts(run)
         return pages.run_list([(run, self._counts.get((run.name, run.ended_at))) for run in shown], len(runs))
-
-    async def _as_it_is(self, ledger: Ledger, run: Run) -> Run:
-        if run.state == "running" and not await self._at_work.ask(ledger, run):
-            return as_found(run)
-        return run

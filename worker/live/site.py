@@ -18,11 +18,12 @@ from worker.live.following import Following
 from worker.live.opened import OpenedLedger
 from worker.live.runs import RunList
 from worker.live.watch import Refresh, Watch
-from worker.models import Run, as_found
+from worker.models import Run
 from worker.report.html import html_report
 from worker.report.page import asset
 from worker.report.story import read_story
 from worker.session_search import find_anywhere
+from worker.standing import as_it_is
 from worker.steering import steer
 from worker.units import parse_rate
 
@@ -116,10 +117,8 @@ class Site:
 
     async def _report(self, request: web.Request) -> web.StreamResponse:
         """The report as ``closeout report`` writes it; it brings its own policy."""
-        run = await self._named(request)
         ledger = await self.opened.get()
-        if run.state == "running" and not await ledger.busy(run):
-            run = as_found(run)
+        run = await as_it_is(ledger, await ledger.find_run(request.match_info["run"]))
         story = await read_story(ledger, run, now_ms())
         headers = {name: value for name, value in HEADERS.items() if name != "Content-Security-Policy"}
         response = web.StreamResponse(headers={**headers, "Content-Type": "text/html; charset=utf-8"})

@@ -57,6 +57,8 @@ class Watch:
             topic.show(await topic.refresh(await self._opened.get()))
         except CloseoutError as error:
             topic.show(self._failed(str(error)))
+        except Exception as error:  # what one page trips over must not end the others
+            topic.show(self._failed(f"unexpected {type(error).__name__}: this page cannot be shown"))
 
     async def follow(self, name: str, refresh: Callable[[], Refresh]) -> AsyncIterator[str | None]:
         """The markup of one topic, each time that it is new; None where for a while nothing was.

@@ -35,8 +35,16 @@ def headline(story: Story) -> str:
     return " ".join(told)
 
 
+def outcomes_told(story: Story) -> list[tuple[Outcome, int]]:
+    """Outcomes that occurred, in the order of the contract; ``closed`` always, but for a plan."""
+    always = None if story.run.state == "planned" else Outcome.CLOSED
+    return [(outcome, story.count(outcome)) for outcome in Outcome if outcome is always or story.count(outcome)]
+
+
 def outcome_words(story: Story, outcome: Outcome) -> str:
-    """What is in doubt in a ledger is, while the run is at work, mostly on its way."""
+    """As the ledger has it, but for a plan, and for a run at work: what is in doubt is mostly on its way then."""
+    if story.run.state == "planned" and outcome is Outcome.PENDING:
+        return "would be closed"
     return "in flight or in doubt" if story.running and outcome is Outcome.IN_DOUBT else words_of(outcome)
 
 

@@ -4,8 +4,16 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
 
-from worker.models import Millis, Outcome, Run
-from worker.report.asked import cause_words, headline, outcome_words, pace_facts, settings_facts, source_facts
+from worker.models import Millis, Run
+from worker.report.asked import (
+    cause_words,
+    headline,
+    outcome_words,
+    outcomes_told,
+    pace_facts,
+    settings_facts,
+    source_facts,
+)
 from worker.report.comparing import causes_compared, compared
 from worker.report.page import TONES, render_alone, verdict_tone
 from worker.report.panels import closes_panel, panels_of
@@ -49,6 +57,7 @@ def story_values(story: Story) -> dict[str, Any]:
         "source_facts": source_facts(story),
         "pace_facts": pace_facts(story),
         "settings_facts": settings_facts(story.settings),
+        "plan": [(label, value) for label, value, _ in story.plan],
         "cause_words": cause_words,
         "columns": COLUMNS_SHOWN,
         "rows": map(row_of, story.rows),
@@ -62,12 +71,8 @@ def source_name_of(run: Run) -> str:
 
 
 def outcome_bars(story: Story) -> Bars:
-    """Outcomes that occurred, in the order of the contract; ``closed`` always."""
-    return [
-        (outcome_words(story, outcome), story.count(outcome), TONES[outcome])
-        for outcome in Outcome
-        if outcome is Outcome.CLOSED or story.count(outcome)
-    ]
+    """Outcomes, each with its colour."""
+    return [(outcome_words(story, outcome), count, TONES[outcome]) for outcome, count in outcomes_told(story)]
 
 
 def verdict_bars(story: Story) -> Bars:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from worker.ledger.report_store import Cause
 from worker.models import Outcome
-from worker.report.asked import cause_words, headline
+from worker.report.asked import cause_words, headline, outcome_words, outcomes_told
 from worker.report.comparing import causes_compared, compared
 from worker.report.story import Story
 from worker.report.summary import achieved_rate
@@ -13,7 +13,7 @@ from worker.report.wording import DASH, instant, printable, share, words_of
 from worker.units import format_duration, format_rate
 
 _CAUSES_TOLD = 8
-_LONGEST_CELL = 100
+_LONGEST_CELL = 160
 # What is markup in the middle of a line; `:` and `//` stay, so that a bare address may become a link to itself.
 _ACTIVE = re.compile(r"([\\`*_\[\]<>|~@&$])")
 
@@ -22,9 +22,8 @@ def markdown_report(story: Story) -> str:
     """One run."""
     run, counts = story.run, story.counts
     outcomes = [
-        (words_of(one), f"{story.count(one):,}", share(story.count(one), story.sessions))
-        for one in Outcome
-        if one is Outcome.CLOSED or story.count(one)
+        (outcome_words(story, outcome), f"{count:,}", share(count, story.sessions))
+        for outcome, count in outcomes_told(story)
     ]
     verdicts = sorted(counts.eval_status.items(), key=lambda pair: (-pair[1], pair[0]))
     told = [(status or "not seen", f"{count:,}", share(count, story.done)) for status, count in verdicts]
@@ -33,6 +32,7 @@ def markdown_report(story: Story) -> str:
         f"**closeout: {_text(run.job or run.source)}**, run `{run.name}`: **{run.state}**" + _why(story),
         headline(story),
         table(("outcome", ">sessions", ">share"), outcomes),
+        table(("plan", ""), [(label, value) for label, value, _ in story.plan]) if story.plan else "",
         table(("evaluation", ">sessions", ">share"), told) if told else "",
         table(("request", ">answers", ">p50 ms", ">p90 ms", ">p99 ms"), _latencies(story)) if story.latencies else "",
         _causes("What went wrong", story.failures),

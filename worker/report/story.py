@@ -7,7 +7,8 @@ from worker.ledger.protocol import COLUMNS, Counts, Ledger
 from worker.ledger.report_store import Cause, PaceSample, Traffic
 from worker.models import Millis, Outcome, Run
 from worker.report.percentiles import Percentiles, percentiles_of
-from worker.report.wording import WRONG
+from worker.report.planned import plan_facts
+from worker.report.wording import WRONG, Fact
 from worker.settings import Settings
 
 ROWS_SHOWN = 5_000
@@ -21,7 +22,8 @@ _COARSEST: Millis = 60_000
 class Story:
     """One run: its figures, and the rows that are shown (``complete``: all of them).
 
-    ``until`` is the instant up to which a run that is at work is told; None where its last exchange is its end.
+    ``plan`` is what closing would do, of a plan. ``until`` is the instant up to which a run at work is told; None where
+    its last exchange is its end.
     """
 
     run: Run
@@ -34,6 +36,7 @@ class Story:
     causes: Sequence[Cause] = ()
     rows: Sequence[tuple[object, ...]] = ()
     complete: bool = True
+    plan: Sequence[Fact] = ()
     until: Millis | None = None
 
     @property
@@ -54,11 +57,6 @@ class Story:
     def wrong(self) -> int:
         """Sessions that did not end as asked."""
         return sum(self.count(outcome) for outcome in WRONG)
-
-    @property
-    def wanting(self) -> int:
-        """Sessions that a person should look at, about: what was odd about closed ones is not counted."""
-        return self.wrong + self.count(Outcome.IN_DOUBT) + self.count(Outcome.PENDING) + self.counts.unsettled
 
     @property
     def failures(self) -> list[Cause]:
@@ -85,12 +83,13 @@ def width_for(span: Millis) -> Millis:
 async def read_story(ledger: Ledger, run: Run, now: Millis, rows_shown: int = ROWS_SHOWN) -> Story:
     """Read what a report of the run needs. ``now`` bounds a run that has not ended."""
     counts, reports = await ledger.counts(run), ledger.reports
+    settings = Settings.model_validate_json(run.options)
     width = width_for((run.ended_at or now) - run.created_at)
     complete = run.rows_read - run.duplicates <= rows_shown
     rows = await _all_rows(ledger, run) if complete else await reports.wanting(run, rows_shown)
     return Story(
         run=run,
-        settings=Settings.model_validate_json(run.options),
+        settings=settings,
         counts=counts,
         width=width,
         traffic=await reports.traffic(run, width),
@@ -99,6 +98,7 @@ async def read_story(ledger: Ledger, run: Run, now: Millis, rows_shown: int = RO
         causes=await reports.causes(run, CAUSES_SHOWN),
         rows=rows,
         complete=complete,
+        plan=plan_facts(await ledger.plan_groups(run), settings, now) if run.state == "planned" else (),
         until=now if run.state == "running" else None,
     )
 

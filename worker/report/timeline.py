@@ -88,9 +88,9 @@ def _add(span: Span, each: Traffic) -> None:
 
 
 def width_of(length: Millis, finest: Millis) -> Millis:
-    """A width that people count in, of which a chart has room for so many."""
+    """A width that people count in, of which a chart has room for so many; a multiple of ``finest``."""
     for seconds in _NICE:
-        if seconds * _SECOND >= finest and length <= MOST_SPANS * seconds * _SECOND:
+        if seconds * _SECOND % finest == 0 and length <= MOST_SPANS * seconds * _SECOND:
             return seconds * _SECOND
     days = -(-length // (MOST_SPANS * _DAY * _SECOND))
     return days * _DAY * _SECOND

@@ -10,19 +10,46 @@
 
   const live = document.getElementById("live");
   const link = document.getElementById("link");
-  if (live) follow();
+  // A page that nobody sees asks for nothing: browsers bear few connections to one server.
+  let events = null;
+  if (live) {
+    follow();
+    document.addEventListener("visibilitychange", follow);
+    addEventListener("pagehide", rest);
+    addEventListener("pageshow", follow);
+  }
+
+  function rest() {
+    if (events) events.close();
+    events = null;
+  }
 
   function follow() {
-    const events = new EventSource(live.dataset.events);
+    if (document.hidden) return rest();
+    if (events && events.readyState !== EventSource.CLOSED) return;
+    events = new EventSource(live.dataset.events);
     events.addEventListener("open", () => { link.textContent = ""; });
-    events.addEventListener("error", () => {
+    events.addEventListener("message", (event) => show(event.data));
+    events.addEventListener("error", (event) => {
       link.textContent = "The connection is lost; trying again.";
       // A browser tries again by itself, but gives up where it gets another answer, such as that the ledger is gone.
-      if (events.readyState === EventSource.CLOSED) setTimeout(follow, 2000);
+      if (event.target.readyState === EventSource.CLOSED) setTimeout(follow, 2000);
     });
-    // What comes was escaped by our own server, and no script may run but this one.
-    events.addEventListener("message", (event) => { live.innerHTML = event.data; });
-    addEventListener("pagehide", () => events.close(), { once: true });
+  }
+
+  // What comes was escaped by our own server, and no script may run but this one. Whoever copies something, has gone
+  // somewhere by keyboard, or has moved a wide table is not disturbed.
+  function show(markup) {
+    const selection = getSelection();
+    if (selection && !selection.isCollapsed && live.contains(selection.anchorNode)) return;
+    const name = (element) => element.getAttribute("href") || element.getAttribute("aria-label");
+    const focused = live.contains(document.activeElement) ? name(document.activeElement) : null;
+    const moved = new Map(Array.from(live.querySelectorAll(".scroll"), (each) => [name(each), each.scrollLeft]));
+    live.innerHTML = markup;
+    for (const each of live.querySelectorAll(".scroll")) each.scrollLeft = moved.get(name(each)) || 0;
+    if (focused === null) return;
+    const same = Array.from(live.querySelectorAll("a, [tabindex]")).find((each) => name(each) === focused);
+    if (same) same.focus({ preventScroll: true });
   }
 
   const control = document.getElementById("control");
