@@ -45,7 +45,7 @@ class Pushed:
 
 @click.command("push")
 @click.argument("source")
-@click.argument("queue_url", metavar="QUEUE_URL")
+@click.argument("queue_url", metavar="QUEUE_URL", envvar="CLOSEOUT_QUEUE_URL")
 @ID_COLUMN
 @LEDGER
 @JSON

@@ -31,6 +31,8 @@ from worker.retry import backoff
 if TYPE_CHECKING:
     from worker.operations.watching import Telling
 
+_WENT_WELL = 300.0  # seconds: after so long, a trouble is a new one
+
 
 @click.command("work")
 @click.argument("queue_url", metavar="QUEUE_URL", envvar="CLOSEOUT_QUEUE_URL")
@@ -64,6 +66,7 @@ async def _go_on_for_ever(invocation: Invocation, url: str, telling: "Telling | 
     async with Alerting(invocation.alert_url) as alerting:
         alarms, failures, begun = Alarms(alerting.tell), 0, False
         while True:
+            began = anyio.current_time()
             try:
                 return await _attempt(invocation, url, alarms, telling)
             except (HaltError, LedgerError, QueueUnreachableError) as error:
@@ -74,7 +77,7 @@ async def _go_on_for_ever(invocation: Invocation, url: str, telling: "Telling | 
                 alarms.begin("ledger" if isinstance(trouble, LedgerError) else "queue", str(trouble))
                 if telling is not None:
                     telling.between = str(trouble)
-            failures += 1
+            failures = failures + 1 if anyio.current_time() - began < _WENT_WELL else 1
             await anyio.sleep(backoff(failures, random.SystemRandom()))
 
 

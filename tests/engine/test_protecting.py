@@ -11,6 +11,7 @@ import pytest
 from tests.engine.support import an_answer
 from tests.engine.virtual_time import run_virtually
 from tests.report.support import Clock, Standing
+from worker.alarms import Alarms
 from worker.context import Context
 from worker.models import Answer, Listing, Record, SessionState
 from worker.protected import OLDEST, Protected
@@ -213,3 +214,31 @@ def test_a_page_that_never_comes_ends_the_run_in_the_end() -> None:
     """After --give-up-after."""
     context = protect(ListingApi(troubles=[an_answer(425, kind="list")] * 1_999), 700, {})
     assert "for 10 min" in (context.stop.why or "")
+
+
+def test_work_without_an_end_lists_only_while_something_is_closed() -> None:
+    """What nobody goes by is forgotten after a minute, and asked for anew when there is something to close."""
+    api = ListingApi({"a": "waiting_for_human"})
+
+    async def run() -> None:
+        context = standing(api)
+        context.alarms = Alarms(lambda _: None)
+        protected, each = context.protected, 3  # requests for a list, there and back
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Protecting(context).run)
+            await protected.wait()
+            for minute in range(1, 4):
+                assert protected.find("a") is not None
+                await anyio.sleep(MINUTE + 1)
+                assert len(api.asked) == (minute + 1) * each
+            await anyio.sleep(60 * MINUTE)
+            assert len(api.asked) == 4 * each
+            assert not protected.current(context.now())
+            api.waiting = {"b": "awaiting_approval"}
+            await protected.wait()
+            assert protected.current(context.now())
+            assert (protected.find("a"), len(api.asked)) == (None, 5 * each)
+            assert protected.find("b") is not None
+            context.closing_done.set()
+
+    run_virtually(run)

@@ -19,6 +19,7 @@ from tests.front_door.support import (
     wait_until,
     waited,
 )
+from tests.operations.support import asking
 
 QUEUE = "queue:sessions?visibility=2s"
 DRAIN = ("work", QUEUE, "--drain", *FAST)
@@ -181,8 +182,13 @@ def test_what_may_not_be_closed_yet_waits_in_the_ledger(tmp_path: Path) -> None:
         push(desk, ids[:2])
         later = time.time() + 3_600
         put(desk, {"session_id": ids[2], "not_before": later}, {"session_id": ids[3], "not_before": 1})
-        with desk.started("work", QUEUE, *FAST) as child:
+        with desk.started("work", QUEUE, *FAST, "--listen", "127.0.0.1:0") as child:
+            operations = asking(child)
             wait_until(lambda: outcomes(desk) == {"closed": 3, "pending": 1})
+            assert operations.ready() == (200, {})
+            assert operations.scrape().samples["closeout_queue_messages"] == {
+                (("state", state),): count for state, count in (("waiting", 0), ("in_flight", 0), ("dead", 0))
+            }
             assert desk.query("SELECT 1 FROM messages") == []
             assert desk.query("SELECT due_at FROM items WHERE outcome = 'pending'") == [(round(later * 1000),)]
             desk.change("UPDATE items SET due_at = 5 WHERE outcome = 'pending'")

@@ -5,10 +5,12 @@ from collections import Counter
 from dataclasses import replace
 
 import anyio
+import anyio.lowlevel
 import pytest
 from rich.console import Console
 
 from tests.report.support import Standing
+from worker.alarms import Alarms
 from worker.models import Outcome
 from worker.report.display import Frame, line_of, show_display, show_lines
 from worker.report.figures import Meter, Snapshot
@@ -156,6 +158,26 @@ def test_lines_come_until_cancelled() -> None:
 
     lines = anyio.run(watch).splitlines()
     assert lines == ["closing  0 of 0 rows so far  0 in flight  0/s of 50/s  0 throttled  settled 0  left unknown"] * 3
+
+
+def test_work_without_an_end_prints_no_line_where_nothing_changes() -> None:
+    """A night of lines that say the same hides the one that does not."""
+    context = Standing().context
+    context.alarms = Alarms(lambda _: None)
+
+    async def watch() -> str:
+        out = io.StringIO()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(show_lines, context, 0.0, out)
+            for rows in (0, 5):
+                context.progress.rows_read = rows
+                for _ in range(20):
+                    await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        return out.getvalue()
+
+    lines = anyio.run(watch).splitlines()
+    assert [line.split("  ")[1] for line in lines] == ["0 of 0 rows so far", "0 of 5 rows so far"]
 
 
 class Gone(io.StringIO):

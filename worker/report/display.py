@@ -46,12 +46,17 @@ async def show_display(context: Context, console: Console | None = None) -> None
 
 
 async def show_lines(context: Context, every: float = 5.0, stream: TextIO | None = None) -> None:
-    """Print a line every few seconds until cancelled."""
+    """Print a line every few seconds until cancelled; in work without an end, none where nothing has changed."""
     meter = Meter(context)
+    before: tuple[object, ...] = ()
     try:
         while True:
             await anyio.sleep(every)
-            print(line_of(meter.take()), file=stream or sys.stderr, flush=True)
+            shot = meter.take()
+            now = (shot.rows_read, shot.done, shot.settled, shot.waiting_for, shot.draining)
+            if context.alarms is None or now != before:
+                print(line_of(shot), file=stream or sys.stderr, flush=True)
+            before = now
     except OSError:
         return  # nobody reads any more; the run goes on
 
