@@ -43,7 +43,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "work": (
         ("closeout work queue:stale", "close what a queue in the ledger gives, until stopped"),
-        ("closeout work redis://localhost/0?stream=close", "the same from Redis"),
+        ("closeout work 'redis://localhost?stream=close&group=closeout'", "the same from Redis"),
     ),
     "push": (
         ("closeout push sessions.csv queue:stale", "fill a queue with the sessions of a file"),

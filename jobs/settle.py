@@ -21,7 +21,10 @@ from worker.pipeline import Ended
 @working_options(PACE, LOOKS)
 @click.pass_context
 def command(context: click.Context, /, run: str | None, **_: Any) -> int:  # the rest is read by name
-    """Look again at the evaluations of RUN that were not final; without RUN, at those of all finished runs."""
+    """Look again at the evaluations of RUN that were not final; without RUN, at those of all finished runs.
+
+    With --json it prints one line for each run; where there was nothing to look at, one for each finished run.
+    """
     return anyio.run(partial(settle_runs, read_invocation(context), run))
 
 
