@@ -35,6 +35,7 @@ def completer_of(command: str, parameter: str) -> Completer | None:
         "reason": _reasons,
         "evals": _words("success", "partial", "failure", "pending", "none", several=True),
         "row_format": _words("csv", "jsonl", "parquet"),
+        "page_format": _words("html", "markdown"),
         "api": _words("1.21", "1.90"),
         "folder": _folders,
         **dict.fromkeys(_FILES, _files),

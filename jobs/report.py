@@ -15,6 +15,7 @@ from worker.clock import now_ms
 from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger
 from worker.report.export import written
+from worker.report.formats import check_place
 from worker.report.story import ROWS_SHOWN, Story, read_story
 from worker.standing import as_it_is
 
@@ -49,6 +50,8 @@ def command(  # the rest is read by name
     if len(runs) != wanted:
         raise ConfigurationError("--compare wants two runs" if compare else "one RUN; two only with --compare")
     chosen = page_format_of(output, page_format)
+    if output is not None and output != "-":
+        check_place(output, "--output")
     return anyio.run(partial(write_report, read_ledger(context), runs, output, chosen))
 
 
