@@ -13,7 +13,6 @@ from jobs.forecasting import forecast_of
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import BRAKE, CLOSE, GUARDS, HOST, OPERATIONS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, leave, reading, run_to_end, say
-from jobs.whoami import whoami
 from worker.admission import OpenedSource
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
@@ -23,6 +22,7 @@ from worker.models import Run
 from worker.pipeline import Ended
 from worker.settings import Settings
 from worker.sources import open_source
+from worker.whoami import whoami
 
 
 @click.command("close")

@@ -16,7 +16,6 @@ from jobs.job_tables import find_job
 from jobs.notify import tell_failure, telling
 from jobs.options import BRAKE, HOST, MORE_GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, confirm, run_to_end, say
-from jobs.whoami import whoami
 from worker.clock import now_ms
 from worker.context import Context
 from worker.errors import CloseoutError, RunBusyError
@@ -27,6 +26,7 @@ from worker.models import Run
 from worker.pipeline import Ended
 from worker.rule import night_counts, read_rule, rule_text
 from worker.settings import Settings
+from worker.whoami import whoami
 
 _NIGHTS = 10  # so many earlier runs of a job say what is usual
 

@@ -27,6 +27,7 @@ from worker.pipeline import Ended, Watcher
 from worker.queues.opening import open_queue
 from worker.queues.protocol import Queue
 from worker.retry import backoff
+from worker.whoami import whoami
 
 if TYPE_CHECKING:
     from worker.operations.watching import Telling
@@ -121,7 +122,7 @@ async def _work(
 
 async def _new_run(ledger: Ledger, queue: Queue, invocation: Invocation) -> Run:
     options = invocation.settings.model_dump_json()
-    return await ledger.create_run(NewRun(queue.name, options, location=queue.name), now_ms())
+    return await ledger.create_run(NewRun(queue.name, options, location=queue.name, made_by=whoami()), now_ms())
 
 
 def _on_this_host(run: Run, invocation: Invocation) -> bool:

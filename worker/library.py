@@ -29,6 +29,7 @@ from worker.settings import Settings
 from worker.settings_given import SettingsGiven, settings_of
 from worker.sources.given import Ids, given_rows
 from worker.streaming import Streaming
+from worker.whoami import whoami
 
 Address = str | os.PathLike[str]
 OnProgress = Callable[[Snapshot], Awaitable[None] | None]
@@ -96,7 +97,7 @@ async def close_sessions(
     check_reason(given.reason, given.api, allow_unknown=given.allow_unknown_reason)
     key, streaming = check_key(api_key, "api_key"), Streaming(given_rows(ids))
     async with open_ledger(os.fspath(ledger), create=True) as opened:
-        run = await opened.create_run(NewRun(source, given.model_dump_json()), now_ms())
+        run = await opened.create_run(NewRun(source, given.model_dump_json(), made_by=whoami()), now_ms())
         ended = await _to_its_end(opened, run, given, key, streaming.run, on_progress, progress_every)
     if streaming.error is not None:
         told = f"the session ids broke off ({type(streaming.error).__name__}); run {run.name} holds those before"

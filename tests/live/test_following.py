@@ -1,6 +1,7 @@
 """What the live page costs: one look for all, none for nobody, and counts that are rare where they are slow."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,10 +17,10 @@ from worker.ledger.protocol import Counts, Ledger
 from worker.ledger.report_store import Traffic
 from worker.live.following import Following
 from worker.live.opened import OpenedLedger
-from worker.live.pages import live
+from worker.live.pages import left, live
 from worker.live.runs import RunList
 from worker.live.watch import STILL_THERE, Refresh, Watch
-from worker.models import Run
+from worker.models import Outcome, Run
 from worker.report.story import read_story
 
 
@@ -86,6 +87,22 @@ async def test_a_count_that_is_slow_is_made_the_less_often(tmp_path: Path) -> No
     assert slow.counted == 3
     assert slow.asked[1:] == [7 * at for at in range(len(slow.asked) - 1)]
     assert (story.traffic[0].count, story.traffic[0].throttled) == (5 * len(slow.asked[1:]), len(slow.asked[1:]))
+
+
+@pytest.mark.anyio
+async def test_the_time_left_goes_by_the_last_minute(tmp_path: Path) -> None:
+    """Of closes that were answered; nobody knows it before the source was read, nor without a close."""
+    async with eventful(tmp_path) as (ledger, run):
+        story = await read_story(ledger, run, NOW)
+    running = replace(story.run, state="running")
+    counts = replace(story.counts, outcomes={Outcome.PENDING: 300})
+    traffic = [Traffic(NOW + at * 1_000, "close", 7, 1, 1, at) for at in range(120)]
+    story = replace(story, run=running, counts=counts, traffic=traffic, until=NOW + 120_000)
+    assert left(story) == pytest.approx(60.0)
+    assert left(replace(story, until=NOW + 150_000)) == pytest.approx(120.0)
+    assert left(replace(story, until=NOW + 200_000)) is None
+    assert left(replace(story, run=replace(running, source_done=False))) is None
+    assert "about 1 min 0 s left" in live(story, 0.0)
 
 
 @pytest.mark.anyio

@@ -1,8 +1,10 @@
 """The markup of the live page, from the same templates as the report."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from worker.ledger.protocol import Counts, Found
+from worker.ledger.report_store import Traffic
 from worker.models import Outcome, Run
 from worker.report.asked import cause_words
 from worker.report.html import source_name_of, story_values
@@ -41,19 +43,31 @@ def live(story: Story, age: float) -> str:
     values = story_values(story) | {
         "age": age if age > _STALE and story.running else None,
         "ended": story.sessions - story.count(Outcome.PENDING) - story.count(Outcome.IN_DOUBT),
-        "rate_now": rate_now(story),
+        "rate_now": rate_now(story.traffic, story),
+        "left": left(story),
         "pace": story.paces[-1] if story.paces and story.running else None,
     }
     return render("live_story.html", values)
 
 
-def rate_now(story: Story) -> float:
-    """Requests per second over the last minute, or what there is of it."""
+def rate_now(chosen: Sequence[Traffic], story: Story) -> float:
+    """Exchanges per second over the last minute of the story, or what there is of it."""
     if not story.traffic:
         return 0.0
     end = story.until or max(each.at for each in story.traffic) + story.width
     since = max(end - _LAST_MINUTE, min(each.at for each in story.traffic))
-    return sum(each.count for each in story.traffic if each.at >= since) * 1000 / max(end - since, story.width)
+    return sum(each.count for each in chosen if each.at >= since) * 1000 / max(end - since, story.width)
+
+
+def left(story: Story) -> float | None:
+    """Seconds until all sessions have ended, as fast as closes were answered in the last minute; None if unknown."""
+    if not story.running or not story.run.source_done:
+        return None
+    closes = [
+        replace(each, count=each.count - each.throttled - each.failed) for each in story.traffic if each.kind == "close"
+    ]
+    rate = rate_now(closes, story)
+    return story.count(Outcome.PENDING) / rate if rate else None
 
 
 def search(text: str, found: Sequence[Found], *, most: int) -> str:
