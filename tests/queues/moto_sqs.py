@@ -89,4 +89,4 @@ async def sqs(_: Path) -> AsyncIterator[Rig]:
     name = fresh_name()
     dead = await make(f"{name}-dead")
     await make(name)
-    yield Rig(address(name, visibility=f"{_VISIBILITY}s"), lambda: dead_letters(dead), many=120)
+    yield Rig(address(name, visibility=f"{_VISIBILITY}s"), lambda: dead_letters(dead), many=60)

@@ -1,6 +1,7 @@
 """What holds for every queue on a server when that server, or the way to it, is gone for a while."""
 
 import re
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,7 +11,7 @@ import pytest
 from tests.queues.conftest import RIGS
 from tests.queues.proxy import Proxy, proxy_to
 from tests.queues.support import LONGEST, Rig, bodies, fetch_all
-from worker.errors import QueueUnreachableError
+from worker.errors import ConfigurationError, QueueUnreachableError
 from worker.queues.opening import open_queue
 from worker.queues.protocol import Queue
 
@@ -58,3 +59,23 @@ async def test_a_server_that_goes_away_is_told_of_and_found_again(rig: Rig) -> N
                 found += [message.body for message in messages]
         assert set(found) == {b"now", held[1].body}
         assert await other.fetch(10, 0.3) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "package", "extra"),
+    [
+        ("amqp://127.0.0.1?queue=x", "aio_pika", "amqp"),
+        ("sqs://eu-central-1/x", "aiobotocore", "sqs"),
+        ("redis://127.0.0.1?stream=x&group=x", "redis", "redis"),
+    ],
+)
+async def test_without_its_extra_a_kind_of_queue_is_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, url: str, package: str, extra: str
+) -> None:
+    """It names what to install."""
+    for name in [name for name in sys.modules if name == package or name.startswith((f"{package}.", "worker.queues."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigurationError, match=re.escape(f"pip install 'closeout[{extra}]'")):
+        async with open_queue(url):
+            pass

@@ -61,7 +61,7 @@ class Address:
         return seconds
 
 
-_HOW = frozenset({"cafile", "visibility"})  # they may differ between users of one queue
+_HOW = frozenset({"cafile", "dead", "visibility"})  # they may differ between users of one queue
 
 
 def parse_address(text: str) -> Address:
