@@ -42,7 +42,9 @@ async def adopt_orphans(context: Context, *, key: str, say: Callable[[str], None
             try:
                 await context.ledger.source_done(run)
                 follow = partial(_follow, context.stop)
-                await execute(context.ledger, run, context.settings, key, None, interrupts=follow)
+                await execute(
+                    context.ledger, run, context.settings, key, None, interrupts=follow, alarms=context.alarms
+                )
             except RunBusyError:
                 continue
             except CloseoutError as error:

@@ -1,6 +1,7 @@
 """A world for the settling stage: sessions with their fates, an awkward API, a real ledger, and virtual time."""
 
 import random
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +15,7 @@ from tests.engine.simulated_api import SimulatedApi
 from tests.engine.virtual_time import run_virtually
 from tests.ledger.support import rows, session_id
 from tests.pace.support import MemoryBudget
+from worker.alarms import Alarms
 from worker.clock import ServerClock
 from worker.ledger.protocol import NewRun
 from worker.ledger.sqlite_file import connect
@@ -123,8 +125,18 @@ class Settled:
         return sum(bool(row[6]) for row in self.rows.values())
 
 
-def settle(fates: list[Fate], chosen: Settings | None = None, *, later: float | None = None, **awkward: Any) -> Settled:
-    """Close sessions at their times and run the stage beside it until it ends; ``later``: alone, so long afterwards."""
+def settle(
+    fates: list[Fate],
+    chosen: Settings | None = None,
+    *,
+    later: float | None = None,
+    stopped: float | None = None,
+    **awkward: Any,
+) -> Settled:
+    """Close sessions at their times and run the stage beside it until it ends.
+
+    ``later``: alone, so long afterwards. ``stopped``: closing has no end, and is stopped so long after the last close.
+    """
     ids = [session_id(number) for number in range(len(fates))]
     by_id = dict(zip(ids, fates, strict=True))
     sessions = {one: SessionState(one, "closed", started_at=fate.started) for one, fate in by_id.items()}
@@ -141,6 +153,7 @@ def settle(fates: list[Fate], chosen: Settings | None = None, *, later: float | 
             Stop(), Progress(anyio.current_time), random.Random(1), api.now,
         )  # fmt: skip
         context.progress.rows_read = len(fates)
+        context.alarms = Alarms(lambda _: None) if stopped is not None else None
         async with anyio.create_task_group() as tasks:
             with context.recorder:
                 tasks.start_soon(context.recorder.run)
@@ -154,6 +167,9 @@ def settle(fates: list[Fate], chosen: Settings | None = None, *, later: float | 
                         await anyio.sleep(later)
                         store.resettle(made)
                         stages.start_soon(Settling(context, alone=True).run)
+                    if stopped is not None:
+                        await anyio.sleep(stopped)
+                        context.stop.interrupt(signal.SIGTERM)
                     context.closing_done.set()
                     ended = anyio.current_time()
             seconds = anyio.current_time() - ended

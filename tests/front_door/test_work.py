@@ -7,6 +7,9 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
+from aiohttp import web
+
+from tests.front_door.servers import Answer, serving
 from tests.front_door.support import (
     FAST,
     Desk,
@@ -41,6 +44,16 @@ def put(desk: Desk, *messages: object) -> None:
             "INSERT INTO messages (queue, body, due_at) "  # noqa: S608  # text that the test made
             f"VALUES ('sessions', CAST('{body}' AS BLOB), 0)"
         )
+
+
+def noting(alerts: list[dict[str, object]]) -> Answer:
+    """A webhook that keeps what it is told."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        alerts.append(json.loads(await request.read()))
+        return web.Response()
+
+    return answer
 
 
 def outcomes(desk: Desk) -> Counter[str]:
@@ -159,8 +172,12 @@ def test_the_brake_pauses_and_a_probe_goes_on(tmp_path: Path) -> None:
         ids = sandbox.add_sessions(40)
         unknown = [str(uuid.uuid4()) for _ in range(3)]
         push(desk, unknown)
+        alerts: list[dict[str, object]] = []
         brake = ("--max-failures", "0", "--probe-every", "500ms")
-        with desk.started("work", QUEUE, *FAST, *brake) as child:
+        with (
+            serving(noting(alerts)) as hook,
+            desk.started("work", QUEUE, *FAST, *brake, "--alert-url", f"{hook}/secret-path") as child,
+        ):
             wait_until(lambda: len(desk.query("SELECT 1 FROM items WHERE outcome = 'not_found'")) > 0)
             push(desk, ids)
             wait_until(lambda: outcomes(desk)["closed"] == 40)
@@ -169,6 +186,8 @@ def test_the_brake_pauses_and_a_probe_goes_on(tmp_path: Path) -> None:
         assert done.code == 130, done.err
         assert done.err.count("closing is paused") == 1, done.err
         assert done.err.count("a session was closed again: closing goes on") == 1, done.err
+        assert [(alert["about"], alert["over"]) for alert in alerts] == [("closing", False), ("closing", True)]
+        assert "secret-path" not in done.err
         assert outcomes(desk) == {"closed": 40, "not_found": 3}
         assert max(witness.posts().values()) == 1
         assert_all_counted(desk)

@@ -48,12 +48,17 @@ def private_server(folder: Path, port: int, *options: str) -> Iterator[None]:
             server.kill()
 
 
-@pytest.fixture
-def port() -> int:
-    """One that is free."""
+def free_port() -> int:
+    """One that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def port() -> int:
+    """For a server of the test's own."""
+    return free_port()
 
 
 async def test_what_all_groups_have_acknowledged_is_trimmed(stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
