@@ -13,6 +13,7 @@ from jobs.configuration import Given
 from jobs.invocation import Invocation
 from jobs.options import DEFAULT_LEDGER
 from jobs.running import say
+from worker.errors import ConfigurationError
 from worker.logs import ConsoleStream, configure_logging
 from worker.report.console import stderr_console
 from worker.sandbox import Sandbox, SandboxConfig, running_sandbox
@@ -34,7 +35,10 @@ def command(context: click.Context, /, folder: str, **_: Any) -> int:  # the res
     console = stderr_console()
     configure_logging(0, "console", ConsoleStream(console))
     home = Path(folder)
-    home.mkdir(exist_ok=True)
+    try:
+        home.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"--folder {folder}: {error.strerror or error}") from None
     for name in (DEFAULT_LEDGER, DEFAULT_LEDGER + "-wal", DEFAULT_LEDGER + "-shm"):
         (home / name).unlink(missing_ok=True)
     sandbox = Sandbox(SandboxConfig(seed=2, close_faults=_FAULTS, latency=0.03, latency_jitter=0.04))

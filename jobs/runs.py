@@ -10,7 +10,7 @@ import click
 from jobs.invocation import read_ledger
 from jobs.options import JSON, LEDGER
 from jobs.running import say
-from worker.ledger.opening import open_ledger
+from worker.ledger.opening import open_ledger, shown_address
 from worker.near import did_you_mean
 from worker.report.console import stdout_console
 from worker.report.nights import nights_json, nights_table
@@ -39,7 +39,8 @@ async def list_runs(address: str, job: str | None, last: int | None, *, as_json:
         every = await ledger.runs()
         chosen = [run for run in every if job is None or run.job == job]
         if job is not None and not chosen:
-            say(f"no run of the job {job!r} in {address}{did_you_mean(job, {run.job for run in every if run.job})}")
+            near = did_you_mean(job, {run.job for run in every if run.job})
+            say(f"no run of the job {job!r} in {shown_address(address)}{near}")
         shown = chosen[: last if last is not None else None if job is None else _NIGHTS]
         runs = [await as_it_is(ledger, run) for run in shown]
         counts = {run.name: await ledger.counts(run) for run in runs}

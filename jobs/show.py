@@ -71,8 +71,8 @@ async def show_session(address: str, name: str | None, session: str, *, as_json:
         run = None if name is None else await ledger.find_run(name)
         found = await (find_anywhere(ledger, session, _MOST) if run is None else _find_in(ledger, run, session))
     if not found:
-        where = f"no run of {shown_address(address)}" if run is None else f"run {run.name}"
-        raise ConfigurationError(f"--session: {where} has no session or invalid row {shown(session, 50)!r}")
+        where = f"any run of {shown_address(address)}" if run is None else f"run {run.name}"
+        raise ConfigurationError(f"--session: there is no session or invalid row {shown(session, 50)!r} in {where}")
     if len(found) >= _MOST:
         say(f"only the newest {_MOST} are shown")
     if as_json:

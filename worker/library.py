@@ -6,7 +6,7 @@ Nothing is printed, no signal is caught, no logging is set up: what there is to 
 import inspect
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Unpack
 
 import anyio
@@ -56,7 +56,7 @@ class CloseResult:
     unsettled: int
     seconds: float
     summary: Mapping[str, object]
-    ledger: str
+    ledger: str = field(repr=False)  # an address may hold a password
 
     async def rows(
         self, *, outcomes: Iterable[Outcome | str] = (), eval_statuses: Iterable[str] = ()

@@ -54,6 +54,8 @@ MISTAKES = [
     ("rate last quick", "RATE: 'quick' is no rate"),
     ("verify last --all --sample 3", "exclude each other"),
     ("completion", "Choose from: bash, zsh, fish (see `closeout completion --help`)"),
+    ("show --session zzz", "there is no session or invalid row 'zzz' in any run of runs.db"),
+    ("demo --folder s.csv", "--folder s.csv: File exists"),
     ("sandbox --fault 503", "--fault '503': write it like 503=0.05"),
     ("sandbox --port 99999", "99999 is not in the range"),
 ]
