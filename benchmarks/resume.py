@@ -10,7 +10,8 @@ from benchmarks.figures import Figure, Target
 from benchmarks.processes import CLOSEOUT, Child, running
 from benchmarks.server import Server, running_server
 from worker.clock import now_ms
-from worker.ledger.protocol import NewRun, RunEnd
+from worker.ledger.crew import RunEnd
+from worker.ledger.protocol import NewRun
 from worker.ledger.sqlite_file import connect
 from worker.ledger.sqlite_store import SqliteStore
 from worker.models import Run, SourceRow

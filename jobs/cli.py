@@ -32,6 +32,7 @@ COMMANDS = {
     "go": ("jobs.steering", "Take back what was said by pause and rate."),
     "runs": ("jobs.runs", "List the runs of the ledger."),
     "show": ("jobs.show", "Show one run, or what happened to one session of it."),
+    "fleet": ("jobs.fleet", "List the processes at work on the ledger, and the budget they share."),
     "verify": ("jobs.verify", "Read closed sessions again and compare them with the ledger."),
     "export": ("jobs.export", "Write the rows of a run as CSV, JSONL or Parquet."),
     "report": ("jobs.report", "Tell of a run, or of two beside each other, as one page or as markdown."),

@@ -1,6 +1,8 @@
 """``closeout close SOURCE``: the main job."""
 
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from jobs.running import conclude, leave, reading, run_to_end, say
 from worker.admission import OpenedSource
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
-from worker.ledger.opening import open_ledger
+from worker.ledger.opening import on_postgres, open_ledger
 from worker.ledger.protocol import Ledger, NewRun
 from worker.models import Run
 from worker.pipeline import Ended
@@ -49,18 +51,33 @@ async def close_source(invocation: Invocation, source: str, *, new_run: bool) ->
     """Close all that the source lists; returns the exit code. Raises SourceError with nothing sent."""
     opened = await anyio.to_thread.run_sync(open_rows, source, invocation.settings.id_column, abandon_on_cancel=True)
     async with open_ledger(invocation.ledger, create=True) as ledger:
-        unfinished = None
-        if opened.location is not None and not new_run:
-            unfinished = await ledger.unfinished_of(opened.location)
-        if unfinished is not None and not Settings.model_validate_json(unfinished.options).closes:
-            unfinished = None  # a plan that was not made to its end
+        async with _one_at_a_time(ledger, invocation.ledger, opened.location):
+            unfinished = None if new_run else await _unfinished(ledger, opened.location)
+            if unfinished is None:
+                told = await anyio.to_thread.run_sync(forecast_of, opened, invocation.settings)
+                run = await ledger.create_run(run_of_source(opened, invocation.settings), now_ms())
         if unfinished is None:
-            told = await anyio.to_thread.run_sync(forecast_of, opened, invocation.settings)
-            run = await ledger.create_run(run_of_source(opened, invocation.settings), now_ms())
             ended = await run_to_end(ledger, run, invocation, reading(opened), foretold=told)
         else:
             ended = await _go_on(ledger, unfinished, invocation, opened)
         return await conclude(ledger, ended, invocation)
+
+
+@asynccontextmanager
+async def _one_at_a_time(ledger: Ledger, address: str, location: str | None) -> AsyncIterator[None]:
+    """Of several machines that begin with the same file at once, one makes the run and the others join it."""
+    if location is None or not on_postgres(address):
+        yield
+        return
+    async with ledger.turn(f"source {location}", anyio.Event()):
+        yield
+
+
+async def _unfinished(ledger: Ledger, location: str | None) -> Run | None:
+    found = await ledger.unfinished_of(location) if location is not None else None
+    if found is not None and not Settings.model_validate_json(found.options).closes:
+        return None  # a plan that was not made to its end
+    return found
 
 
 async def plan_source(invocation: Invocation, source: str) -> int:
@@ -99,7 +116,9 @@ def source_stat(location: str | None) -> str | None:
 
 async def _go_on(ledger: Ledger, run: Run, invocation: Invocation, opened: OpenedSource) -> Ended:
     expect_same_host(run, invocation.settings)
-    say(f"{opened.name} has an unfinished run, {run.name}: going on with it (--new-run starts anew)")
+    others = sum(worker.run == run.name for worker in await ledger.workers())
+    doing = f"joining {others} at work on it" if others and on_postgres(invocation.ledger) else "going on with it"
+    say(f"{opened.name} has an unfinished run, {run.name}: {doing} (--new-run starts anew)")
     unchanged = run.source_done and run.source_stat == source_stat(opened.location)
     if not unchanged:
         await anyio.to_thread.run_sync(opened.skip, run)

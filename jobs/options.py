@@ -76,6 +76,7 @@ PACE: list[_Decorator] = [
     _option("--max-attempts", "Closes sent for one session, at most.  [default: 8]", metavar="N"),
     _option("--give-up-after", "Time for one session, and for an API in trouble.  [default: 10m]", metavar="TIME"),
     _option("--timeout", "One request's time limit.  [default: 30s]", metavar="TIME"),
+    _option("--lease", "On PostgreSQL: when a worker not heard of counts as dead.  [default: 60s]", metavar="TIME"),
     _option("--quiet-hours", "When to send less, such as 08:00-20:00@30%, mon-fri 22:00-06:00@0%.", metavar="HOURS"),
     _option("--timezone", "The zone of the quiet hours, such as Europe/Berlin.  [default: this machine's]"),
     _option(

@@ -14,9 +14,8 @@ LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 # Imported by all, so they import nothing of ours but each other.
 FOUNDATION = {
-    "worker.brake", "worker.clock", "worker.errors", "worker.logs", "worker.models", "worker.near",
-    "worker.quiet_hours",
-    "worker.reasons", "worker.retry", "worker.settings", "worker.statuses", "worker.units",
+    "worker.brake", "worker.clock", "worker.errors", "worker.lease", "worker.logs", "worker.models", "worker.near",
+    "worker.quiet_hours", "worker.reasons", "worker.retry", "worker.settings", "worker.statuses", "worker.units",
 }  # fmt: skip
 # What a part may import of ours besides itself and the foundation.
 PARTS = {

@@ -1,6 +1,7 @@
 """The admitting stage: rows of the source into the ledger, in batches, while closing has begun."""
 
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 
 import anyio.to_thread
@@ -24,6 +25,11 @@ class RowDigest:
     def add(self, rows: Sequence[SourceRow]) -> None:
         text = "".join(f"{row.line}\t{row.session_id or row.text}\t{row.reason or ''}\n" for row in rows)
         self._hash.update(text.encode("utf-8", "surrogatepass"))
+
+    def copy(self) -> "RowDigest":
+        other = RowDigest()
+        other._hash = self._hash.copy()
+        return other
 
     @property
     def value(self) -> str:
@@ -57,6 +63,9 @@ class OpenedSource:
         self.name = source.name
         self.location = source.location
         self.digest = RowDigest()
+        self.rows = 0  # that the digest is of
+        self._last: tuple[list[SourceRow], RowDigest] = ([], self.digest)  # given out, and the digest before it
+        self._turn = threading.Lock()
         self._source = source
         batches = source.batches(_BATCH)
         self.beginning = next(batches, [])
@@ -70,17 +79,35 @@ class OpenedSource:
 
     def take(self) -> list[SourceRow]:
         """The next batch; empty at the end."""
-        rows = next(self._batches, [])
-        self.beginning = []
+        with self._turn:
+            rows = next(self._batches, [])
+            self.beginning = []
+            self._last = (rows, self.digest.copy())
+            self._add(rows)
+            return rows
+
+    def _add(self, rows: list[SourceRow]) -> None:
         self.digest.add(rows)
-        return rows
+        self.rows += len(rows)
 
     def skip(self, run: Run) -> None:
-        """Pass over the rows that the run has admitted. Raises SourceError if they are not the same rows."""
-        left = run.rows_read
+        """Pass over the rows that the run has admitted, from here on. Raises SourceError if they are not the same rows.
+
+        The batch that was taken last is given out again, if it has not been admitted.
+        """
+        with self._turn:
+            rows, digest = self._last
+            if rows and run.rows_read < self.rows:
+                self._batches = _chain(rows, self._batches)
+                self.digest, self.rows = digest, self.rows - len(rows)
+            self._last = ([], self.digest)
+            self._pass_over(run)
+
+    def _pass_over(self, run: Run) -> None:
+        left = run.rows_read - self.rows
         while left > 0:
             batch = next(self._batches, [])
-            self.digest.add(batch[:left])
+            self._add(batch[:left])
             if len(batch) > left:
                 self._batches = _chain(batch[left:], self._batches)
             if not batch:
@@ -114,6 +141,7 @@ class Admission:
     async def run(self) -> None:
         """Admit until the source ends or the run stops."""
         context = self._context
+        await self._catch_up()
         while not context.stop.requested and not context.last_call.requested:
             rows: list[SourceRow] | None = None
             with context.stop.interruptible(), context.last_call.interruptible():
@@ -125,6 +153,13 @@ class Admission:
                 await end_of_source(context, self._source.sha256)
                 return
             await admit_rows(context, rows, self._source.digest)
+
+    async def _catch_up(self) -> None:
+        """Pass over what another process has admitted since this one has joined it."""
+        run = await self._context.ledger.find_run(self._context.run.name)
+        if run.rows_read > self._source.rows:
+            self._context.progress.rows_read, self._context.progress.duplicates = run.rows_read, run.duplicates
+        await anyio.to_thread.run_sync(self._source.skip, run, abandon_on_cancel=True)
 
 
 async def admit_rows(context: Context, rows: list[SourceRow], digest: RowDigest) -> None:

@@ -24,7 +24,7 @@ class Closing:
         self._claiming = False
         self._claimed = anyio.Event()
         self._sent = 0
-        self._permitted: deque[Claim] = deque()
+        self._permitted: deque[tuple[Claim, int]] = deque()  # with the term in which each was claimed
         self._ready = anyio.Semaphore(0, fast_acquire=True)  # counts what is permitted
         self._batch = claim_batch(context.settings.allowed_rate)
 
@@ -42,13 +42,14 @@ class Closing:
                     self._ready.release()
         finally:
             # Also when a second signal has cancelled all this: what was not sent is not in doubt.
-            await context.ledger.release([*self._permitted, *self._held])
+            await context.ledger.release([*(claim for claim, _ in self._permitted), *self._held])
             context.end_closing()
 
     async def _dispatch(self, tasks: TaskGroup) -> None:
         """Claims are fetched ahead, so that sending does not wait for the ledger."""
         context = self._context
         while self._busy or not context.progress.source_done or not await self._finished():
+            await context.crew.sendable()
             if len(self._held) <= self._batch // 2 and not self._claiming:
                 self._claiming = True
                 self._claimed = anyio.Event()
@@ -62,10 +63,11 @@ class Closing:
 
     async def _claim(self) -> None:
         context = self._context
-        now, quota = context.now(), context.quota
+        now, quota, term = context.now(), context.quota, context.crew.term
         claims = await context.ledger.claim(context.run, self._batch, now, quota.room)
-        quota.taken([claim for claim in claims if claim.fresh])
-        self._held.extend(claims)
+        if term == context.crew.term and not context.crew.lost:
+            quota.taken([claim for claim in claims if claim.fresh])
+            self._held.extend(claims)
         self._claiming = False
         self._claimed.set()
 
@@ -87,11 +89,12 @@ class Closing:
         while not context.protected.current(context.now()):
             await context.protected.wait()
         await context.gate.enter()
+        term = context.crew.term
         claim = await self._unprotected() if context.protected.current(context.now()) else None
         if claim is None:
             context.gate.leave()
             return
-        self._permitted.append(claim)
+        self._permitted.append((claim, term))
         self._ready.release()
         context.hold.sent(claim.seq)
         self._sent += 1
@@ -127,22 +130,39 @@ class Closing:
             await self._ready.acquire()
             if not self._permitted:
                 return
-            await self._close(self._permitted.popleft())
+            await self._close(*self._permitted.popleft())
 
-    async def _close(self, claim: Claim) -> None:
-        """One item: request, verdict, record. Its slot is free once the verdict is taken in, which may halt the run."""
+    async def _close(self, claim: Claim, term: int) -> None:
+        """One item: request, verdict, record. Its slot is free once the verdict is taken in, which may halt the run.
+
+        Nothing leaves that might be under way still when somebody else looks after it.
+        """
         context = self._context
         gate = context.gate
         try:
+            if term != context.crew.term or not context.crew.may_send():
+                self._not_sent(claim, term)
+                return
             answer = await self._api.close(claim.session_id, claim.reason or context.settings.reason)
             await gate.told(answer)
             verdict = context.judge.close_answer(claim, answer, context.now())
             await context.conclude(claim, answer.exchange, verdict)
         finally:
             gate.leave()
-        self._sent -= 1
-        if not self._busy:
-            context.stir()
+            self._sent -= 1
+            if not self._busy:
+                context.stir()
+
+    def _not_sent(self, claim: Claim, term: int) -> None:
+        self._context.hold.not_sent(claim.seq)
+        if term == self._context.crew.term and not self._context.crew.lost:
+            self._held.appendleft(claim)
+
+    async def let_go(self) -> None:
+        """Forget what was claimed, as others look after it by now. Returns once nothing is in flight."""
+        self._held.clear()
+        while self._claiming or self._sent:
+            await self._context.idle(_IDLE)
 
     @property
     def _busy(self) -> bool:
@@ -150,13 +170,17 @@ class Closing:
         return bool(self._held) or self._claiming or self._sent > 0
 
     async def _finished(self) -> bool:
-        """Whether nothing is left, asked of the ledger once all answers are in it."""
+        """Whether nothing is left, asked of the ledger once all answers are in it: the lead says so for all."""
         context = self._context
+        if not context.crew.leading:
+            return False
         await context.recorder.flush()
         due = await context.ledger.next_due(context.run)
         parked = due.pending is not None and due.pending >= NEVER
         to_close = due.pending is not None and not (parked and not context.settings.looks_first)
-        return not to_close and (due.doubt is None or due.doubt >= NEVER)
+        if to_close or not (due.doubt is None or due.doubt >= NEVER):
+            return False
+        return not await context.ledger.open_count(context.run, 1, NEVER - 1)  # what others have claimed
 
 
 def claim_batch(rate: float) -> int:

@@ -11,6 +11,7 @@ from worker.brake import Brake
 from worker.gate import Gate
 from worker.hold import Hold
 from worker.lag import Lag
+from worker.ledger.crew import Crew
 from worker.ledger.protocol import Ledger
 from worker.logs import get_logger
 from worker.models import Change, Claim, Exchange, Millis, Outcome, Record, Run, SessionState
@@ -37,7 +38,8 @@ class Context:
     ``closing_done`` is set when no item is left to close or to verify. ``last_call`` stops reading and closing alone:
     what is closed is still settled. ``lag`` is what is known of the time from a close to its verdict. ``brake`` counts
     how sessions end, ``quota`` how many may be taken up, and ``protected`` knows which may not. ``approve`` shows a
-    person what came of the canary, and says whether to go on.
+    person what came of the canary, and says whether to go on. ``crew`` knows whether this process leads; ``begun``: it
+    has made all ready as the lead, ``led_from`` seconds after it began.
 
     Work without an end has ``alarms``: it tells troubles there, and goes on, where another run halts. ``hold`` is how
     its brake pauses closing.
@@ -54,6 +56,9 @@ class Context:
     progress: Progress
     stop: Stop
     now: Callable[[], Millis]
+    crew: Crew = field(default_factory=Crew)
+    begun: bool = False
+    led_from: float = 0.0
     closing_done: anyio.Event = field(default_factory=anyio.Event)
     last_call: Stop = field(default_factory=Stop)
     quota: Quota = field(default_factory=Quota)

@@ -10,13 +10,18 @@ from worker.alarms import Alarms
 from worker.api.client import Endpoint, ReadingApi, open_api, open_reading_api
 from worker.budget import BudgetKey, BudgetStore, unruled
 from worker.context import Context
-from worker.errors import CloseoutError, HaltError, ours_first
+from worker.errors import CloseoutError, ConfigurationError, HaltError, ours_first
+from worker.lease import terms_of
 from worker.ledger.protocol import Ledger
 from worker.models import Run
 from worker.pipeline import Ended, Interrupts, Watcher, build_context, work
 from worker.progress import Progress
+from worker.report.figures import REQUEST_WINDOW, Rate
 from worker.settings import Settings
 from worker.stopping import Stop, watch_signals
+
+# What each process of a run goes by as it is told itself.
+_OWN = ("concurrency", "timeout", "lease", "give_up_after", "org_limit", "share", "rate", "quiet_hours", "timezone")
 
 
 def budget_key(settings: Settings) -> BudgetKey:
@@ -45,7 +50,7 @@ async def execute(  # what is worked on, by what right, and what feeds it
     settle_only: bool = False,
     alarms: Alarms | None = None,
 ) -> Ended:
-    """Hold the run's lock and work until it ends.
+    """Join the run, or hold it where one process at a time works on one, and work until it ends.
 
     ``begun`` is called with the run once it is held, and says what is to run beside the work; ``approve`` whether to
     go on after the canary; ``feed``, ``interrupts`` and ``settle_only`` are those of ``pipeline.work``.
@@ -60,10 +65,16 @@ async def execute(  # what is worked on, by what right, and what feeds it
         opened = open_reading_api(endpoint)
     async with budget as store:
         await _forget_the_dead(ledger, store)  # what is said to the run once it is held is said to this process
-        async with ledger.locked(run), opened as api:
+        terms = terms_of(settings.lease, settings.timeout, settings.give_up_after)
+        alone = settle_only or not settings.closes or settings.from_queue  # each consumer of a queue has its own run
+        async with ledger.joined(run, terms, alone=alone) as crew, opened as api:
+            await crew.ready()
             current = await ledger.find_run(run.name)
+            settings = settings if crew.first else as_begun(settings, current)
             progress = Progress(rows_read=current.rows_read, duplicates=current.duplicates)
-            context = build_context(current, settings, ledger, api, store, Stop(), progress, random.SystemRandom())
+            rng, sent = random.SystemRandom(), Rate(REQUEST_WINDOW)
+            context = build_context(current, settings, ledger, api, store, Stop(), progress, rng, crew=crew)
+            crew.rate = lambda: sent.seen(progress.clock(), progress.exchanges.total())
             context.approve = partial(approve, context)
             context.alarms = context.gate.alarms = alarms
             try:
@@ -72,6 +83,20 @@ async def execute(  # what is worked on, by what right, and what feeds it
             except* CloseoutError as errors:
                 first = ours_first(errors)
                 raise HaltError(f"{first}; run {run.name} can be resumed") from first
+
+
+def as_begun(own: Settings, run: Run) -> Settings:
+    """The settings of a process that joins a run: those the run was begun with, but its own pace and patience.
+
+    Raises ConfigurationError for one that would draw from another budget.
+    """
+    begun = Settings.model_validate_json(run.options)
+    if budget_key(begun) != budget_key(own):
+        raise ConfigurationError(
+            f"run {run.name} is at work on {begun.base_url} for organisation {begun.organisation!r}: "
+            "--base-url and --organisation must be the same"
+        )
+    return begun.model_copy(update={name: getattr(own, name) for name in _OWN})
 
 
 async def _forget_the_dead(ledger: Ledger, store: BudgetStore) -> None:

@@ -51,6 +51,12 @@ class Hold:
             self._probe = seq
             self._free = anyio.Event()
 
+    def not_sent(self, seq: int) -> None:
+        """The close of this item has not left after all; if it was to be the probe, another one may be."""
+        if seq == self._probe:
+            self._probe = None
+            self._free.set()
+
     def ended(self, change: Change) -> None:
         """Take in what became of a session; of the probe, anything but a close means that it did not go well.
 

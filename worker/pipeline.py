@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import anyio
@@ -20,7 +21,9 @@ from worker.guarding import Guarding
 from worker.holding import Holding
 from worker.lag import Grace, Lag
 from worker.last_call import LastCall
-from worker.ledger.protocol import Counts, Ledger, RunEnd
+from worker.leading import keep_in_step, take_over
+from worker.ledger.crew import Crew, RunEnd
+from worker.ledger.protocol import Counts, Ledger
 from worker.models import Millis, Outcome, Run, RunState, as_found
 from worker.pace_log import note_paces
 from worker.pacing import Pace
@@ -28,7 +31,7 @@ from worker.planning import Planning
 from worker.progress import Progress
 from worker.protected import Protected
 from worker.protecting import Protecting
-from worker.quota import OVER_CAP, Quota, canary_left
+from worker.quota import OVER_CAP
 from worker.recorder import Recorder
 from worker.retry import Limits, backoff
 from worker.settings import Settings
@@ -62,6 +65,7 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
     progress: Progress,
     rng: random.Random,
     now: Callable[[], Millis] = now_ms,
+    crew: Crew | None = None,
 ) -> Context:
     """Wire one run together."""
     give_up_after = int(settings.give_up_after * 1000)
@@ -77,7 +81,8 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
     )
     recorder = Recorder(ledger, run, progress, now)
     lag = Lag(int(settings.first_look * 1000) if settings.first_look is not None else None)
-    context = Context(run, settings, ledger, api, gate, judge, lag, recorder, progress, stop, now)
+    crew = crew or Crew(partial(ledger.end_run, run))
+    context = Context(run, settings, ledger, api, gate, judge, lag, recorder, progress, stop, now, crew)
     context.protected = Protected(frozenset(settings.protect))
     pace.probe = context.probe
     return context
@@ -95,16 +100,16 @@ async def work(
     interrupts: Interrupts = watch_signals,
     settle_only: bool = False,
 ) -> Ended:
-    """Do all that is left of a run whose lock the caller holds; with ``settle_only``, only its evaluations.
+    """Do all that is left of a run that the caller has joined; with ``settle_only``, only its evaluations.
 
     ``feed`` admits what is left to be admitted, or is None. ``watchers`` run beside it (a display) and are cancelled at
     the end. ``interrupts`` waits for somebody who wants the run to end, and then for one who will not wait for it.
     """
     context.progress.source_done = feed is None
-    await _raise_cap(context)
-    await _set_guards(context)
-    await context.ledger.start_run(context.run, context.settings.model_dump_json())
-    context.quota = await _quota(context)
+    if context.crew.first:
+        await _raise_cap(context)
+        await _set_guards(context)
+        await take_over(context)
     context.log.info("working", source=context.run.source, rate=context.settings.allowed_rate)
     async with anyio.create_task_group() as beside:
         with anyio.CancelScope() as give_up:
@@ -142,42 +147,41 @@ async def _set_guards(context: Context) -> None:
             pass
 
 
-async def _quota(context: Context) -> Quota:
-    """Cap and canary are those of the run: what earlier processes took up counts."""
-    settings, ledger, run = context.settings, context.ledger, context.run
-    if settings.limit is None and settings.canary is None:
-        return Quota()
-    taken = await ledger.taken_count(run)
-    canary = canary_left(settings.canary, taken)
-    return Quota(
-        left=None if settings.limit is None else settings.limit - taken,
-        canary=canary,
-        canaries=set() if canary is None else await ledger.attempted_open(run),
-    )
-
-
 async def _stages(context: Context, feed: Watcher | None, *, settle_only: bool) -> None:
     async with anyio.create_task_group() as recording:
         with context.recorder:
             recording.start_soon(context.recorder.run)
             async with anyio.create_task_group() as stages:
-                stages.start_soon(Settling(context, alone=settle_only).run)
+                closing = None
                 if settle_only:
                     context.end_closing()
-                    return
-                if feed is not None:
-                    stages.start_soon(feed, context)
-                if not (context.settings.closes and isinstance(context.api, Api)):
-                    for run in (Guarding(context).run, Planning(context).run, LastCall(context).run):
-                        stages.start_soon(run)
-                    return
-                stages.start_soon(Closing(context, context.api).run)
-                for stage in (Protecting, Guarding, Verifying, Canary, Holding, LastCall):
-                    stages.start_soon(stage(context).run)
+                elif context.settings.closes and isinstance(context.api, Api):
+                    closing = Closing(context, context.api)
+                    for stage in (closing, Protecting(context), Holding(context), LastCall(context)):
+                        stages.start_soon(stage.run)
+                await keep_in_step(context, closing, partial(_duties, context, feed, settle_only=settle_only))
+
+
+async def _duties(context: Context, feed: Watcher | None, *, settle_only: bool) -> None:
+    """What one process alone does for a run: it has begun, in this process or another."""
+    async with anyio.create_task_group() as duties:
+        duties.start_soon(Settling(context, alone=settle_only).run)
+        if settle_only:
+            return
+        if feed is not None:
+            duties.start_soon(feed, context)
+        if not (context.settings.closes and isinstance(context.api, Api)):
+            for run in (Guarding(context).run, Planning(context).run, LastCall(context).run):
+                duties.start_soon(run)
+            return
+        for stage in (Guarding, Verifying, Canary):
+            duties.start_soon(stage(context).run)
 
 
 async def _end(context: Context, *, settle_only: bool) -> Ended:
     """Settling alone finds out how the run stands, and leaves it in the state in which it was."""
+    if context.crew.over:
+        return await _ended_by_another(context)
     counts = await context.ledger.counts(context.run)
     source_done = (await context.ledger.find_run(context.run.name)).source_done
     state, why, exit_code = judge_end(counts, context.stop, context.last_call, source_done=source_done)
@@ -187,11 +191,24 @@ async def _end(context: Context, *, settle_only: bool) -> Ended:
     if settle_only:
         was = as_found(context.run)
         state, why = was.state, was.why
-    pace, seconds = context.gate.pace, context.progress.seconds
-    await pace.leave(context.run.name)
-    await context.ledger.end_run(context.run, RunEnd(state, why, seconds, pace.waited), context.now())
+    pace, seconds = context.gate.pace, context.progress.seconds - context.led_from
+    ended = await context.crew.leave(RunEnd(state, why, seconds, pace.waited), context.now())
+    await (pace.leave(context.run.name) if ended else pace.give_back())
     run = await context.ledger.find_run(context.run.name)
-    return Ended(run, state, why, counts, exit_code, seconds)
+    if context.stop.state == "interrupted":
+        return Ended(replace(run, state=state, why=why), state, why, counts, exit_code, context.progress.seconds)
+    if not ended or (run.state != state and not settle_only):
+        return await _ended_by_another(context)
+    return Ended(run, state, why, counts, exit_code, context.progress.seconds)
+
+
+async def _ended_by_another(context: Context) -> Ended:
+    """As the ledger says: all processes of a run end alike."""
+    await context.crew.leave(RunEnd("interrupted", None, 0.0), context.now())
+    await context.gate.pace.give_back()
+    run, counts = await context.ledger.find_run(context.run.name), await context.ledger.counts(context.run)
+    code = finished_exit_code(counts) if run.state == "finished" else HaltError.exit_code
+    return Ended(run, run.state, run.why, counts, code, context.progress.seconds)
 
 
 def judge_end(counts: Counts, stop: Stop, last_call: Stop, *, source_done: bool) -> tuple[RunState, str | None, int]:

@@ -41,6 +41,7 @@ class Settings(BaseModel):
     max_attempts: int = Field(8, ge=1)
     give_up_after: float = Field(600.0, gt=0)
     timeout: float = Field(30.0, gt=0)
+    lease: float | None = Field(None, gt=0)
     protect: tuple[str, ...] = tuple(sorted(WAITING_STATUSES))
     only_status: tuple[str, ...] = ()
     idle_for: float | None = Field(None, gt=0)
@@ -81,6 +82,7 @@ class Settings(BaseModel):
     @field_validator(
         "give_up_after",
         "timeout",
+        "lease",
         "settle_for",
         "first_look",
         "none_grace",

@@ -20,6 +20,7 @@ class SettingsGiven(TypedDict, total=False):
     max_attempts: int
     give_up_after: float | str
     timeout: float | str
+    lease: float | str | None
     protect: Sequence[str] | str
     only_status: Sequence[str] | str
     idle_for: float | str | None

@@ -20,7 +20,7 @@ from jobs.outlines import outlined
 from tests.cli.support import write_config
 from tests.ledger.support import NOW, a_run
 from tests.services import missing
-from worker.ledger.protocol import RunEnd
+from worker.ledger.crew import RunEnd
 from worker.ledger.sqlite import SqliteLedger
 
 CONFIG = '[profiles.production]\nshare = "30%"\n[profiles.staging]\n[jobs.stale]\n[jobs.tests]\n'

@@ -147,3 +147,17 @@ def test_an_unknown_reason_is_sent_on_request() -> None:
     allowed = Settings(allow_unknown_reason=True)
     assert with_known_reasons([a_row(1, "tired")], allowed) == [a_row(1, "tired")]
     assert with_known_reasons([a_row(1, "x" * 65)], allowed)[0].session_id is None
+
+
+@given(total=st.integers(2, 30), read=st.integers(0, 30), more=st.integers(0, 30), size=st.integers(1, 8))
+def test_whoever_takes_over_goes_on_where_the_ledger_is(total: int, read: int, more: int, size: int) -> None:
+    """Another process has admitted rows meanwhile; or a batch was taken here that never got into the ledger."""
+    source = rows(total)
+    read = min(read, total)
+    then = min(read + more, total)
+    opened = OpenedSource(ListedSource(source, size))
+    opened.skip(admitted(source, read))
+    opened.take()
+    opened.skip(admitted(source, then))
+    assert rest_of(opened) == source[then:]
+    assert opened.digest.value == admitted(source, total).digest

@@ -9,7 +9,8 @@ import pytest
 
 from tests.ledger.support import NOW, Opener, a_run, claim_all
 from worker.budget import Ask, Budget, BudgetKey, BudgetStore, Grant, reserve, ruled
-from worker.ledger.protocol import Ledger, RunEnd
+from worker.ledger.crew import RunEnd
+from worker.ledger.protocol import Ledger
 from worker.models import Outcome
 
 pytestmark = pytest.mark.anyio

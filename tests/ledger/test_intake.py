@@ -3,8 +3,9 @@
 import pytest
 
 from tests.ledger.support import DAY, NOW, a_run, changed, claim_all, closed, outcomes_of, results_of, session_id
+from worker.ledger.crew import RunEnd
 from worker.ledger.intake_store import TakenIn
-from worker.ledger.protocol import Ledger, RunEnd
+from worker.ledger.protocol import Ledger
 from worker.models import Millis, Outcome, QueuedRow, Run, SourceRow
 
 pytestmark = pytest.mark.anyio

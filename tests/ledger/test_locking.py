@@ -9,8 +9,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.ledger.support import Opener, a_run
+from tests.ledger.support import NOW, Opener, a_run
 from worker.errors import RunBusyError
+from worker.lease import Terms
+from worker.ledger.crew import RunEnd
 from worker.ledger.protocol import Ledger
 from worker.models import Run
 
@@ -22,6 +24,8 @@ import sys, anyio
 from pathlib import Path
 from tests.ledger.support import IMPLEMENTATIONS
 from worker.errors import RunBusyError
+from worker.lease import Terms
+from worker.ledger.crew import RunEnd
 
 async def main(name, folder, run, kind="run", what=""):
     async with IMPLEMENTATIONS[name](Path(folder)) as ledger:
@@ -171,3 +175,24 @@ async def _never_has_a_turn(ledger: Ledger, stop: anyio.Event) -> None:
     with anyio.fail_after(20):
         async with ledger.turn("host org", stop) as mine:
             assert not mine
+
+
+async def test_one_works_on_a_run_or_several_do(opener: Opener, implementation: str, tmp_path: Path) -> None:
+    """Beside a file a second process is refused; on a server it joins. The first one leads, and ends the run."""
+    async with opener(tmp_path) as ledger, opener(tmp_path) as second:
+        run = await a_run(ledger, range(3))
+        async with ledger.joined(run, Terms(60, 30, 5)) as crew:
+            assert (crew.first, crew.leading, crew.may_send()) == (True, True, True)
+            await crew.begin()
+            assert [(each.run, each.leads) for each in await second.workers()] == [(run.name, True)]
+            if implementation == "sqlite":
+                with pytest.raises(RunBusyError):
+                    async with second.joined(run, Terms(60, 30, 5)):
+                        pass
+            else:
+                async with second.joined(run, Terms(60, 30, 5)) as joined:
+                    assert (joined.first, joined.leading) == (False, False)
+                    await joined.leave(RunEnd("interrupted", None, 0), NOW)
+            assert await crew.leave(RunEnd("halted", "enough", 1.0), NOW)
+        assert await second.workers() == []
+        assert (await second.find_run(run.name)).state == "halted"

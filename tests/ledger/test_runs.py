@@ -8,7 +8,8 @@ import pytest
 from tests.ledger.support import NOW, Opener, a_run, claim_all, exchange, outcomes_of
 from worker.clock import now_ms
 from worker.errors import RunNotFoundError
-from worker.ledger.protocol import Ledger, NewRun, RunEnd
+from worker.ledger.crew import RunEnd
+from worker.ledger.protocol import Ledger, NewRun
 from worker.models import Record, worked_until
 
 pytestmark = pytest.mark.anyio

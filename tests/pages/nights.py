@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.ledger.support import DAY, NOW, changed, claim_all, rows
-from worker.ledger.protocol import Ledger, NewRun, RunEnd
+from worker.ledger.crew import RunEnd
+from worker.ledger.protocol import Ledger, NewRun
 from worker.ledger.report_store import PaceSample
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Change, EvalSummary, Exchange, Kind, Outcome, Record, Run, SessionState, SourceRow

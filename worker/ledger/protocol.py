@@ -1,6 +1,6 @@
 """What a ledger offers. It is the queue between all stages, and the record of how each session ended."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -8,10 +8,12 @@ from typing import Protocol
 import anyio
 
 from worker.budget import BudgetKey, BudgetStore
+from worker.lease import Terms
+from worker.ledger.crew import Crew, RunEnd, WorkerRow
 from worker.ledger.intake_store import IntakeStore
 from worker.ledger.message_store import MessageStore
 from worker.ledger.report_store import ReportStore
-from worker.models import Claim, ClosedItem, Exchange, Millis, Outcome, Record, Run, RunState, SourceRow, Tally
+from worker.models import Claim, ClosedItem, Exchange, Millis, Outcome, Record, Run, SourceRow, Tally
 
 COLUMNS = (
     "run", "session_id", "outcome", "detail", "final_status", "eval_status", "eval_settled", "reason", "attempts",
@@ -31,16 +33,6 @@ class NewRun:
     location: str | None = None
     source_stat: str | None = None
     made_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunEnd:
-    """How one process's work on a run ended; ``seconds`` and, by cause, ``waited`` add to those of earlier ones."""
-
-    state: RunState
-    why: str | None
-    seconds: float
-    waited: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +146,20 @@ class Ledger(Protocol):
         """How runs went over time."""
         ...
 
+    def joined(self, run: Run, terms: Terms, *, alone: bool = False) -> AbstractAsyncContextManager[Crew]:
+        """Work on the run, as one of its workers where the ledger is for several machines; ``alone``: as the only one.
+
+        RunBusyError where another process works on it and cannot be joined. A dead one holds nothing for longer than
+        its lease.
+        """
+        ...
+
+    async def workers(self) -> list[WorkerRow]:
+        """The processes at work on this ledger, those of the newest run first."""
+        ...
+
     def locked(self, run: Run) -> AbstractAsyncContextManager[None]:
-        """Hold the run against other processes; RunBusyError if one holds it. A dead holder holds nothing."""
+        """Hold the run against others; RunBusyError if one holds it or works on it. A dead holder holds nothing."""
         ...
 
     def job_locked(self, job: str) -> AbstractAsyncContextManager[None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -10,7 +11,9 @@ import anyio.to_thread
 
 from worker.budget import BudgetKey, BudgetStore, Decided, Decision
 from worker.errors import RunBusyError
+from worker.lease import Terms
 from worker.ledger.connection import Connection
+from worker.ledger.crew import Crew, RunEnd, WorkerRow
 from worker.ledger.naming import the_run
 from worker.ledger.protocol import (
     ALL_ROWS,
@@ -22,7 +25,6 @@ from worker.ledger.protocol import (
     NextDue,
     PlanGroup,
     RowFilter,
-    RunEnd,
 )
 from worker.ledger.run_lock import job_lock, run_lock
 from worker.ledger.sqlite_budget import SqliteBudget
@@ -91,6 +93,22 @@ class SqliteLedger:
         finally:
             reader.close()
             writer.close()
+
+    @asynccontextmanager
+    async def joined(
+        self,
+        run: Run,
+        terms: Terms,  # noqa: ARG002  # the system drops the lock of a process that has died
+        *,
+        alone: bool = False,  # noqa: ARG002  # it always is
+    ) -> AsyncIterator[Crew]:
+        with run_lock(self.path, run):
+            yield Crew(partial(self.end_run, run))
+
+    async def workers(self) -> list[WorkerRow]:
+        """Those of this machine; who they are is not known."""
+        at_work = [run for run in await self.runs() if run.state == "running" and await self.busy(run)]
+        return [WorkerRow(run.name, None, None, leads=True) for run in at_work]
 
     @asynccontextmanager
     async def locked(self, run: Run) -> AsyncIterator[None]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import apsw
 
+from worker.ledger.crew import RunEnd
 from worker.ledger.intake_table import IntakeTable
 from worker.ledger.message_table import MessageTable
 from worker.ledger.migrate import APPLICATION_ID
@@ -18,7 +19,6 @@ from worker.ledger.protocol import (
     NewRun,
     NextDue,
     PlanGroup,
-    RunEnd,
 )
 from worker.ledger.queries import load_queries
 from worker.ledger.report_queries import ReportQueries

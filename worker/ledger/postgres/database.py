@@ -93,12 +93,13 @@ class Database:
 
     async def connect(self) -> Connection:
         """A connection outside the pool, for what lasts. Raises LedgerError."""
-        try:
+
+        async def attempt() -> Connection:
             connection = await connect(self.address)
-        except psycopg.Error as error:
-            raise self._failed(error) from None
-        await self._configure(connection)
-        return connection
+            await self._configure(connection)
+            return connection
+
+        return await self._until_done(attempt)
 
     async def _configure(self, connection: Connection) -> None:
         await connection.execute(self._session)

@@ -9,11 +9,15 @@ import psycopg
 
 from worker.budget import BudgetKey, BudgetStore
 from worker.errors import ConfigurationError, LedgerError, RunBusyError
+from worker.lease import Terms
+from worker.ledger.crew import Crew, WorkerRow
 from worker.ledger.migrate import load_migrations
 from worker.ledger.postgres.address import Address, parse_address
 from worker.ledger.postgres.budget import PostgresBudget
+from worker.ledger.postgres.crew import PostgresCrew
 from worker.ledger.postgres.database import Connection, Database, connect, reason_of
 from worker.ledger.postgres.intake import PostgresIntake
+from worker.ledger.postgres.locks import ServerLock
 from worker.ledger.postgres.messages import PostgresMessages
 from worker.ledger.postgres.reading import Reading
 from worker.ledger.postgres.reports import PostgresReports
@@ -25,7 +29,6 @@ from worker.models import Run
 _CONNECTIONS = 4  # claiming, recording, looking, and one more
 _BUDGET_CONNECTIONS = 2
 _ASK_AGAIN = 1.0  # seconds; a turn lasts minutes
-_TRIES, _PAUSE = 5, 0.1  # a process that was killed holds its lock until the server has noticed
 
 
 class PostgresLedger(Runs, Work, Reading):
@@ -71,53 +74,51 @@ class PostgresLedger(Runs, Work, Reading):
         await self._database.write(lambda sql: sql.rows("touch"))
 
     @asynccontextmanager
+    async def joined(self, run: Run, terms: Terms, *, alone: bool = False) -> AsyncIterator[Crew]:
+        self.patience = terms.patience
+        async with Database(self._database.address, size=1).opened() as heartbeats:
+            heartbeats.patience = 0
+            crew = PostgresCrew(heartbeats, self._database, run, terms, alone=alone)
+            async with crew.joined():
+                self._crew = crew
+                try:
+                    yield crew
+                finally:
+                    self._crew = None
+
+    async def workers(self) -> list[WorkerRow]:
+        return [WorkerRow(*row) for row in await self._database.read(lambda sql: sql.rows("workers"))]
+
+    @asynccontextmanager
     async def locked(self, run: Run) -> AsyncIterator[None]:
         busy = f"another process works on run {run.name}: wait for it, or stop it first"
-        async with self._hold(f"run {run.id}", busy):
+        async with ServerLock(self._database, f"run {run.id}").held(busy):
+            if await self._at_work(run):
+                raise RunBusyError(busy)
             yield
+
+    async def _at_work(self, run: Run) -> bool:
+        return bool(await self._database.read(lambda sql: sql.rows("workers_alive", run=run.id)))
 
     @asynccontextmanager
     async def job_locked(self, job: str) -> AsyncIterator[None]:
-        async with self._hold(f"job {job}", f"job {job} is at work already: wait for it, or stop it"):
+        async with ServerLock(self._database, f"job {job}").held(
+            f"job {job} is at work already: wait for it, or stop it"
+        ):
             yield
 
     @asynccontextmanager
     async def turn(self, organisation: str, stop: anyio.Event) -> AsyncIterator[bool]:
-        async with self._connected() as connection:
-            held = await self._taken(connection, f"turn {organisation}")
+        lock = ServerLock(self._database, f"turn {organisation}")
+        try:
+            held = await lock.take()
             while not held and not stop.is_set():
                 with anyio.move_on_after(_ASK_AGAIN):
                     await stop.wait()
-                held = await self._taken(connection, f"turn {organisation}")
+                held = await lock.take()
             yield held and not stop.is_set()
-
-    @asynccontextmanager
-    async def _hold(self, what: str, busy: str) -> AsyncIterator[None]:
-        async with self._connected() as connection:
-            for _ in range(_TRIES):
-                if await self._taken(connection, what):
-                    break
-                await anyio.sleep(_PAUSE)
-            else:
-                raise RunBusyError(busy)
-            yield
-
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[Connection]:
-        connection = await self._database.connect()
-        try:
-            yield connection
         finally:
-            with anyio.CancelScope(shield=True):
-                await connection.close()
-
-    async def _taken(self, connection: Connection, what: str) -> bool:
-        """Whether this connection has a lock now, which the server drops as soon as it sees that it is gone."""
-        name = f"{self._database.address.schema} {what}"
-        with anyio.CancelScope(shield=True):
-            cursor = await connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,))
-            row = await cursor.fetchone()
-        return row is not None and bool(row[0])
+            await lock.drop()
 
     async def busy(self, run: Run) -> bool:
         try:

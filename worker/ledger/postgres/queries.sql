@@ -117,6 +117,7 @@ RETURNING items.due_at, items.seq, session_id::text, reason, attempts, first_att
 -- Items never tried, in the order of the source; and so is the time of the first attempt written.
 WITH due AS MATERIALIZED (
     SELECT seq FROM items WHERE run = :run AND outcome = 'pending' AND due_at = 0
+      AND (:owner::bigint IS NULL OR EXISTS (SELECT 1 FROM leads l WHERE l.run = :run AND (l.worker = :owner OR l.shares)))
     ORDER BY seq LIMIT :limit FOR UPDATE SKIP LOCKED)
 UPDATE items SET outcome = 'claimed', owner = :owner, first_attempt_at = coalesce(first_attempt_at, :now)
 FROM due WHERE items.seq = due.seq
@@ -212,7 +213,7 @@ SELECT count(*) FROM (
 -- What a dead process had claimed may have been sent: it is looked up before any second close.
 UPDATE items SET outcome = 'in_doubt', owner = NULL, due_at = 1, http_status = NULL, error = 'process_died', looks = 0,
     detail = 'the process ended before the answer was recorded'
-WHERE run = :run AND outcome = 'claimed' AND due_at IS NOT NULL;
+WHERE run = :run AND outcome = 'claimed' AND due_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = items.owner);
 
 -- name: rearm_doubts
 -- A resumed run looks at once at what it had given up verifying.
@@ -276,6 +277,8 @@ SELECT (SELECT due_at FROM items
 
 -- name: change
 -- What became of items, as a JSON array of arrays. A NULL outcome keeps the outcome: it is a look at an item that has one.
+-- What is closed stays closed, and what somebody else has claimed is his. Of a worker that was taken for dead ("late") only
+-- closes that were acknowledged count: whatever else it has to say was found out by others, or will be.
 UPDATE items SET
     outcome = coalesce(c.outcome, items.outcome), due_at = c.due_at,
     owner = CASE WHEN c.outcome IS NULL THEN items.owner END,
@@ -308,7 +311,12 @@ FROM (
            (v ->> 23)::integer AS critical_pending, (v ->> 24)::bigint AS updated_at, v ->> 25 AS channel
     FROM jsonb_array_elements(:changes::jsonb) AS change(v)
 ) AS c
-WHERE items.seq = c.seq;
+WHERE items.seq = c.seq AND CASE
+    WHEN c.outcome IN ('closed', 'already_closed') THEN items.outcome NOT IN ('closed', 'already_closed') OR NOT :late
+    WHEN :late THEN false
+    WHEN c.outcome IS NULL THEN true
+    WHEN items.outcome = 'claimed' THEN items.owner IS NOT DISTINCT FROM :owner
+    ELSE items.outcome NOT IN ('closed', 'already_closed') END;
 
 -- name: attempts
 -- Exchanges about one item each, as a JSON array of arrays.

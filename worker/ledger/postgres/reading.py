@@ -1,7 +1,10 @@
 """What a PostgreSQL ledger tells of its runs: counts, samples, results."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
+
+import psycopg
 
 from worker.ledger.postgres.database import LONG, Connection, Database
 from worker.ledger.postgres.statements import Statements
@@ -48,13 +51,16 @@ class Reading:
         """Over a connection of its own, whose transaction keeps the state of this moment."""
         connection = await self._database.connect()
         self._snapshots.add(connection)
-        await connection.execute("SET idle_in_transaction_session_timeout TO 0")
-        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        await Statements(connection).rows("run_by_id", run=run.id)
+        with suppress(psycopg.OperationalError):
+            await connection.execute("SET idle_in_transaction_session_timeout TO 0")
+            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            await Statements(connection).rows("run_by_id", run=run.id)
 
         async def count() -> Counts:
             try:
                 return await _counts(Statements(connection), run)
+            except psycopg.OperationalError:  # that moment is lost with the connection
+                return await self.counts(run)
             finally:
                 self._snapshots.discard(connection)
                 await connection.close()

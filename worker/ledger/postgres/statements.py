@@ -10,7 +10,7 @@ import psycopg
 from worker.ledger.queries import load_queries
 from worker.ledger.values import Row
 
-_FILES = ("queries.sql", "intake.sql", "messages.sql", "reports.sql")
+_FILES = ("queries.sql", "fleet.sql", "intake.sql", "messages.sql", "reports.sql")
 _PLACE = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)\b")
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -41,6 +41,13 @@ class Statements:
     async def value(self, query: str, **values: object) -> Any:  # see Row
         """The only value of the only row."""
         return (await self.rows(query, **values))[0][0]
+
+    async def try_lock(self, what: str, *, shared: bool = False) -> bool:
+        """Whether this transaction has a lock now. ``shared``: others may have it, too, in the same way."""
+        kind = "_shared" if shared else ""
+        statement = f"SELECT pg_try_advisory_xact_lock{kind}(hashtextextended(current_schema() || ' ' || %s, 0))"
+        row = await (await self._connection.execute(statement.encode(), (what,))).fetchone()
+        return row is not None and bool(row[0])
 
     async def execute(self, sql: str) -> None:
         """A statement that has no name; it comes from the product's own text."""

@@ -1,8 +1,11 @@
 """The work on a PostgreSQL ledger's items: admitted, claimed, looked up and recorded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict
+from typing import TypeVar
 
+from worker.ledger.crew import LeaseLostError
+from worker.ledger.postgres.crew import PostgresCrew
 from worker.ledger.postgres.database import Database
 from worker.ledger.postgres.statements import Statements, as_json
 from worker.ledger.protocol import NextDue
@@ -18,6 +21,7 @@ from worker.ledger.values import (
 )
 from worker.models import NEVER, Change, Claim, Exchange, Millis, Record, Run, SourceRow
 
+_T = TypeVar("_T")
 _SKIPPED_AT_ONCE = 20_000  # rows in one transaction: others wait for it
 
 
@@ -29,10 +33,33 @@ class Work:
     """See ``protocol.Ledger`` for what each method means."""
 
     _database: Database
-    _owner: int | None = None  # the worker that this process is among those of a fleet
+    _crew: PostgresCrew | None = None  # while this process is one of those at work on a run
+
+    @property
+    def _owner(self) -> int | None:
+        return self._crew.owner if self._crew is not None else None
 
     async def _changed(self, query: str, **values: object) -> int:
         return await self._database.write(lambda sql: sql.changed(query, **values))
+
+    async def _lead(self, run: Run, work: Callable[[Statements], Awaitable[_T]]) -> _T:
+        """One transaction that only the lead of a run may do. Raises LeaseLostError where that is another by now."""
+        owner = self._owner
+
+        async def checked(sql: Statements) -> _T:
+            if owner is not None and not await sql.rows("worker_leads", run=run.id, owner=owner):
+                raise LeaseLostError(f"run {run.name} is led by another process now")
+            return await work(sql)
+
+        try:
+            return await self._database.write(checked)
+        except LeaseLostError:
+            if self._crew is not None:
+                self._crew.lose()
+            raise
+
+    async def _changed_by_lead(self, run: Run, query: str, **values: object) -> int:
+        return await self._lead(run, lambda sql: sql.changed(query, run=run.id, **values))
 
     async def _count(self, query: str, **values: object) -> int:
         return int(await self._database.read(lambda sql: sql.value(query, **values)))
@@ -46,26 +73,30 @@ class Work:
         self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis, *, parked: bool = False
     ) -> int:
         due = NEVER if parked else 0
-        return await self._database.write(lambda sql: _admit(sql, run, rows, digest, now, due=due))
+        return await self._lead(run, lambda sql: _admit(sql, run, rows, digest, now, due=due))
 
     async def admit_within(
         self, run: Run, rows: Sequence[SourceRow], most: int, now: Millis, *, parked: bool = False
     ) -> int | None:
         due = NEVER if parked else 0
         try:
-            return await self._database.write(lambda sql: _admit(sql, run, rows, "", now, due=due, most=most))
+            return await self._lead(run, lambda sql: _admit(sql, run, rows, "", now, due=due, most=most))
         except _TooManyError:
             return None
 
     async def see_again(self, run: Run, rows: Sequence[SourceRow]) -> None:
-        await self._database.write(lambda sql: _see_again(sql, run, rows))
+        await self._lead(run, lambda sql: _see_again(sql, run, rows))
 
     # claims
 
     async def claim(self, run: Run, limit: int, now: Millis, fresh: int | None = None) -> list[Claim]:
-        values = {"run": run.id, "now": now, "owner": self._owner}
+        """A worker that is taken for dead gets nothing; nothing fresh, while a cap or a canary is the lead's affair."""
+        owner = self._owner
+        values = {"run": run.id, "now": now, "owner": owner}
 
         async def work(sql: Statements) -> list[Claim]:
+            if owner is not None and not await sql.rows("worker_alive", owner=owner):
+                return []
             await sql.rows("ripen", run=run.id, now=now)
             found = sorted(await sql.rows("pending_retries", limit=limit, **values))
             room = limit - len(found) if fresh is None else min(fresh, limit - len(found))
@@ -88,21 +119,21 @@ class Work:
         return await self._claims("parked", run=run.id, limit=limit, now=now, never=NEVER)
 
     async def unpark(self, run: Run) -> int:
-        return await self._changed("unpark", run=run.id, limit=_SKIPPED_AT_ONCE, never=NEVER)
+        return await self._changed_by_lead(run, "unpark", limit=_SKIPPED_AT_ONCE, never=NEVER)
 
     async def parked_count(self, run: Run) -> int:
         return await self._count("parked_count", run=run.id, never=NEVER)
 
     async def skip_parked(self, run: Run, since: Millis, detail: str, now: Millis) -> int:
         values = {"since": since, "detail": detail, "now": now, "never": NEVER, "limit": _SKIPPED_AT_ONCE}
-        return await self._changed("skip_parked", run=run.id, **values)
+        return await self._changed_by_lead(run, "skip_parked", **values)
 
     async def park_all(self, run: Run) -> int:
-        return await self._changed("park_all", run=run.id, never=NEVER)
+        return await self._changed_by_lead(run, "park_all", never=NEVER)
 
     async def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
         values = {"detail": detail, "now": now, "never": NEVER, "limit": _SKIPPED_AT_ONCE}
-        return await self._changed("skip_fresh", run=run.id, **values)
+        return await self._changed_by_lead(run, "skip_fresh", **values)
 
     async def unskip(self, run: Run, detail: str) -> int:
         return await self._changed("unskip", detail=detail, limit=_SKIPPED_AT_ONCE, **span_of(run))
@@ -160,12 +191,14 @@ class Work:
         singles = [attempt_values(*pair) for pair in exchanged if is_single(*pair)]
         pages = [pair for pair in exchanged if not is_single(*pair)]
         batches = [as_json([change_values(change) for change in wave]) for wave in _waves(records)]
+        owner = self._owner
 
         async def work(sql: Statements) -> None:
+            late = owner is not None and not await sql.rows("worker_alive", owner=owner)
             if singles:
                 await sql.rows("attempts", run=run.id, attempts=as_json(singles))
             for batch in batches:
-                await sql.rows("change", changes=batch, now=now)
+                await sql.rows("change", changes=batch, now=now, owner=owner, late=late)
             for pair in pages:
                 await _page(sql, run, *pair)
 

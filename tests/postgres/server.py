@@ -1,0 +1,80 @@
+"""A PostgreSQL server of the test's own, which may be restarted and killed."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.services import missing
+
+_ACCESS = """\
+host all guarded 127.0.0.1/32 scram-sha-256
+local all all trust
+host all all 127.0.0.1/32 trust
+"""
+
+
+def _programs() -> Path:
+    found = shutil.which("initdb")
+    places = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not places or not (places[-1] / "initdb").exists():
+        missing("PostgreSQL's initdb and pg_ctl")
+    return places[-1]
+
+
+class Server:
+    """Listens on loopback. ``url`` is that of its database, for a user who may do anything."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        self._programs = _programs()
+        self._folder = folder
+        # As root it runs as postgres, since it refuses to run as root.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        if self._user:
+            shutil.chown(folder, self._user)
+        self._run("initdb", "-D", str(folder / "data"), "-U", "postgres", "--no-sync", "-A", "trust")
+        (folder / "data" / "pg_hba.conf").write_text(_ACCESS, encoding="utf-8")
+        options = f"port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n"
+        with (folder / "data" / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write(options)
+        self.start()
+
+    def start(self) -> None:
+        self._ctl("start", "-l", str(self._folder / "log"), "-o", "-c max_connections=60")
+
+    def stop(self, mode: str = "fast") -> None:
+        self._ctl("stop", "-m", mode)
+
+    def restart(self, mode: str) -> None:
+        """``fast`` breaks all connections, ``immediate`` is as good as a crash."""
+        self.stop(mode)
+        self.start()
+
+    def _ctl(self, what: str, *more: str) -> None:
+        self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", what, *more)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._programs / program), *arguments]
+        quiet = subprocess.DEVNULL
+        subprocess.run(command, check=True, user=self._user, cwd=self._folder, stdin=quiet, stdout=quiet, stderr=quiet)
+
+
+@contextmanager
+def private_server() -> Iterator[Server]:
+    """One that is gone afterwards."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = int(unused.getsockname()[1])
+    folder = Path(tempfile.mkdtemp(prefix="closeout-postgres-"))
+    try:
+        server = Server(folder, port)
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
