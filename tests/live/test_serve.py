@@ -73,6 +73,7 @@ def test_a_run_is_watched_and_steered_from_before_its_ledger_is_there(browser: B
                 assert child.ended().code == 130
             expect(live).to_contain_text("interrupted", timeout=20_000)
             expect(live).to_contain_text("not attempted")
+            expect(page.get_by_role("button", name="Pause")).to_be_hidden()  # nobody is there to be told
             assert axe_violations(page) == []
             page.locator("input[name=session]").fill(ids[7].upper())
             page.keyboard.press("Enter")

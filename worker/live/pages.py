@@ -10,6 +10,7 @@ from worker.report.asked import cause_words
 from worker.report.html import source_name_of, story_values
 from worker.report.page import render
 from worker.report.story import Story, row_of
+from worker.report.summary import achieved_rate
 from worker.report.wording import WRONG
 
 _LAST_MINUTE = 60_000
@@ -43,7 +44,7 @@ def live(story: Story, age: float) -> str:
     values = story_values(story) | {
         "age": age if age > _STALE and story.running else None,
         "ended": story.sessions - story.count(Outcome.PENDING) - story.count(Outcome.IN_DOUBT),
-        "rate_now": rate_now(story.traffic, story),
+        "rate_now": rate_now(story.traffic, story) if story.running else achieved_rate(story.run, story.counts),
         "left": left(story),
         "pace": story.paces[-1] if story.paces and story.running else None,
     }

@@ -9,6 +9,7 @@
   const token = sessionStorage.getItem(KEY);
 
   const live = document.getElementById("live");
+  const control = document.getElementById("control");
   const link = document.getElementById("link");
   // A page that nobody sees asks for nothing: browsers bear few connections to one server.
   let events = null;
@@ -46,16 +47,15 @@
     const focused = live.contains(document.activeElement) ? name(document.activeElement) : null;
     const moved = new Map(Array.from(live.querySelectorAll(".scroll"), (each) => [name(each), each.scrollLeft]));
     live.innerHTML = markup;
+    if (control) control.hidden = !token || !live.querySelector("[data-running]");
     for (const each of live.querySelectorAll(".scroll")) each.scrollLeft = moved.get(name(each)) || 0;
     if (focused === null) return;
     const same = Array.from(live.querySelectorAll("a, [tabindex]")).find((each) => name(each) === focused);
     if (same) same.focus({ preventScroll: true });
   }
 
-  const control = document.getElementById("control");
   const said = document.getElementById("said");
   if (!control || !token) return;
-  control.hidden = false;
   const buttons = Array.from(control.querySelectorAll("button"));
 
   async function say(word) {
