@@ -70,15 +70,16 @@ def guards_of(settings: Settings) -> Guards:
 
 
 def listed_statuses(settings: Settings) -> tuple[str, ...]:
-    """The statuses that a session may be in and be closed, those with most sessions first.
+    """The statuses of live sessions in the order in which to look through their lists: first those that are asked for,
+    and of these first those with most sessions.
 
-    It is found on the lists of these, or it is read.
+    The others are listed, too: they tell that a session is to be left alone, which a read would have to tell.
     """
     asked_for = frozenset(settings.only_status) or LIVE_STATUSES
     if settings.rule is not None:
         asked_for &= frozenset(read_rule(settings.rule).statuses)
-    known = asked_for - unlisted(settings.api)
-    return tuple(sorted(known, key=lambda status: (status not in _MOST, status)))
+    known = LIVE_STATUSES - unlisted(settings.api)
+    return tuple(sorted(known, key=lambda status: (status not in asked_for, status not in _MOST, status)))
 
 
 def seen_change(claim: Claim, row: SessionRow, judge: Judge, guards: Guards, asked: Millis) -> Change:

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from tests.engine.support import MAX_ATTEMPTS, NOW, SESSION, WAIT, a_claim, a_judge, an_answer
-from worker.guards import Guards, guards_of, seen_change, seen_too_long_ago, unseen_change
-from worker.models import NEVER, Outcome, SessionRow
+from worker.guards import Guards, guards_of, listed_statuses, seen_change, seen_too_long_ago, unseen_change
+from worker.models import LIVE_STATUSES, NEVER, Outcome, SessionRow
 from worker.settings import Settings
 from worker.verdict import Halt
 
@@ -124,3 +124,15 @@ def test_what_a_queue_gave_before_is_closed_on_a_recent_look_alone(looked_at: in
     claim = replace(FRESH, looked_at=looked_at)
     assert seen_too_long_ago(claim, Settings(from_queue=True), NOW) is old
     assert not seen_too_long_ago(claim, Settings(), NOW)
+
+
+@pytest.mark.parametrize(
+    ("asked", "first"),
+    [({}, ["active", "paused"]), ({"only_status": "ringing,paused"}, ["paused", "ringing", "active"])],
+)
+def test_the_lists_of_all_live_statuses_are_looked_through(asked: dict[str, str], first: list[str]) -> None:
+    """Those that are asked for first; what the dialect does not know is left out."""
+    for api in ("1.21", "1.90"):
+        found = listed_statuses(Settings.model_validate({**asked, "api": api}))
+        assert list(found[: len(first)]) == first
+        assert set(found) == LIVE_STATUSES - ({"pending_dispatch"} if api == "1.21" else set())
