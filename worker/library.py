@@ -121,11 +121,23 @@ async def resume_run(
     key = check_key(api_key, "api_key")
     async with open_ledger(os.fspath(ledger)) as opened:
         found = await opened.find_run(run)
-        given = settings_of(settings, Settings.model_validate_json(found.options))
-        if not given.closes or given.rule is not None:
-            raise ConfigurationError(f"run {found.name} is a plan or a sweep: the command line goes on with these")
+        given = _gone_on_with(found, settings)
         ended = await _to_its_end(opened, found, given, key, None, on_progress, progress_every)
     return _result(ended, given, os.fspath(ledger))
+
+
+def _gone_on_with(run: Run, settings: SettingsGiven) -> Settings:
+    """The settings of a run that is gone on with. Raises ConfigurationError."""
+    stored = Settings.model_validate_json(run.options)
+    given = settings_of(settings, stored)
+    if not given.closes or given.rule is not None or given.from_queue:
+        raise ConfigurationError(f"run {run.name} is a plan, a sweep or a queue's: the command line goes on with these")
+    if (given.base_url, given.api) != (stored.base_url, stored.api):
+        raise ConfigurationError(
+            f"base_url: run {run.name} was begun against {stored.base_url} (API {stored.api}), and a run has one host"
+        )
+    check_reason(given.reason, given.api, allow_unknown=given.allow_unknown_reason)
+    return given
 
 
 async def _to_its_end(  # noqa: PLR0917  # a run, by what right, what feeds it, who is told

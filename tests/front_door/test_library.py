@@ -184,9 +184,13 @@ def test_what_cannot_be_is_refused_before_anything_happens(
 
 
 def test_an_empty_iterable_is_a_finished_run(place: Place) -> None:
-    """And a run that does not exist is an error of ours."""
+    """And a run that does not exist, or has another host, is an error of ours."""
     _, _, access = place
     assert asyncio.run(close_sessions([], **access)).exit_code == 0
+    changes: list[dict[str, Any]] = [{"base_url": "http://127.0.0.1:1"}, {"api": "1.90"}, {"reason": "abandonned"}]
+    for changed in changes:
+        with pytest.raises(ConfigurationError, match=r"one host|did you mean abandoned"):
+            asyncio.run(resume_run(**access | changed))
     with pytest.raises(RunNotFoundError):
         asyncio.run(resume_run("nosuchrun", **access))
     assert issubclass(RunNotFoundError, CloseoutError)
