@@ -41,7 +41,7 @@ KNOWN_BY = {
     "fcntl": {"worker.ledger"},
     "aio_pika": {"worker.queues.amqp", "worker.queues.amqp_link"},
     "aiormq": {"worker.queues.amqp_link"},
-    "pamqp": {"worker.queues.amqp"},
+    "pamqp": {"worker.queues.amqp", "worker.queues.amqp_link"},
     "aiobotocore": {"worker.queues.sqs_link"},
     "botocore": {"worker.queues.sqs", "worker.queues.sqs_link"},
     "redis": {"worker.queues.redis_errors", "worker.queues.redis_streams"},

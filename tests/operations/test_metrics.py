@@ -17,7 +17,10 @@ from worker.progress import OTHER
 
 DOCS = Path(worker.__file__).parents[1] / "docs" / "metrics.md"
 _UNITS = ("seconds", "sessions", "requests", "records", "messages", "ratio", "per_second", "info", "total", "failures")
-_STATES = {"closeout_waiting", "closeout_halted", "closeout_draining", "closeout_brake_engaged", "closeout_job_running"}
+_STATES = {
+    "closeout_waiting", "closeout_leading", "closeout_lease_held", "closeout_halted", "closeout_draining",
+    "closeout_brake_engaged", "closeout_job_running",
+}  # fmt: skip
 
 
 def table(metrics: tuple[Metric, ...]) -> str:

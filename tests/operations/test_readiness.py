@@ -3,14 +3,16 @@
 import socket
 import sys
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
 import httpx
 import pytest
 
+from tests.report.support import Standing
 from worker.errors import ConfigurationError, QueueError
+from worker.ledger.crew import Crew
 from worker.operations.address import Address, bind, bound_to, parse_address
 from worker.operations.asking import Asked
 from worker.operations.readiness import Readiness
@@ -164,7 +166,34 @@ async def test_a_queue_is_asked_for_its_depth() -> None:
         await anyio.wait_all_tasks_blocked()
         assert await told.reasons() == {"queue": "redis://away is away"}
         tasks.cancel_scope.cancel()
-    assert await told.reasons() == {"run": "nothing is worked on yet"}
+    assert await told.reasons() == {"run": "nothing is worked on now"}
+
+
+async def test_a_run_is_ready_while_it_may_close() -> None:
+    """Not without its lease, and not while its brake has paused closing; the metrics say the same."""
+
+    class Ledger:
+        async def expect_writable(self) -> None:
+            await anyio.lowlevel.checkpoint()
+
+    class Away(Crew):
+        def may_send(self) -> bool:
+            return False
+
+    context, told = Standing().context, Telling()
+    context.ledger = cast("Any", Ledger())
+    for crew, paused, blamed in ((Crew(), None, set()), (Away(), None, {"lease"}), (Crew(), "too many", {"brake"})):
+        context.crew = crew
+        if paused is not None:
+            context.hold.engage(paused)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(told.watch_run, context)
+            await anyio.wait_all_tasks_blocked()
+            assert set(await told.reasons()) == blamed
+            found = {(one.metric, *one.labels): one.value for one in await told.samples()}
+            tasks.cancel_scope.cancel()
+        assert found["closeout_lease_held",] == (blamed != {"lease"})
+        assert found["closeout_brake_engaged",] == found["closeout_waiting", "brake"] == (blamed == {"brake"})
 
 
 class _Broken:

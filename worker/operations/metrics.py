@@ -73,6 +73,8 @@ RUN_METRICS = (
         "Seconds in which nothing could leave: API down, `closeout pause`, quiet hours, or the API asked to wait.",
         {"cause": CAUSES},
     ),
+    Metric("closeout_leading", "gauge", "1 while it leads its run: reads the source, settles, ends it; alone, always."),
+    Metric("closeout_lease_held", "gauge", "1 while the ledger has heard of it in time, so that it may close."),
     Metric("closeout_halted", "gauge", "1 once the run has stopped because going on would be wrong."),
     Metric("closeout_draining", "gauge", "1 once nothing new is sent, for whatever reason."),
     Metric("closeout_brake_engaged", "gauge", "1 while more of the last sessions failed than --max-failures bears."),

@@ -77,6 +77,9 @@ class RunSampler:
 
     def _safety(self) -> Iterator[Sample]:
         stop, brake, hold = self._context.stop, self._context.brake, self._context.hold
+        crew = self._context.crew
+        yield Sample("closeout_leading", crew.leading)
+        yield Sample("closeout_lease_held", crew.may_send())
         yield Sample("closeout_halted", stop.state == "halted")
         yield Sample("closeout_draining", stop.requested)
         yield Sample("closeout_brake_engaged", hold.why is not None or brake.why() is not None)

@@ -4,13 +4,14 @@ import asyncio
 import platform
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 import anyio
 
 from worker.context import Context
 from worker.errors import HaltError
+from worker.logs import get_logger
 from worker.operations.asking import Asked
 from worker.operations.readiness import Check, Readiness
 from worker.operations.sampling import RunSampler, Sample, build_sample, queue_samples
@@ -23,7 +24,7 @@ class Telling:
     """Answers for as long as a command lives: of what it watches, and else that there is nothing, ``between``."""
 
     def __init__(self) -> None:
-        self.between = "nothing is worked on yet"
+        self.between = "nothing is worked on now"
         self._watched: Watched | None = None
 
     async def reasons(self) -> Mapping[str, str]:
@@ -59,7 +60,15 @@ class Telling:
             if context.hold.why is not None:
                 raise HaltError(f"closing is paused: {context.hold.why}")
 
-        checks = {"ledger": context.ledger.expect_writable, "brake": closing_goes_on}
+        async def lease_is_held() -> None:
+            if not context.crew.may_send():
+                raise HaltError("the ledger has not heard of this process in time: it closes nothing until it does")
+
+        checks = {
+            "ledger": context.ledger.expect_writable,
+            "lease": lease_is_held,
+            "brake": closing_goes_on,
+        }
         await self.watch(checks, RunSampler(context).take, context.stop, queue)
 
 
@@ -75,8 +84,11 @@ async def telling(listener: socket.socket) -> AsyncIterator[Telling]:
         yield told
     finally:
         serving.cancel()
-        with anyio.CancelScope(shield=True), suppress(asyncio.CancelledError):
-            await serving
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait({serving})
+        failure = None if serving.cancelled() else serving.exception()
+        if failure is not None:
+            get_logger().warning("--listen broke off", error=type(failure).__name__)
 
 
 def _reached(queue: Queue) -> Check:

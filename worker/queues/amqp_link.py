@@ -21,8 +21,9 @@ from aio_pika.exceptions import (
     PublishError,
 )
 from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource, ConnectionNotAllowed, InvalidFrameError
+from pamqp.commands import Basic
 
-from worker.errors import QueueError, QueueUnreachableError
+from worker.errors import ConfigurationError, QueueError, QueueUnreachableError
 from worker.queues.address import Address
 
 for _driver in ("aiormq", "aio_pika"):  # what they log of a lost connection is told in our words, once
@@ -106,15 +107,25 @@ async def _initialized(channel: AbstractChannel) -> None:
 
 async def connect(address: Address, number: int) -> Link:
     """Connect, and open the channel. Raises the driver's errors."""
-    context = None
-    if address.scheme == "amqps":
-        context = ssl.create_default_context(cafile=address.options.get("cafile"))
+    context = _tls(address) if address.scheme == "amqps" else None
     connection = await called(
         aio_pika.connect(address.server, ssl_context=context, client_properties={"connection_name": "closeout"})
     )
     link = Link(number, connection)
-    await link.open_channel()
+    try:
+        await link.open_channel()
+    except BaseException:
+        await link.close()
+        raise
     return link
+
+
+def _tls(address: Address) -> ssl.SSLContext:
+    """Raises ConfigurationError."""
+    try:
+        return ssl.create_default_context(cafile=address.options.get("cafile"))
+    except OSError as error:
+        raise ConfigurationError(f"{address.name}: cafile: {error.strerror or error}") from None
 
 
 def is_trouble(error: Exception) -> bool:
@@ -146,6 +157,9 @@ _MEANINGS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ty
 def in_words(error: Exception, address: Address, queue: str) -> QueueError:
     """What an error of the driver means to a person. Its own text may hold an address with its password."""
     cause: BaseException = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
+    delivery = error.message.delivery if isinstance(error, PublishError) and error.message is not None else None
+    if isinstance(delivery, Basic.Return):
+        queue = delivery.routing_key or queue  # it may be the one for dead letters that is gone
     ours, text = next((ours, text) for kind, ours, text in _MEANINGS if isinstance(cause, kind))
     told = text.format(vhost=address.path or "/", queue=queue, why=_why(cause))
     return ours(f"{address.name}: {told}")

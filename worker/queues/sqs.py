@@ -186,7 +186,7 @@ class SqsQueue:
         """Make the time longer for what is held, until cancelled. Where that fails, others get it as well."""
         while True:
             await anyio.sleep(self._visibility / _EXTENSIONS)
-            with suppress(QueueError):
+            with suppress(Exception):  # whatever it is: the next time it may work
                 await self._hide(list(self._held), self._visibility)
 
     async def leave(self) -> None:
