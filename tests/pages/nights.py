@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.ledger.support import DAY, NOW, changed, claim_all, rows
+from tests.ledger.support import DAY, NOW, claim_all, rows
 from worker.ledger.crew import RunEnd
 from worker.ledger.protocol import Ledger, NewRun
 from worker.ledger.report_store import PaceSample
@@ -81,6 +81,3 @@ def _end(at: int) -> dict[str, Any]:
     state = SessionState("", text if at % 12 == 9 else "closed", evals, NOW - DAY, NOW + at * 10_000)
     settled = at % 12 != 11
     return {"outcome": Outcome.CLOSED, "session": state, "settled": settled, "attempts": 1}
-
-
-__all__ = ["HOSTILE", "SESSIONS", "changed", "eventful", "make_eventful"]

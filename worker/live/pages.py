@@ -6,7 +6,6 @@ from dataclasses import replace
 from worker.ledger.protocol import Counts, Found
 from worker.ledger.report_store import Traffic
 from worker.models import Outcome, Run
-from worker.report.asked import cause_words
 from worker.report.html import source_name_of, story_values
 from worker.report.page import render
 from worker.report.story import Story, row_of
@@ -74,7 +73,7 @@ def left(story: Story) -> float | None:
 def search(text: str, found: Sequence[Found], *, most: int) -> str:
     """What happened to one session in every run that holds it."""
     runs = [(one.run, row_of(one.row), _told(row_of(one.row)), one.exchanges) for one in found]
-    return render("live_search.html", {"searched": text, "found": runs, "most": most, "cause_words": cause_words})
+    return render("live_search.html", {"searched": text, "found": runs, "most": most})
 
 
 def _told(row: dict[str, object]) -> list[tuple[str, object]]:
