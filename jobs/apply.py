@@ -14,6 +14,7 @@ from worker.clock import now_ms
 from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger
 from worker.models import Outcome, Run
+from worker.settings import Settings
 from worker.standing import as_it_is
 from worker.units import format_duration, parse_duration
 
@@ -55,6 +56,10 @@ async def apply_run(invocation: Invocation, name: str, max_age: float) -> int:
 
 
 def _expect_fresh_plan(run: Run, max_age: float) -> None:
+    if run.state != "planned" and not Settings.model_validate_json(run.options).closes:
+        raise ConfigurationError(
+            f"the plan {run.name} was not made to its end: `closeout resume {run.name}` looks up the rest"
+        )
     if run.state != "planned":
         how = "is no plan, or was applied already" if run.state == "finished" else f"is {run.state}"
         raise ConfigurationError(

@@ -36,20 +36,19 @@ def days(starts: list[tuple[str, int]], zone: ZoneInfo) -> list[str]:
     return [datetime.fromtimestamp(start / 1000, zone).date().isoformat() for _, start in starts]
 
 
-@pytest.mark.parametrize("schedulers", [1, 2])
 @pytest.mark.parametrize(("zone", "day", "cron"), CHANGES)
-def test_each_local_night_has_one_start(zone: str, day: str, cron: str, schedulers: int) -> None:
-    """For four nights with the change among them, also where two keep the same times."""
+def test_each_local_night_has_one_start(zone: str, day: str, cron: str) -> None:
+    """For four nights with the change among them, where two keep the same times."""
     job, local = Schedule("night", cron, ZoneInfo(zone), catch_up=12 * HOUR), ZoneInfo(zone)
     noon = datetime.fromisoformat(f"{day}T12:00").replace(tzinfo=local) - timedelta(days=1)
     ends = (noon + timedelta(days=4)).timestamp()
     world = World(began=at(noon.isoformat()), known={"night": at(noon.isoformat()) - 1})
-    starts = world.keep(*[[job]] * schedulers, seconds=ends - noon.timestamp())
+    starts = world.keep([job], [job], seconds=ends - noon.timestamp())
     first = int(cron.split()[1]) < 12  # else it is on the evening of the same day
     assert days(starts, local) == [(noon + timedelta(days=n + first)).date().isoformat() for n in range(4)]
 
 
-@pytest.mark.parametrize("minutes", range(-15, 200, 10))
+@pytest.mark.parametrize("minutes", range(-15, 200, 20))
 @pytest.mark.parametrize("change", ["2026-03-29T01:00Z", "2026-10-25T00:00Z"])
 def test_whoever_begins_in_the_hour_of_the_change_makes_up_for_the_night_once(change: str, minutes: int) -> None:
     """The scheduler dies at any minute around the change, and another one begins a while later: one start, not two."""

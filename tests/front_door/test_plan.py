@@ -107,11 +107,14 @@ def test_a_plan_that_was_broken_off_is_gone_on_with_as_a_plan(tmp_path: Path) ->
     with desk_of(tmp_path, config) as (desk, sandbox):
         source = desk.write_ids(sandbox.add_sessions(5))
         broken = desk.run("plan", source, *FAST)
+        applied = desk.run("apply", "last", "--yes")
         retried = desk.run("retry", "last", *FAST)
         resumed = desk.run("resume", "last", *FAST)
         assert "close" not in sandbox.counts.requests
         closed = desk.run("close", source, *FAST, "--protect", "none", "--no-settle", "--json")
     assert (broken.code, retried.code, resumed.code) == (3, 2, 3)
+    assert applied.code == 2
+    assert "was not made to its end: `closeout resume" in applied.err
     assert closed.summary["outcomes"]["closed"] == 5
     assert desk.query("SELECT count(*) FROM runs") == [(2,)]
 
