@@ -18,7 +18,7 @@ from jobs.running import conclude, run_to_end, say
 from worker.adopting import adopt_orphans, runs_of_queue
 from worker.alarms import Alarms
 from worker.clock import now_ms
-from worker.errors import ConfigurationError, HaltError, LedgerError, QueueUnreachableError, RunBusyError
+from worker.errors import ConfigurationError, HaltError, LedgerError, QueueUnreachableError, RunBusyError, ours_first
 from worker.intake import take_from
 from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger, NewRun
@@ -70,11 +70,12 @@ async def _go_on_for_ever(invocation: Invocation, url: str, telling: "Telling | 
             began = anyio.current_time()
             try:
                 return await _attempt(invocation, url, alarms, telling)
-            except (HaltError, LedgerError, QueueUnreachableError) as error:
-                trouble = _passing(error)
-                if trouble is None or (isinstance(error, LedgerError) and not begun):
+            except Exception as error:  # also a group of them; what may not pass is raised again
+                told = ours_first(error)
+                trouble = _passing(told)
+                if trouble is None or (isinstance(told, LedgerError) and not begun):
                     raise
-                begun = begun or isinstance(error, HaltError)
+                begun = begun or isinstance(told, HaltError)
                 alarms.begin("ledger" if isinstance(trouble, LedgerError) else "queue", str(trouble))
                 if telling is not None:
                     telling.between = str(trouble)
@@ -82,7 +83,7 @@ async def _go_on_for_ever(invocation: Invocation, url: str, telling: "Telling | 
             await anyio.sleep(backoff(failures, random.SystemRandom()))
 
 
-def _passing(error: Exception) -> Exception | None:
+def _passing(error: BaseException) -> BaseException | None:
     """The trouble of the ledger or the queue that may pass, and broke off the work."""
     cause = error.__cause__ if isinstance(error, HaltError) else error
     return cause if isinstance(cause, LedgerError | QueueUnreachableError) else None

@@ -6,6 +6,7 @@ What is fetched is held for milliseconds: the queue, not the ledger, keeps what 
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import anyio
@@ -101,7 +102,8 @@ class Intake:
         try:
             taken = await context.ledger.intake.take_in(context.run, rows, since, now, parked=context.settings.guarded)
         except LedgerError:
-            await self._queue.put_back(messages, 0)
+            with suppress(QueueError, LedgerError):  # else they come back when they are taken for lost
+                await self._queue.put_back(messages, 0)
             raise
         context.progress.taken_in(len(rows), taken)
 

@@ -213,7 +213,9 @@ def test_what_may_not_be_closed_yet_waits_in_the_ledger(tmp_path: Path) -> None:
             desk.change("UPDATE items SET due_at = 5 WHERE outcome = 'pending'")
             wait_until(lambda: outcomes(desk) == {"closed": 4})
             child.process.send_signal(signal.SIGTERM)
-            assert child.ended().code == 143
+            done = child.ended()
+        assert done.code == 143
+        assert "  closeout work queue:sessions\n" in done.out
         assert witness.posts() == Counter(ids)
 
 

@@ -186,7 +186,8 @@ def next_commands(ended: Ended, ledger: str | None = None) -> list[str]:
     if ended.state == "planned":
         commands.append(("apply", name))
     if ended.state in ("halted", "interrupted"):
-        commands.append(("resume", name))
+        of_queue = Settings.model_validate_json(ended.run.options).from_queue
+        commands.append(("work", ended.run.source) if of_queue else ("resume", name))
     if ended.state != "planned" and any(
         outcomes.get(outcome) for outcome in (Outcome.FAILED, Outcome.REJECTED, Outcome.NOT_FOUND)
     ):
