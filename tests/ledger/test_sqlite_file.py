@@ -1,5 +1,6 @@
 """The SQLite ledger's file: who may read it, and what is refused."""
 
+import fcntl
 import os
 import sqlite3
 import stat
@@ -166,3 +167,13 @@ async def test_a_ledger_that_was_damaged_is_one_line(tmp_path: Path) -> None:
         async with SqliteLedger.open(path) as ledger:
             await claim_all(ledger, await ledger.find_run("last"))
     one_line(caught, path)
+
+
+async def test_to_ask_whether_a_run_is_busy_takes_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a live page that asks now and then would turn away a process that wants the run at that moment."""
+    taken: list[object] = []
+    async with SqliteLedger.open(tmp_path / "ledger.db", create=True) as ledger:
+        run = await a_run(ledger)
+        monkeypatch.setattr(fcntl, "lockf", lambda *words: taken.append(words))
+        assert not await ledger.busy(run)
+    assert taken == []

@@ -3,6 +3,8 @@
 import fcntl
 import hashlib
 import os
+import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,8 @@ from worker.models import Run
 _handles: dict[Path, int] = {}
 _held: set[tuple[Path, int]] = set()
 _JOBS = 1 << 56  # where the jobs' bytes begin, far behind any run's
+# The system's ``struct flock``, which has no wrapper: kind of lock, whence, start, length and process, in its order.
+_FLOCK, _KIND_FIRST = ("@qqihh", False) if sys.platform == "darwin" else ("@hhqqi", True)
 
 
 @contextmanager
@@ -38,10 +42,27 @@ def job_lock(ledger: Path, job: str) -> Iterator[None]:
         yield
 
 
+def run_busy(ledger: Path, run: Run) -> bool:
+    """Whether a process holds the run. To ask takes nothing: a process that wants the run at that moment gets it."""
+    path = _lock_file(ledger)
+    return (path, run.id) in _held or _held_elsewhere(_handle(path), run.id)
+
+
+def _held_elsewhere(handle: int, at: int) -> bool:
+    wanted, start, length = (fcntl.F_WRLCK, os.SEEK_SET), at, 1
+    asked = (*wanted, start, length, 0) if _KIND_FIRST else (start, length, 0, *wanted)
+    told = struct.unpack(_FLOCK, fcntl.fcntl(handle, fcntl.F_GETLK, struct.pack(_FLOCK, *asked)))
+    return bool(told[0 if _KIND_FIRST else 3] != fcntl.F_UNLCK)
+
+
+def _lock_file(ledger: Path) -> Path:
+    path = ledger.resolve()
+    return path.with_name(path.name + ".lock")
+
+
 @contextmanager
 def _byte_lock(ledger: Path, at: int, busy: str) -> Iterator[None]:
-    path = ledger.resolve()
-    path = path.with_name(path.name + ".lock")
+    path = _lock_file(ledger)
     if (path, at) in _held:
         raise RunBusyError(busy)
     handle = _handle(path)

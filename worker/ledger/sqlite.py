@@ -10,7 +10,6 @@ import anyio
 import anyio.to_thread
 
 from worker.budget import BudgetKey, BudgetStore, Decided, Decision
-from worker.errors import RunBusyError
 from worker.lease import Terms
 from worker.ledger.connection import Connection
 from worker.ledger.crew import Crew, RunEnd, WorkerRow
@@ -26,7 +25,7 @@ from worker.ledger.protocol import (
     PlanGroup,
     RowFilter,
 )
-from worker.ledger.run_lock import job_lock, run_lock
+from worker.ledger.run_lock import job_lock, run_busy, run_lock
 from worker.ledger.sqlite_budget import SqliteBudget
 from worker.ledger.sqlite_file import READER_CACHE_KIB, connect, connect_reading
 from worker.ledger.sqlite_intake import SqliteIntake
@@ -288,11 +287,7 @@ class SqliteLedger:
         return await self._reader.run(self._reader.store.invalid_kinds, run, limit)
 
     async def busy(self, run: Run) -> bool:
-        try:
-            with run_lock(self.path, run):
-                return False
-        except RunBusyError:
-            return True
+        return run_busy(self.path, run)
 
     async def results(self, run: Run, chosen: RowFilter = ALL_ROWS) -> AsyncIterator[list[Row]]:
         batches = self._reader.store.results.of_run(run, _RESULT_BATCH, chosen)
