@@ -13,7 +13,7 @@ from tests.queues import moto_sqs, rabbitmq
 from tests.queues.proxy import Proxy, proxy_to
 
 SESSIONS = 120
-RATE = ("--rate", "60/s", *FAST[2:])
+RATE = ("--rate", "120/s", *FAST[2:])
 
 
 @contextmanager
