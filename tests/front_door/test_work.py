@@ -12,6 +12,7 @@ from aiohttp import web
 from tests.front_door.servers import Answer, serving
 from tests.front_door.support import (
     FAST,
+    KEY,
     Desk,
     Witness,
     assert_all_counted,
@@ -190,6 +191,27 @@ def test_the_brake_pauses_and_a_probe_goes_on(tmp_path: Path) -> None:
         assert "secret-path" not in done.err
         assert outcomes(desk) == {"closed": 40, "not_found": 3}
         assert max(witness.posts().values()) == 1
+        assert_all_counted(desk)
+
+
+def test_an_outage_of_the_api_is_sat_out_however_long(tmp_path: Path) -> None:
+    """Told once, and once when it is over; nothing has failed. A key that is refused still ends it."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        sandbox.outage = "503"
+        ids = sandbox.add_sessions(30)
+        push(desk, ids)
+        with desk.started("work", QUEUE, *FAST, "--give-up-after", "1s", "--concurrency", "8") as child:
+            begun = child.wait_for_line("no usable answer for 1.0 s")
+            sandbox.outage = None
+            wait_until(lambda: outcomes(desk) == {"closed": 30})
+            sandbox.revoke_key(KEY)
+            push(desk, sandbox.add_sessions(1))
+            done = child.ended()
+        assert "trouble" in begun
+        assert done.code == 3
+        assert done.err.count("the API answers again") == 1
+        assert "no usable answer" not in done.err
+        assert "the API answered 401" in done.out
         assert_all_counted(desk)
 
 
