@@ -5,11 +5,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from jobs import scheduling
 from tests.engine.test_schedule import HOUR, at
-from tests.engine.test_scheduling import World
+from tests.engine.test_scheduling import World, long_naps
 from worker.schedule import Schedule
 
+__all__ = ["long_naps"]  # a fixture
 # The night before the clock is set, and at what time of it the job is: skipped, shown twice, or just before or after.
 CHANGES = [
     ("Europe/Berlin", "2026-03-28", "30 2 * * *"),
@@ -23,12 +23,6 @@ CHANGES = [
     ("Australia/Lord_Howe", "2026-10-03", "15 2 * * *"),
     ("Australia/Lord_Howe", "2026-04-04", "45 1 * * *"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def long_naps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Virtual days go by faster, and a start is on time all the same."""
-    monkeypatch.setattr(scheduling, "_NAP", 20 * 60_000)
 
 
 def days(starts: list[tuple[str, int]], zone: ZoneInfo) -> list[str]:

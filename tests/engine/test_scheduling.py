@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from jobs import scheduling
 from jobs.scheduling import Keeping, keep_times, run_child
 from tests.engine.virtual_time import late_by_up_to, run_virtually
 from worker.schedule import Schedule
@@ -19,6 +20,12 @@ from worker.schedule import Schedule
 HOUR = 3_600_000
 DAY = 24 * HOUR
 NIGHTLY = Schedule("nightly", "0 3 * * *", UTC, catch_up=12 * HOUR)
+
+
+@pytest.fixture(autouse=True)
+def long_naps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Virtual days go by faster, and a start is on time all the same."""
+    monkeypatch.setattr(scheduling, "_NAP", 20 * 60_000)
 
 
 @dataclass
