@@ -141,6 +141,30 @@ def test_a_killed_worker_loses_and_repeats_nothing(tmp_path: Path) -> None:
         assert_all_counted(desk)
 
 
+def test_resume_ends_what_a_worker_has_taken(tmp_path: Path) -> None:
+    """And takes no more: that is for the next worker, which begins a run of its own."""
+    with desk_of(tmp_path, quick(latency=0.02)) as (desk, sandbox):
+        witness = Witness(sandbox)
+        ids = sandbox.add_sessions(25)
+        push(desk, ids[:20])
+        arrived = witness.event_at(3, "close")
+        with desk.started("work", QUEUE, *FAST, "--rate", "20/s") as child:
+            waited(arrived)
+            child.process.kill()
+            child.process.wait()
+        push(desk, ids[20:])
+        done = desk.run("resume", "last", *FAST, "--json")
+        assert done.code == 0, done.err
+        assert done.summary["state"] == "finished"
+        assert done.summary["outcomes"]["closed"] == 20
+        assert desk.query("SELECT count(*) FROM messages") == [(5,)]
+        assert desk.run(*DRAIN).code == 0
+        runs = desk.query("SELECT state, rows_read, duplicates FROM runs ORDER BY id")
+        assert runs == [("finished", 20, 0), ("finished", 5, 0)]
+        assert witness.unverified_repeats() == []
+        assert_ledger_is_true(desk, sandbox, ids)
+
+
 def test_two_workers_share_a_queue_and_one_goes_on_for_the_other(tmp_path: Path) -> None:
     """Each has a run; what a dead one held is closed by the other, in the run that has it. A stop drains."""
     with desk_of(tmp_path, quick(latency=0.02)) as (desk, sandbox):
