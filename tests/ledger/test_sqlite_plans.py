@@ -10,12 +10,13 @@ import pytest
 from worker.ledger.sqlite_file import connect
 from worker.ledger.sqlite_store import QUERIES
 
-OPEN, UNSETTLED = "items_open", "items_unsettled"
-KEYS = {OPEN: "run=? AND outcome=? AND due_at", UNSETTLED: "run=? AND settle_at"}  # what is searched by: up to the time
+OPEN, UNSETTLED, DELAYED = "items_open", "items_unsettled", "items_delayed"
+# What is searched by: up to the time.
+KEYS = {OPEN: "run=? AND outcome=? AND due_at", UNSETTLED: "run=? AND settle_at", DELAYED: "run=? AND due_at"}
 FINDS_WORK = {
     "pending_retries": OPEN, "pending_fresh": OPEN, "due_doubts": OPEN, "due_settles": UNSETTLED,
     "due_settle_count": UNSETTLED, "rescue": OPEN, "rearm_doubts": OPEN, "rearm_settles": UNSETTLED, "next_due": OPEN,
-    "settles_ahead": UNSETTLED,
+    "settles_ahead": UNSETTLED, "ripen": DELAYED,
 }  # fmt: skip
 VALUES = {
     "run": 1, "now": 1, "limit": 1, "never": 1, "seqs": "[1]", "changes": "[]", "item": 1, "first": 1, "last": 2,

@@ -84,8 +84,9 @@ UPDATE runs SET source_done = 1, source_sha256 = coalesce(:sha256, source_sha256
 
 -- name: ripen
 -- What was never tried and had to wait for its time is as fresh as any, once that has come.
-UPDATE items INDEXED BY items_open SET due_at = 0
-WHERE run = :run AND outcome = 'pending' AND due_at > 0 AND due_at <= :now AND first_attempt_at IS NULL;
+UPDATE items INDEXED BY items_delayed SET due_at = 0
+WHERE run = :run AND outcome = 'pending' AND first_attempt_at IS NULL AND due_at > 0 AND due_at < 4611686018427387904
+  AND due_at <= :now;
 
 -- name: pending_retries
 -- Items whose time has come again, as one JSON array; they go before the fresh ones, which were never tried.

@@ -99,7 +99,8 @@ UPDATE runs SET source_done = true, source_sha256 = coalesce(:sha256::text, sour
 -- What was never tried and had to wait for its time is as fresh as any, once that has come.
 UPDATE items SET due_at = 0 WHERE seq IN (
     SELECT seq FROM items
-    WHERE run = :run AND outcome = 'pending' AND due_at > 0 AND due_at <= :now AND first_attempt_at IS NULL
+    WHERE run = :run AND outcome = 'pending' AND first_attempt_at IS NULL AND due_at > 0 AND due_at < 4611686018427387904
+      AND due_at <= :now
     FOR UPDATE SKIP LOCKED);
 
 -- name: pending_retries
