@@ -14,7 +14,7 @@ import click
 from jobs.forecasting import forecast_of
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import BRAKE, CLOSE, GUARDS, HOST, OPERATIONS, PACE, PORTION, SETTLE, working_options
-from jobs.running import conclude, leave, reading, run_to_end, say
+from jobs.running import conclude, leave, reading, run_to_end
 from worker.admission import OpenedSource
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
@@ -57,7 +57,7 @@ async def close_source(invocation: Invocation, source: str, *, new_run: bool) ->
                 told = await anyio.to_thread.run_sync(forecast_of, opened, invocation.settings)
                 run = await ledger.create_run(run_of_source(opened, invocation.settings), now_ms())
         if unfinished is None:
-            ended = await run_to_end(ledger, run, invocation, reading(opened), foretold=told)
+            ended = await run_to_end(ledger, run, invocation, reading(opened), told=told and f"forecast: {told}")
         else:
             ended = await _go_on(ledger, unfinished, invocation, opened)
         return await conclude(ledger, ended, invocation)
@@ -118,11 +118,11 @@ async def _go_on(ledger: Ledger, run: Run, invocation: Invocation, opened: Opene
     expect_same_host(run, invocation.settings)
     others = sum(worker.run == run.name for worker in await ledger.workers())
     doing = f"joining {others} at work on it" if others and on_postgres(invocation.ledger) else "going on with it"
-    say(f"{opened.name} has an unfinished run, {run.name}: {doing} (--new-run starts anew)")
+    told = f"{opened.name} has an unfinished run, {run.name}: {doing} (--new-run starts anew)"
     unchanged = run.source_done and run.source_stat == source_stat(opened.location)
     if not unchanged:
         await anyio.to_thread.run_sync(opened.skip, run)
-    return await run_to_end(ledger, run, invocation, reading(None if unchanged else opened))
+    return await run_to_end(ledger, run, invocation, reading(None if unchanged else opened), told=told)
 
 
 def expect_same_host(run: Run, settings: Settings) -> None:

@@ -13,7 +13,7 @@ def forecast_of(opened: OpenedSource, settings: Settings) -> str | None:
     """The forecast in one line, from the beginning of the source; None where its size cannot be guessed. Blocking."""
     rows = len({row.session_id for row in opened.beginning if row.session_id is not None})
     sessions = rows if opened.complete else _estimated(opened, rows)
-    if sessions is None:
+    if not sessions:
         return None
     estimated = not opened.complete
     if settings.limit is not None and settings.limit < sessions:

@@ -50,23 +50,24 @@ async def run_to_end(
     feed: Watcher | None,
     *,
     settle_only: bool = False,
-    foretold: str | None = None,
+    told: str | None = None,
     alarms: Alarms | None = None,
     beside: Sequence[Watcher] = (),
 ) -> Ended:
     """Hold the run's lock and work until it ends. Raises RunBusyError, with nothing sent.
 
-    ``alarms`` is that of work without an end; ``beside`` runs beside it.
+    ``told`` is a line more for the person, once the run is held; ``alarms`` is that of work without an end; ``beside``
+    runs beside it.
     """
     settings = invocation.settings
     doing = "settling" if settle_only else "closing" if settings.closes else "planning, and closing nothing,"
 
     async def begun(telling: "Telling | None", current: Run) -> list[Watcher]:
         say(f"run {run.name}: {doing} on {settings.base_url}, at {format_rate(settings.allowed_rate)} at most")
-        if foretold is not None:
-            say(f"forecast: {foretold}")
-        told = [telling.watch_run] if telling is not None else []
-        return [*await watchers(invocation, ledger, current), *told, *beside]
+        if told is not None:
+            say(told)
+        listened = [telling.watch_run] if telling is not None else []
+        return [*await watchers(invocation, ledger, current), *listened, *beside]
 
     agreed = partial(approve, asks=not invocation.yes)
     async with listening(invocation.listen, say) as telling:

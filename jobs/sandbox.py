@@ -46,7 +46,13 @@ def command(port: int, sessions: int, csv_path: str | None, **config: Any) -> in
     if csv_path is not None:
         sandbox.write_csv(csv_path)
     try:
-        anyio.run(serve, sandbox, "127.0.0.1", port, lambda url: click.echo(describe(sandbox, url)))
+        anyio.run(
+            serve,
+            sandbox,
+            "127.0.0.1",
+            port,
+            lambda url: click.echo(describe(sandbox, url, csv_path or "sessions.csv")),
+        )
     except OSError as error:
         raise ConfigurationError(f"--port {port}: {error.strerror or error}") from None
     return 0

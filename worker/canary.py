@@ -82,7 +82,11 @@ class Canary:
 
     async def _told(self) -> str:
         counts = await self._context.ledger.counts(self._context.run)
-        ended = [f"{counts.outcomes[each]:,} {each.value}" for each in Outcome if _worth_telling(each, counts.outcomes)]
+        ended = [
+            f"{counts.outcomes[each]:,} {each.value.replace('_', ' ')}"
+            for each in Outcome
+            if _worth_telling(each, counts.outcomes)
+        ]
         verdicts = [f"{count:,} {status or 'not seen'}" for status, count in counts.eval_status.items()]
         text = f"canary: {', '.join(ended) or 'nothing ended'}"
         return f"{text}; evaluations: {', '.join(verdicts)}" if verdicts else text

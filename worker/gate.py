@@ -45,6 +45,7 @@ class Gate:
         self._progress = progress
         self._now = now
         self._trouble_since: Millis | None = None
+        self._last_trouble = "nothing but failures, nor did a probe get through"  # of others on this budget
         self._began = now()
         self._streak = Streak()
         self._latency: dict[Kind, Latency] = {"close": Latency(), "read": Latency()}
@@ -105,6 +106,7 @@ class Gate:
             self._calm()
         else:
             self._streak.confirmed = True
+            self._last_trouble = _trouble_of(answer)
         return alive
 
     def _over(self) -> None:
@@ -115,11 +117,12 @@ class Gate:
 
     def _trouble(self, answer: Answer) -> None:
         now = self._now()
+        self._last_trouble = _trouble_of(answer)
         if self._trouble_since is None:
             self._trouble_since = now
         self._check_patience()
         if now - self._trouble_since >= self._give_up_after:
-            self._give_up(answer.exchange.error or f"status {answer.http_status}")
+            self._give_up()
 
     def _check_patience(self) -> None:
         """Also while everyone waits: an API in trouble is given up on time, not at the next answer."""
@@ -128,10 +131,10 @@ class Gate:
             self._halt(f"the API asks to wait {format_duration(held)}, longer than --give-up-after {self._limit}")
         down_since = self.pace.budget.down_since
         if down_since is not None and now - max(down_since * 1000, self._began) >= self._give_up_after:
-            self._give_up("nothing but failures, nor did a probe get through")
+            self._give_up()
 
-    def _give_up(self, last: str) -> None:
-        self._halt(f"the API gave no usable answer for {self._limit} (last: {last}){GOES_ON}")
+    def _give_up(self) -> None:
+        self._halt(f"the API gave no usable answer for {self._limit} (last: {self._last_trouble}){GOES_ON}")
 
     def _halt(self, why: str) -> None:
         """Work without an end tells it, and goes on asking now and then."""
@@ -148,3 +151,7 @@ class Gate:
     @property
     def _limit(self) -> str:
         return format_duration(self._give_up_after / 1000)
+
+
+def _trouble_of(answer: Answer) -> str:
+    return answer.exchange.error or f"status {answer.http_status}"

@@ -35,7 +35,7 @@ async def steer(ledger: Ledger, run: Run, *, rate: float | None = None, paused: 
 def _said(decided: Decided[None], settings: Settings) -> str:
     shared = _SHARED.format(host=settings.base_url)
     if decided.budget.paused:
-        return f"paused; {shared} or `closeout go` takes it back"
+        return f"paused; {shared} or `closeout go` takes it back, and with it what `closeout rate` said"
     if decided.budget.set_rate is not None:
         return f"at most {format_rate(min(decided.budget.set_rate, settings.allowed_rate))}; {shared}"
     return f"goes on at {format_rate(settings.allowed_rate)} at most"

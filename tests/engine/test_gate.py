@@ -81,6 +81,19 @@ async def test_nothing_but_trouble_for_too_long_halts(status: int | None) -> Non
     assert ("connection_lost" if status is None else str(status)) in (bench.stop.why or "")
 
 
+async def test_an_outage_names_what_went_wrong_last() -> None:
+    """Also where the last that was heard was a probe: a refused connection and a 503 call for different things."""
+    bench = Bench()
+    for _ in range(3):
+        await bench.gate.told(an_answer(None, error="connect_refused", sent=False))
+    assert bench.pace.budget.down_since is not None
+    assert not bench.gate.probed(an_answer(None, error="connect_timeout", sent=False))
+    bench.now += GIVE_UP_AFTER + 1
+    with anyio.move_on_after(5):
+        await bench.gate.enter()
+    assert "(last: connect_timeout)" in (bench.stop.why or "")
+
+
 @pytest.mark.parametrize("status", [200, 400, 404, 409, 422])
 async def test_one_usable_answer_starts_the_time_anew(status: int) -> None:
     """An API that answers at all is not given up."""

@@ -97,7 +97,8 @@ def test_a_stop_ends_the_guess_of_the_time_left() -> None:
     meter = Meter(standing.context)
     standing.stop.request("interrupted", "interrupted by TERM", 143)
     shot = meter.take()
-    assert (shot.phase, shot.draining, shot.why, shot.left) == ("draining", True, "interrupted by TERM", None)
+    why = "interrupted by TERM; once more gives up on what is in flight"
+    assert (shot.phase, shot.draining, shot.why, shot.left) == ("draining", True, why, None)
 
 
 def test_without_settling_there_is_nothing_to_settle() -> None:
@@ -119,3 +120,9 @@ def test_what_the_ledger_held_before_is_added() -> None:
     assert (shot.total, shot.done, shot.outcomes[Outcome.CLOSED]) == (990, 625, 620)
     assert (shot.settled, shot.to_settle) == (535, 625)
     assert shot.left == pytest.approx((990 - 625) / 2)
+
+
+def test_a_halt_has_nobody_at_hand_who_could_end_it_at_once() -> None:
+    standing = Standing()
+    standing.context.stop.halt("too many failures")
+    assert Meter(standing.context).take().why == "too many failures"

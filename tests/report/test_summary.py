@@ -77,6 +77,12 @@ def test_people_see_what_came_of_it() -> None:
         assert part in text
 
 
+def test_people_see_probes_among_the_requests() -> None:
+    """The kinds add up to all that was sent."""
+    counts = replace(COUNTS, requests={"close": 3, "probe": 4})
+    assert "requests        7 (3 close, 4 probe)" in summary_lines(ended(counts=counts), Settings()).plain
+
+
 def test_people_see_the_sums_of_the_evaluators_runs() -> None:
     """The critical ones and all; what is pending where there is any; nothing where there were none."""
     text = summary_lines(ended(), Settings()).plain

@@ -120,6 +120,7 @@ def test_the_description_says_where_and_how() -> None:
     text = describe(sandbox, "http://127.0.0.1:8765")
     for part in ("CLOSEOUT_API_KEY=k-1", "--base-url http://127.0.0.1:8765", "3 live", "6000 requests per 60 s"):
         assert part in text
+    assert "closeout close 'my ids.csv'" in describe(sandbox, "http://127.0.0.1:8765", "my ids.csv")
 
 
 def test_serving_ends_when_cancelled_and_frees_its_port() -> None:

@@ -108,6 +108,7 @@ def test_an_unknown_extension_is_answered_with_those_supported(tmp_path: Path, n
 
 def test_other_things_that_are_no_file_to_read(tmp_path: Path) -> None:
     assert "is a folder" in refusal_of(str(tmp_path))
+    assert refusal_of("").startswith("SOURCE is empty: name a file")
     assert "is a workbook: export it as CSV" in refusal_of(write(tmp_path, "a.xlsx", b"PK"))
     assert "is no file name" in refusal_of("a\0.csv")
     assert "cannot be opened" in refusal_of(write(tmp_path, "a.csv", PLAIN) + "/b.csv")

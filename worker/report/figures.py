@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from worker.context import Context
 from worker.ledger.protocol import Counts
 from worker.models import Outcome
+from worker.stopping import Stop
 
 REQUEST_WINDOW = 10.0
 CLOSING_WINDOW = 60.0  # closing pauses while the API asks to wait; the time left should not jump each time
@@ -91,7 +92,7 @@ class Meter:
             run=context.run.name,
             source=context.run.source,
             phase="draining" if stop.requested else progress.phase,
-            why=stop.why,
+            why=_why(stop),
             draining=stop.requested,
             seconds=progress.seconds,
             rows_read=progress.rows_read,
@@ -136,6 +137,13 @@ class Meter:
     def _closed_before(self) -> int:
         before = self._before.outcomes
         return before.get(Outcome.CLOSED, 0) + before.get(Outcome.ALREADY_CLOSED, 0)
+
+
+def _why(stop: Stop) -> str | None:
+    """Why it ends early, and how to end it at once where a person wants it to end."""
+    if stop.state != "interrupted":
+        return stop.why
+    return f"{stop.why}; once more gives up on what is in flight"
 
 
 def time_left(total: int | None, done: int, rate: float) -> float | None:

@@ -174,7 +174,10 @@ def _eval_runs(total: int, succeeded: int, failed: int) -> str:
 
 def _sent(counts: Counts) -> str:
     requests = _requests(counts)
-    kinds = ", ".join(f"{requests[kind]:,} {kind}" for kind in _KINDS if requests[kind])
+    named = {kind: requests[kind] for kind in _KINDS} | {
+        "probe": requests["total"] - sum(requests[kind] for kind in _KINDS)
+    }
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in named.items() if count)
     text = f"{requests['total']:,}" + (f" ({kinds})" if kinds else "")
     return f"{text}, {counts.retried:,} closes sent again" if counts.retried else text
 

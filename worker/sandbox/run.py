@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import shlex
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -55,8 +56,8 @@ async def serve(sandbox: Sandbox, host: str, port: int, ready: Callable[[str], N
         gc.unfreeze()
 
 
-def describe(sandbox: Sandbox, url: str) -> str:
-    """Tell a person where a sandbox is and how to close its sessions."""
+def describe(sandbox: Sandbox, url: str, source: str = "sessions.csv") -> str:
+    """Tell a person where a sandbox is and how to close its sessions, whose ids are in ``source``."""
     config = sandbox.config
     live = sum(not session.terminal for session in list(sandbox.store.by_id.values()))
     limit = "none" if config.rate_limit is None else f"{config.rate_limit} requests per {config.rate_period:g} s"
@@ -65,7 +66,7 @@ def describe(sandbox: Sandbox, url: str) -> str:
             f"Sandbox: {url} (API {' and '.join(config.dialects)})",
             f"Sessions: {live} live of {len(sandbox.store.by_id)}; rate limit: {limit}",
             f"Key: {config.api_key}",
-            f"Try: CLOSEOUT_API_KEY={config.api_key} closeout close sessions.csv --base-url {url}",
+            f"Try: CLOSEOUT_API_KEY={config.api_key} closeout close {shlex.quote(source)} --base-url {url}",
             f"What it saw: {url}/_sandbox/stats",
         )
     )

@@ -37,6 +37,8 @@ def open_source(source: str, *, id_column: str | None = None, stdin: BinaryIO | 
     ``id_column`` is the name of the id's column or field, or a column's 1-based number. Raises SourceError, here
     or at the first batch, if the source cannot be read at all.
     """
+    if not source:
+        raise SourceError("SOURCE is empty: name a file, or - for standard input")
     if source == STANDARD_INPUT:
         return _ByteSource("standard input", None, id_column, None, "", partial(_opened_stdin, stdin))
     name = shown(source, 4_096)
