@@ -21,10 +21,11 @@ from worker.errors import QueueUnreachableError
 from worker.ledger.opening import open_ledger
 from worker.models import SourceRow
 from worker.queues.address import parse_address
-from worker.queues.messages import write_message
+from worker.queues.messages import read_message, write_message
 from worker.queues.opening import is_embedded, open_queue
 from worker.queues.protocol import Queue
 from worker.retry import backoff
+from worker.sources.problems import shown
 
 _INVALID_NAMED = 20
 _TRIES = 8  # of one batch, over about two minutes
@@ -55,7 +56,8 @@ def command(
 ) -> int:  # the ledger is read by name
     """Put the sessions that SOURCE lists into a queue, for `closeout work` to close.
 
-    SOURCE is as for `closeout close`, QUEUE_URL as for `closeout work`; a row's own reason goes with it.
+    SOURCE is as for `closeout close`, QUEUE_URL as for `closeout work`. What a row says as `reason`, `not_before`
+    and `key` goes with it.
     """
     return leave(
         source, anyio.run(partial(push_source, source, queue_url, id_column, read_ledger(context), as_json=as_json))
@@ -85,15 +87,39 @@ async def _opened(url: str, ledger: str) -> AsyncIterator[Queue]:
 
 
 async def _push_rows(queue: Queue, rows: list[SourceRow], done: Pushed) -> None:
-    bodies = [write_message(row) for row in rows if row.session_id is not None]
+    bodies: list[bytes] = []
+    owners: dict[str, str | None] = {}
+    for row in rows:
+        body, problem = _message_of(row, owners)
+        if problem is None:
+            bodies.append(body)
+            continue
+        done.invalid += 1
+        if done.invalid <= _INVALID_NAMED:
+            say(f"line {row.line:,}: {problem}")
     await _push_batch(queue, bodies)
     done.rows_read += len(rows)
     done.pushed += len(bodies)
-    for row in rows:
-        if row.session_id is None:
-            done.invalid += 1
-            if done.invalid <= _INVALID_NAMED:
-                say(f"line {row.line:,}: {row.problem}")
+
+
+def _message_of(row: SourceRow, owners: dict[str, str | None]) -> tuple[bytes, str | None]:
+    """The message, and what a worker would find wrong with it; ``owners`` are the sessions of the batch's keys.
+
+    A key that two sessions bear makes the second one a repetition, never closed: a column of that name may
+    mean something else altogether.
+    """
+    if row.problem is not None:
+        return b"", row.problem
+    body = write_message(row)
+    if row.wishes is None:
+        return body, None
+    read = read_message(body)
+    if read.key is not None and owners.setdefault(read.key, row.session_id) != row.session_id:
+        return (
+            body,
+            f"the key {shown(read.key, 40)!r} is that of another session, for whose repetition this one would pass",
+        )
+    return body, read.row.problem
 
 
 async def _push_batch(queue: Queue, bodies: list[bytes]) -> None:

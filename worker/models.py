@@ -56,7 +56,8 @@ class SourceRow:
     ``line`` is the 1-based line on which the record begins. Exactly one of ``session_id`` (canonical,
     lower case) and ``problem`` is set; ``text`` is what stood there, cut at 200 characters, when there is a
     problem, else empty. ``reason`` is the row's own close reason, or None. What a listing told has no line (0), but the
-    time of the session's start, and when it was ``seen`` so.
+    time of the session's start, and when it was ``seen`` so. ``wishes`` are what a message of a queue may say besides
+    (``key``, ``not_before``), as they stand there and unchecked: `push` hands them on.
     """
 
     line: int
@@ -66,6 +67,7 @@ class SourceRow:
     problem: str | None = None
     started_at: Millis | None = None
     seen_at: Millis | None = None
+    wishes: dict[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,3 +89,9 @@ def test_no_message_breaks_anything(message: bytes) -> None:
 def test_what_was_written_is_read(reason: str | None) -> None:
     """A row of a source, with its own reason."""
     assert read_message(write_message(SourceRow(7, ID, reason))) == QueuedRow(SourceRow(0, ID, reason))
+
+
+@pytest.mark.parametrize("text", ["1772445600", "1772445600.0", "2026-03-02T10:00:00Z", "20260302T100000Z"])
+def test_an_instant_may_be_text(text: str) -> None:
+    """As a column, or a field of an entry of Redis, has it."""
+    assert read_message(body(not_before=text)) == QueuedRow(SourceRow(0, ID), None, 1_772_445_600_000)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,9 @@ _KINDS = {
     int: "a number",
     float: "a number",
 }
+
+
+_seconds = re.compile(r"[0-9]{1,12}(\.[0-9]+)?").fullmatch  # of those that are no date without its dashes
 
 
 class _MalformedError(Exception):
@@ -44,10 +48,13 @@ def read_message(body: bytes, reason_problem: Callable[[str], str | None] = _no_
 
 
 def write_message(row: SourceRow) -> bytes:
-    """A message that asks for what a row of a source does; the row names a session."""
-    if row.reason is None:
+    """A message that asks for what a row of a source does; the row names a session. Its wishes may be malformed."""
+    asked = dict(row.wishes or {})
+    if row.reason is not None:
+        asked["reason"] = row.reason
+    if not asked:
         return str(row.session_id).encode()
-    return json.dumps({"session_id": row.session_id, "reason": row.reason}).encode()
+    return json.dumps({"session_id": row.session_id, **asked}).encode()
 
 
 def _row_of(text: str, reason_problem: Callable[[str], str | None]) -> QueuedRow:
@@ -89,10 +96,12 @@ def _text(value: dict[str, Any], name: str) -> str | None:
 
 
 def _instant(value: object) -> Millis:
-    """ISO 8601 or seconds since the epoch."""
+    """ISO 8601 or seconds since the epoch, which those who have nothing but text may write as text."""
     if value is None:
         return 0
     at = parse_instant(value)
+    if at is None and isinstance(value, str) and _seconds(value):
+        value = float(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LAST_INSTANT / 1000:
         at = round(value * 1000)
     if at is None or at > _LAST_INSTANT:

@@ -215,9 +215,6 @@ def _body(fields: dict[bytes, bytes]) -> bytes:
     if _BODY in fields:
         return fields[_BODY]
     values: dict[str, Any] = {_text(key): _text(value) for key, value in fields.items()}
-    since = str(values.get("not_before", ""))
-    if since.isascii() and since.isdigit():
-        values["not_before"] = int(since)
     return json.dumps(values).encode()
 
 

@@ -9,16 +9,18 @@ from worker.sources.problems import shown
 
 ID_NAMES = ("session_id", "conversation_id", "id")
 REASON_NAME = "reason"
+WISH_NAMES = ("key", "not_before")  # what `push` hands on besides
 _MOST_NAMES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The 0-based positions of the id and of the reason, if there is one, and whether the first record is a header."""
+    """The 0-based positions of id, reason and what else `push` hands on; whether the first record is a header."""
 
     id_at: int
     reason_at: int | None
     has_header: bool
+    wishes_at: tuple[tuple[str, int], ...] = ()
 
 
 def column_name(text: str) -> str:
@@ -67,7 +69,8 @@ def _first_uuid(cells: list[str]) -> int | None:
 
 def _layout_with_header(names: list[str], id_at: int) -> Layout:
     reason_at = names.index(REASON_NAME) if REASON_NAME in names else None
-    return Layout(id_at, None if reason_at == id_at else reason_at, has_header=True)
+    wishes_at = tuple((name, names.index(name)) for name in WISH_NAMES if name in names and names.index(name) != id_at)
+    return Layout(id_at, None if reason_at == id_at else reason_at, has_header=True, wishes_at=wishes_at)
 
 
 def _layout_without_header(first: list[str], first_uuid: int, id_column: str | None) -> Layout:

@@ -93,10 +93,17 @@ def rows_of(records: Iterable[Record], layout: Layout) -> Iterator[SourceRow]:
             if reason_at is not None and reason_at < len(cells):
                 reason = cells[reason_at].strip() or None
             session_id = normalise_id(cells[id_at])
-            if session_id is not None and (reason is None or len(reason) <= LONGEST_REASON):
-                yield SourceRow(line, session_id, reason)  # as id_row does, without another call for each row
-            else:
+            if session_id is None or (reason is not None and len(reason) > LONGEST_REASON):
                 yield id_row(line, cells[id_at], reason)
+            elif layout.wishes_at:
+                yield SourceRow(line, session_id, reason, wishes=_wishes(cells, layout))
+            else:
+                yield SourceRow(line, session_id, reason)  # as id_row does, without another call for each row
+
+
+def _wishes(cells: list[str], layout: Layout) -> dict[str, object] | None:
+    found = {name: cells[at].strip() for name, at in layout.wishes_at if at < len(cells)}
+    return {name: text for name, text in found.items() if text} or None
 
 
 def read_records(lines: Lines, delimiter: str) -> Iterator[Record]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from worker.models import SourceRow
-from worker.sources.columns import REASON_NAME, accepted_names, column_name
+from worker.sources.columns import REASON_NAME, WISH_NAMES, accepted_names, column_name
 from worker.sources.lines import Lines, line_problem
 from worker.sources.problems import id_row, problem_row
 
@@ -55,7 +55,9 @@ def _object_row(number: int, line: str, value: dict[str, Any], names: tuple[str,
         return problem_row(number, line, f"field 'reason' holds {_kind(reason)}, not a string")
     if reason is not None and "\0" in reason:
         return problem_row(number, line, "contains a NUL byte")
-    return id_row(number, fields[name], _encodable(reason.strip()) or None if reason else None)
+    row = id_row(number, fields[name], _encodable(reason.strip()) or None if reason else None)
+    row.wishes = {wish: fields[wish] for wish in WISH_NAMES if wish != name and fields.get(wish) is not None} or None
+    return row
 
 
 def _kind(value: object) -> str:
