@@ -2,7 +2,7 @@
 
 import anyio
 
-from worker.models import Change, Outcome
+from worker.models import NEVER, Change, Outcome
 
 _GOOD = frozenset({Outcome.CLOSED, Outcome.ALREADY_CLOSED})
 
@@ -60,9 +60,11 @@ class Hold:
     def ended(self, change: Change) -> None:
         """Take in what became of a session; of the probe, anything but a close means that it did not go well.
 
-        In doubt is no answer yet: it will be read.
+        In doubt is no answer yet: it will be read, unless it is in doubt for ever.
         """
-        if change.seq == self._probe and change.outcome not in (None, Outcome.IN_DOUBT):
+        if change.seq != self._probe or change.outcome is None:
+            return
+        if change.outcome is not Outcome.IN_DOUBT or (change.due_at or 0) >= NEVER:
             self._probe = None
             self.went_well = change.outcome in _GOOD
             self.concluded.set()

@@ -43,6 +43,7 @@ class Protected:
         return not self.statuses or (self._as_of is not None and now - self._as_of <= OLDEST)
 
     async def wait(self) -> None:
-        """Return when the next list has come."""
+        """Return when the next list has come. Who waits for it is somebody who goes by it: ``rest`` lets it be."""
+        self._asked = True
         self.wanted.set()
         await self._listed.wait()

@@ -8,7 +8,7 @@ from tests.report.support import Standing
 from worker.alarms import Alarm, Alarms
 from worker.hold import Hold
 from worker.holding import Holding
-from worker.models import Change, Outcome
+from worker.models import NEVER, Change, Outcome
 from worker.settings import Settings
 
 
@@ -92,6 +92,19 @@ def test_a_probe_in_doubt_is_waited_for() -> None:
     assert not hold.closed
     hold.sent(9)
     assert not hold.closed
+
+
+def test_a_probe_that_stays_in_doubt_for_ever_is_waited_for_no_longer() -> None:
+    """It cannot be read, so it tells nothing: another one is tried, where closing would be paused for good."""
+    hold = Hold()
+    hold.engage("too many")
+    hold.allow_probe()
+    hold.sent(7)
+    hold.ended(Change(7, Outcome.IN_DOUBT, due_at=NEVER - 1))
+    assert not hold.concluded.is_set()
+    hold.ended(Change(7, Outcome.IN_DOUBT, due_at=NEVER))
+    assert hold.concluded.is_set()
+    assert not hold.went_well
 
 
 def test_a_trouble_is_told_once() -> None:

@@ -62,6 +62,17 @@ class MovingApi(ListingApi):
         return await super().list_states(listing, cursor)
 
 
+@dataclass
+class SlowApi(ListingApi):
+    """Its answers to the requests of these numbers take so many seconds."""
+
+    slow: dict[int, float] = field(default_factory=dict)
+
+    async def list_states(self, listing: Listing, cursor: str | None) -> Answer:
+        await anyio.sleep(self.slow.get(len(self.asked) + 1, 0))
+        return await super().list_states(listing, cursor)
+
+
 class Records:
     """Takes records and forgets them."""
 
@@ -239,6 +250,26 @@ def test_work_without_an_end_lists_only_while_something_is_closed() -> None:
             assert protected.current(context.now())
             assert (protected.find("a"), len(api.asked)) == (None, 5 * each)
             assert protected.find("b") is not None
+            context.closing_done.set()
+
+    run_virtually(run)
+
+
+def test_work_without_an_end_lists_anew_when_a_list_was_too_old_once_it_was_whole() -> None:
+    """An outage or a pause in the middle of a list may last longer than the list is good for."""
+    api = SlowApi(slow={2: 400.0, 7: 301.0})
+
+    async def run() -> None:
+        context = standing(api)
+        context.alarms = Alarms(lambda _: None)
+        protected = context.protected
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Protecting(context).run)
+            for _ in range(2):  # before any list, and once one has become old all at once, as on a host that slept
+                with anyio.fail_after(15 * MINUTE):
+                    while not protected.current(context.now()):
+                        await protected.wait()
+                protected.listed({}, asked=context.now() - OLDEST - 1)
             context.closing_done.set()
 
     run_virtually(run)
