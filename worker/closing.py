@@ -3,6 +3,7 @@
 from collections import deque
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from worker.api.client import Api
@@ -90,14 +91,24 @@ class Closing:
             await context.protected.wait()
         await context.gate.enter()
         term = context.crew.term
-        claim = await self._unprotected() if context.protected.current(context.now()) else None
+        claim = await self._next() if context.protected.current(context.now()) else None
         if claim is None:
             context.gate.leave()
+            await anyio.lowlevel.checkpoint()
             return
         self._permitted.append((claim, term))
         self._ready.release()
         context.hold.sent(claim.seq)
         self._sent += 1
+
+    async def _next(self) -> Claim | None:
+        """The next one that may be closed. A stop comes after what is left alone has its outcome, and sends nothing."""
+        with anyio.CancelScope(shield=True):
+            claim = await self._unprotected()
+        if claim is not None and (self._context.stop.requested or self._context.last_call.requested):
+            self._held.appendleft(claim)
+            return None
+        return claim
 
     async def _unprotected(self) -> Claim | None:
         """The next one that may be closed; what must be left alone has its outcome then."""
