@@ -5,7 +5,11 @@ import gc
 import importlib
 import os
 import sys
+import threading
+import time
 import traceback
+from contextlib import suppress
+from typing import NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -13,6 +17,7 @@ from click.shell_completion import CompletionItem
 # New objects before the collector looks for cycles. Python's own 700 are fewer than the requests in flight hold: it
 # would go through them at each dozen of closes, and now and then through all modules, 28 ms in which nothing is sent.
 COLLECT_AFTER = 5_000
+_TO_END = 0.5  # seconds
 
 # Name, where it lives, and its line in the help: listing them must not load them, for the sake of a quick --help.
 COMMANDS = {
@@ -117,7 +122,7 @@ def main() -> None:
     except click.exceptions.Exit as ended:
         code = ended.exit_code
     except (click.Abort, KeyboardInterrupt):
-        os._exit(130)  # not sys.exit: a thread may still wait for an idle pipe
+        code = 130
     except (BrokenPipeError, SystemExit):
         # The reader of our output went away (`| head`), which click turns into SystemExit: nothing is left to say to
         # it, not even at exit.
@@ -127,7 +132,29 @@ def main() -> None:
         if "_CLOSEOUT_COMPLETE" in os.environ:
             sys.exit(0)  # nothing to offer, and no noise in somebody's shell
         code = report(error, show_trace="-vv" in sys.argv)
-    sys.exit(code if isinstance(code, int) else 0)
+    leave(code if isinstance(code, int) else 0)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process, also where a thread still reads a pipe that nobody writes to: Python would wait for it."""
+    try:
+        if _all_threads_end():
+            sys.exit(code)
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+    except KeyboardInterrupt:
+        pass
+    os._exit(code)
+
+
+def _all_threads_end() -> bool:
+    """Whether Python would find no thread to wait for. What has no more to do is given a moment to end."""
+    ends = time.monotonic() + _TO_END
+    others = [each for each in threading.enumerate() if each is not threading.current_thread() and not each.daemon]
+    for thread in others:
+        thread.join(max(0.0, ends - time.monotonic()))
+    return not any(thread.is_alive() for thread in others)
 
 
 def in_one_line(error: click.ClickException) -> str:

@@ -14,7 +14,7 @@ import click
 from jobs.forecasting import forecast_of
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import BRAKE, CLOSE, GUARDS, HOST, OPERATIONS, PACE, PORTION, SETTLE, working_options
-from jobs.running import conclude, leave, reading, run_to_end
+from jobs.running import conclude, reading, run_to_end
 from worker.admission import OpenedSource
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
@@ -43,8 +43,8 @@ def command(  # the rest is read by name
     """
     invocation = read_invocation(context)
     if dry_run:
-        return leave(source, anyio.run(partial(plan_source, invocation, source)))
-    return leave(source, anyio.run(partial(close_source, invocation, source, new_run=new_run)))
+        return anyio.run(partial(plan_source, invocation, source))
+    return anyio.run(partial(close_source, invocation, source, new_run=new_run))
 
 
 async def close_source(invocation: Invocation, source: str, *, new_run: bool) -> int:

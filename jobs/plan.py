@@ -11,7 +11,6 @@ from jobs.configuration import config_path
 from jobs.invocation import read_invocation
 from jobs.job_tables import find_job
 from jobs.options import BRAKE, CLOSE, GUARDS, HOST, PACE, PORTION, SETTLE, working_options
-from jobs.running import leave
 from jobs.sweep import invocation_of, plan_job
 
 
@@ -29,6 +28,6 @@ def command(context: click.Context, /, source: str | None, job: str | None, **_:
     if (source is None) == (job is None):
         raise click.UsageError("name either a SOURCE or, with --job, a job of closeout.toml")
     if source is not None:
-        return leave(source, anyio.run(partial(plan_source, read_invocation(context), source)))
+        return anyio.run(partial(plan_source, read_invocation(context), source))
     found = find_job(config_path(context.params["config"]), job or "")
     return anyio.run(partial(plan_job, invocation_of(context, found), found.name))

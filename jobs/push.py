@@ -15,7 +15,7 @@ import click
 from jobs.close import open_rows
 from jobs.invocation import read_ledger
 from jobs.options import ID_COLUMN, JSON, LEDGER
-from jobs.running import leave, say
+from jobs.running import say
 from worker.admission import OpenedSource
 from worker.errors import QueueUnreachableError
 from worker.ledger.opening import open_ledger
@@ -59,9 +59,7 @@ def command(
     SOURCE is as for `closeout close`, QUEUE_URL as for `closeout work`. What a row says as `reason`, `not_before`
     and `key` goes with it.
     """
-    return leave(
-        source, anyio.run(partial(push_source, source, queue_url, id_column, read_ledger(context), as_json=as_json))
-    )
+    return anyio.run(partial(push_source, source, queue_url, id_column, read_ledger(context), as_json=as_json))
 
 
 async def push_source(source: str, url: str, id_column: str | None, ledger: str, *, as_json: bool) -> int:

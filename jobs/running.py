@@ -1,7 +1,6 @@
 """Working on one run from its lock to its summary: what close, resume, retry, settle and demo have in common."""
 
 import json
-import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -175,12 +174,3 @@ async def facts_of_plan(ledger: Ledger, run: Run, settings: Settings) -> list[Fa
 def print_json(ended: Ended, invocation: Invocation) -> None:
     """Print the summary as one line of JSON."""
     click.echo(json.dumps(summary(ended, invocation.settings), ensure_ascii=False))
-
-
-def leave(source: str | None, code: int) -> int:
-    """The exit code; after standard input the process ends here, as a thread may still wait for an idle pipe."""
-    if source == "-":
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code

@@ -1,5 +1,6 @@
 """Standard input from a program that takes its time: what has come is closed, whatever comes later."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -21,3 +22,19 @@ def test_what_a_slow_pipe_has_brought_is_closed_while_it_stays_open(tmp_path: Pa
         assert done.code == 0, done.err
         assert witness.posts() == dict.fromkeys(ids, 1)
         assert_ledger_is_true(desk, sandbox, ids)
+
+
+def test_a_pipe_that_nobody_writes_to_keeps_no_process_from_ending(tmp_path: Path) -> None:
+    """A thread waits for it, which nothing can interrupt."""
+    with desk_of(tmp_path, quick(latency=0.05)) as (desk, sandbox):
+        witness = Witness(sandbox)
+        os.mkfifo(desk.home / "pipe.csv")
+        with desk.started("close", "pipe.csv", *FAST) as child:
+            closed = witness.event_at(3, "close")
+            with (desk.home / "pipe.csv").open("w") as pipe:
+                pipe.write("".join(f"{one}\n" for one in ["session_id", *sandbox.add_sessions(3)]))
+                pipe.flush()
+                waited(closed)
+                child.terminate()
+                done = child.ended()
+        assert (done.code, "Traceback" in done.err) == (143, False), done.err
