@@ -8,6 +8,8 @@ import pytest
 
 from worker.budget import ruled
 from worker.execution import budget_key, execute
+from worker.lease import Terms
+from worker.ledger.crew import Crew
 from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger, NewRun
 from worker.models import Run
@@ -41,15 +43,15 @@ async def test_a_pause_in_the_first_instant_of_a_run_holds(tmp_path: Path, monke
     """``closeout pause`` is believed as soon as the run is held, whatever its process is about to do then."""
     async with open_ledger(str(tmp_path / "closeout.db"), create=True) as ledger:
         run = await ledger.create_run(NewRun("sessions.csv", SETTINGS.model_dump_json()), 0)
-        locked = ledger.locked
+        joined = ledger.joined
 
         @asynccontextmanager
-        async def held(run: Run) -> AsyncIterator[None]:
-            async with locked(run):
+        async def held(run: Run, terms: Terms, *, alone: bool = False) -> AsyncIterator[Crew]:
+            async with joined(run, terms, alone=alone) as crew:
                 await pause(ledger, run)
-                yield
+                yield crew
 
-        monkeypatch.setattr(ledger, "locked", held)
+        monkeypatch.setattr(ledger, "joined", held)
         assert await paused_once_begun(ledger, run)
 
 
