@@ -7,10 +7,12 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("closeout", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("closeout")
 
+_WAITING = {"docs", "fleet", "front_door", "pages", "queues"}  # folders whose tests wait for processes and servers
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What waits longest begins first, so that the short ones fill the end of a run side by side."""
     lost = [item.nodeid for item in items if item.get_closest_marker("alone") and "front_door" not in item.path.parts]
     if lost:
         raise pytest.UsageError(f"what is marked alone is looked for in tests/front_door: {lost[0]}")
-    items.sort(key=lambda item: "front_door" not in item.path.parts)
+    items.sort(key=lambda item: _WAITING.isdisjoint(item.nodeid.split("/")))
