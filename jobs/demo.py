@@ -20,6 +20,7 @@ from worker.sandbox import Sandbox, SandboxConfig, running_sandbox
 from worker.settings import Settings
 
 _FOLDER = "closeout-demo"
+_ORG_LIMIT = 300  # requests a second, of which half is used, as ever
 _FAULTS = {"503": 0.02, "500": 0.01, "html_502": 0.01, "reset_before": 0.01, "reset_after": 0.01, "truncated": 0.01}
 
 
@@ -47,12 +48,13 @@ def command(context: click.Context, /, folder: str, **_: Any) -> int:  # the res
     with running_sandbox(sandbox) as url:
         say(f"1,000 sessions in {source}; a stand-in for the API on {url}")
         invocation = Invocation(
-            settings=Settings(base_url=url, rate=150, reason="abandoned"),
+            settings=Settings(base_url=url, org_limit=_ORG_LIMIT, reason="abandoned"),
             flags=Given(),
             key=sandbox.config.api_key,
             ledger=str(home / DEFAULT_LEDGER),
             progress=context.params["progress"],
             console=console,
+            api_gone=True,
         )
         code = anyio.run(partial(close_source, invocation, str(source), new_run=True))
     return 0 if code in (0, 1) else code

@@ -23,7 +23,10 @@ from worker.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What was asked. ``flags`` are the settings given as flags alone, which also override a stored run's."""
+    """What was asked. ``flags`` are the settings given as flags alone, which also override a stored run's.
+
+    ``api_gone``: the API ends with this command, as that of the demo does.
+    """
 
     settings: Settings
     flags: Given
@@ -35,6 +38,7 @@ class Invocation:
     yes: bool = False
     listen: Address | None = None
     alert_url: SecretStr | None = None
+    api_gone: bool = False
     console: Console = field(default_factory=stderr_console)
 
     def for_run(self, run: Run) -> "Invocation":

@@ -26,7 +26,10 @@ _FORMATS = {"html": (".html", ".htm"), "markdown": (".md", ".markdown")}
 @click.argument("runs", nargs=-1, required=True, metavar="RUN")
 @click.option("--output", "-o", metavar="FILE", help="The file to write.  [default: standard output]")
 @click.option(
-    "--format", "page_format", metavar="html|markdown", help="The format.  [default: from the name, else html]"
+    "--format",
+    "page_format",
+    metavar="html|markdown",
+    help="The format.  [default: from the name, else html; on a terminal markdown]",
 )
 @click.option("--compare", is_flag=True, help="Two runs beside each other: give RUN twice, the earlier one first.")
 @LEDGER
@@ -49,18 +52,24 @@ def command(  # the rest is read by name
     wanted = 2 if compare else 1
     if len(runs) != wanted:
         raise ConfigurationError("--compare wants two runs" if compare else "one RUN; two only with --compare")
-    chosen = page_format_of(output, page_format)
+    seen = sys.stdout.isatty() and output in (None, "-")
+    chosen = page_format_of(output, page_format, seen=seen)
     if output is not None and output != "-":
         check_place(output, "--output")
     return anyio.run(partial(write_report, read_ledger(context), runs, output, chosen))
 
 
-def page_format_of(output: str | None, page_format: str | None) -> str:
-    """The format that was asked for, else the one the file's name ends in, else HTML. Raises ConfigurationError."""
+def page_format_of(output: str | None, page_format: str | None, *, seen: bool = False) -> str:
+    """The format that was asked for, else the one the file's name ends in, else HTML. Raises ConfigurationError.
+
+    Where it is ``seen`` on a terminal, it is markdown unless HTML was asked for: a page would be 30 kB of tags there.
+    """
     if page_format is not None:
         if page_format not in _FORMATS:
             raise ConfigurationError(f"--format {page_format!r} is not possible: choose html or markdown")
         return page_format
+    if seen:
+        return "markdown"
     ending = Path(output).suffix.lower() if output is not None else ""
     return next((name for name, endings in _FORMATS.items() if ending in endings), "html")
 

@@ -148,7 +148,8 @@ async def conclude(ledger: Ledger, ended: Ended, invocation: Invocation) -> int:
     else:
         invalid = await ledger.invalid_kinds(ended.run, INVALID_KINDS_NAMED)
         more = await facts_of_plan(ledger, ended.run, invocation.settings)
-        print_summary(stdout_console(), ended, invocation.settings, shown_address(invocation.ledger), invalid, more)
+        ledger_name, gone = shown_address(invocation.ledger), invocation.api_gone
+        print_summary(stdout_console(), ended, invocation.settings, ledger_name, invalid, more, api_gone=gone)
     if unwritten is not None:
         say(f"--export: {unwritten}; the ledger has the rows: `closeout export {ended.run.name}` writes them elsewhere")
     return ended.exit_code or int(unwritten is not None)

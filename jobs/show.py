@@ -16,8 +16,10 @@ from worker.ledger.opening import open_ledger, shown_address
 from worker.ledger.protocol import Found, Ledger
 from worker.models import Run
 from worker.report.console import stdout_console
-from worker.report.summary import INVALID_KINDS_NAMED
+from worker.report.summary import INVALID_KINDS_NAMED, command_lines, ways_on
 from worker.report.tables import attempts_table, found_table, run_details, run_json, session_json
+from worker.report.wording import command as to_type
+from worker.report.wording import width_of
 from worker.session_search import find_anywhere
 from worker.settings import Settings
 from worker.sources import normalise_id, shown
@@ -58,7 +60,14 @@ async def show_run(address: str, name: str, *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(run_json(run, counts, settings), ensure_ascii=False))
     else:
-        stdout_console().print(run_details(run, counts, settings, invalid, more), soft_wrap=True)
+        console = stdout_console()
+        text = run_details(run, counts, settings, invalid, more, width=width_of(console))
+        commands = [] if run.state == "running" else ways_on(run, run.state, counts)
+        if commands:
+            text.append("\n").append_text(
+                command_lines(to_type(*words, ledger=shown_address(address)) for words in commands)
+            )
+        console.print(text, soft_wrap=True, end="")
     return 0
 
 

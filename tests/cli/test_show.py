@@ -74,3 +74,10 @@ def test_show_without_run_and_session_says_what_to_name() -> None:
     shown = show()
     assert shown.exit_code == 2
     assert "Name a run" in shown.stderr
+
+
+def test_a_run_that_is_not_done_says_how_to_go_on(runs: list[str]) -> None:
+    """As its summary would have, had its process not been killed."""
+    shown = show(runs[0]).stdout
+    assert "interrupted" in shown
+    assert shown.endswith(f"\n\n  closeout resume {runs[0]}\n  closeout settle {runs[0]}\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.front_door.support import FAST, KEY, Desk, desk_of, quick
+from tests.front_door.terminal import at_a_terminal
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,14 @@ def test_a_report_goes_to_a_file_or_to_standard_output(desk: Desk) -> None:
     assert second in pages[2]
     assert all(KEY not in text for text in [*pages, done[2].out, done[3].out])
     assert Path(desk.home / "first.html").stat().st_mode & 0o777 == 0o600
+
+
+def test_on_a_terminal_a_report_can_be_read(desk: Desk) -> None:
+    """Not the tags of a page, unless these were asked for."""
+    with at_a_terminal(desk, "report", "last") as terminal:
+        assert terminal.ended() == 0
+        assert "10 of 10 sessions are closed." in terminal.seen
+        assert "<" not in terminal.seen
 
 
 def test_a_run_knows_its_source_by_its_bytes_and_who_asked(desk: Desk) -> None:

@@ -2,7 +2,9 @@
 
 import io
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -148,6 +150,36 @@ def test_commands_name_a_ledger_that_is_not_the_default_one() -> None:
     assert next_commands(ended(counts=Counts()), "/tmp/my runs.db")[0] == (  # noqa: S108  # only a name
         "closeout show k3m9x2pq --ledger '/tmp/my runs.db'"
     )
+
+
+def test_where_the_api_is_gone_nothing_is_offered_that_asks_it() -> None:
+    """The demo's server ends with it."""
+    stopped = ended(counts=replace(COUNTS, unsettled=2))
+    assert [line.split()[1] for line in next_commands(stopped, api_gone=True)] == ["show", "export"]
+
+
+def test_commands_are_called_as_they_can_be_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By the path that was typed where the name alone is not found, as after ``make demo``."""
+    typed = ".venv/bin/closeout"
+    monkeypatch.setattr(sys, "argv", [typed, "demo"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert next_commands(ended(counts=Counts()))[0] == f"{typed} show k3m9x2pq"
+    (tmp_path / "closeout").touch(mode=0o755)
+    assert next_commands(ended(counts=Counts()))[0] == "closeout show k3m9x2pq"
+    monkeypatch.setattr(sys, "argv", ["/usr/lib/worker/__main__.py", "demo"])
+    monkeypatch.setenv("PATH", "")
+    assert next_commands(ended(counts=Counts()))[0] == "closeout show k3m9x2pq"
+
+
+def test_on_a_narrow_terminal_values_go_on_below_themselves() -> None:
+    """No word is torn; commands stay whole, to be copied."""
+    out = io.StringIO()
+    print_summary(Console(file=out, width=40), ended(), Settings(base_url="https://a.example"))
+    lines = out.getvalue().splitlines()
+    assert "  asked           100,000 rows of" in lines
+    assert "                  sessions.csv, 12 of" in lines
+    assert [line for line in lines if len(line) > 40 and "closeout " not in line] == []
+    assert "  closeout export k3m9x2pq --output results.csv" in lines
 
 
 def test_in_a_pipe_it_is_plain_ascii_and_commands_stay_whole() -> None:

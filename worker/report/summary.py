@@ -1,21 +1,23 @@
 """What came of a run: as JSON for scripts, as a few lines for people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from worker.ledger.protocol import Counts, InvalidKind
-from worker.models import Outcome, Run
+from worker.models import Outcome, Run, RunState
 from worker.pipeline import Ended
 from worker.report.wording import (
     DEFAULT_LEDGER,
     OUTCOME_STYLES,
     STATE_STYLES,
+    WIDTH,
     Fact,
     command,
     fact,
     lines_of,
+    width_of,
     words_of,
 )
 from worker.settings import Settings
@@ -72,8 +74,14 @@ def summary_lines(
     ledger: str | None = None,
     invalid: Sequence[InvalidKind] = (),
     more: Sequence[Fact] = (),
+    *,
+    width: int = WIDTH,
+    api_gone: bool = False,
 ) -> Text:
-    """What came of a run, and what to type next. Its lines are not to be cut: see ``print_summary``."""
+    """What came of a run, and what to type next. Its lines are not to be cut: see ``print_summary``.
+
+    ``api_gone``: there is nobody left to send a request to.
+    """
     run = ended.run
     text = Text()
     text.append(f"run {run.name}", style="bold").append("  ")
@@ -81,13 +89,17 @@ def summary_lines(
     why = [fact("why", ended.why, "yellow")] if ended.why else []
     text.append("\n").append_text(
         lines_of(
-            [*why, *run_facts(run, ended.counts, settings, invalid), *more, fact("ledger", ledger or DEFAULT_LEDGER)]
+            [*why, *run_facts(run, ended.counts, settings, invalid), *more, fact("ledger", ledger or DEFAULT_LEDGER)],
+            width,
         )
     )
     text.append("\n")
-    for line in next_commands(ended, ledger):
-        text.append(f"  {line}\n", style="cyan")
-    return text
+    return text.append_text(command_lines(next_commands(ended, ledger, api_gone=api_gone)))
+
+
+def command_lines(commands: Iterable[str]) -> Text:
+    """Commands to copy, a line each."""
+    return Text("".join(f"  {line}\n" for line in commands), style="cyan")
 
 
 def print_summary(  # noqa: PLR0917  # as summary_lines
@@ -97,9 +109,12 @@ def print_summary(  # noqa: PLR0917  # as summary_lines
     ledger: str | None = None,
     invalid: Sequence[InvalidKind] = (),
     more: Sequence[Fact] = (),
+    *,
+    api_gone: bool = False,
 ) -> None:
-    """Print the lines for people whole, however narrow the console is: commands are there to be copied."""
-    console.print(summary_lines(ended, settings, ledger, invalid, more), soft_wrap=True, end="")
+    """Print the lines for people; commands whole, however narrow the console is: they are there to be copied."""
+    lines = summary_lines(ended, settings, ledger, invalid, more, width=width_of(console), api_gone=api_gone)
+    console.print(lines, soft_wrap=True, end="")
 
 
 def run_facts(run: Run, counts: Counts, settings: Settings, invalid: Sequence[InvalidKind] = ()) -> list[Fact]:
@@ -182,20 +197,24 @@ def _sent(counts: Counts) -> str:
     return f"{text}, {counts.retried:,} closes sent again" if counts.retried else text
 
 
-def next_commands(ended: Ended, ledger: str | None = None) -> list[str]:
+def next_commands(ended: Ended, ledger: str | None = None, *, api_gone: bool = False) -> list[str]:
     """What a person may want to type now, the most urgent first."""
-    name, outcomes = ended.run.name, ended.counts.outcomes
-    commands: list[tuple[str, ...]] = []
-    if ended.state == "planned":
-        commands.append(("apply", name))
-    if ended.state in ("halted", "interrupted"):
-        of_queue = Settings.model_validate_json(ended.run.options).from_queue
-        commands.append(("work", ended.run.source) if of_queue else ("resume", name))
-    if ended.state != "planned" and any(
-        outcomes.get(outcome) for outcome in (Outcome.FAILED, Outcome.REJECTED, Outcome.NOT_FOUND)
-    ):
-        commands.append(("retry", name))
-    if ended.counts.unsettled and ended.state != "planned":
-        commands.append(("settle", name))
-    commands += [("show", name), ("export", name, "--output", "results.csv")]
+    name = ended.run.name
+    sending = [] if api_gone else ways_on(ended.run, ended.state, ended.counts)
+    commands = [*sending, ("show", name), ("export", name, "--output", "results.csv")]
     return [command(*words, ledger=ledger) for words in commands]
+
+
+def ways_on(run: Run, state: RunState, counts: Counts) -> list[tuple[str, ...]]:
+    """What is left to do for a run that nobody works on, the most urgent first."""
+    if state == "planned":
+        return [("apply", run.name)]
+    commands: list[tuple[str, ...]] = []
+    if state in ("halted", "interrupted"):
+        of_queue = Settings.model_validate_json(run.options).from_queue
+        commands.append(("work", run.source) if of_queue else ("resume", run.name))
+    if any(counts.outcomes.get(outcome) for outcome in (Outcome.FAILED, Outcome.REJECTED, Outcome.NOT_FOUND)):
+        commands.append(("retry", run.name))
+    if counts.unsettled:
+        commands.append(("settle", run.name))
+    return commands

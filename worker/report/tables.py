@@ -14,6 +14,7 @@ from worker.report.grid import Grid
 from worker.report.summary import run_facts, run_figures
 from worker.report.wording import (
     STATE_STYLES,
+    WIDTH,
     WRONG,
     Fact,
     fact,
@@ -58,7 +59,13 @@ def _wrong(counts: Counts) -> Text:
 
 
 def run_details(
-    run: Run, counts: Counts, settings: Settings, invalid: Sequence[InvalidKind] = (), more: Sequence[Fact] = ()
+    run: Run,
+    counts: Counts,
+    settings: Settings,
+    invalid: Sequence[InvalidKind] = (),
+    more: Sequence[Fact] = (),
+    *,
+    width: int = WIDTH,
 ) -> Text:
     """All that a person may want to know of one run. Print it with ``soft_wrap``, so that nothing is cut."""
     facts = [
@@ -75,7 +82,7 @@ def run_details(
         fact("limits", _limits(settings)),
         fact("settling", f"for {format_duration(settings.settle_for)} at most" if settings.settle else "off"),
     ]
-    return lines_of(facts)
+    return lines_of(facts, width)
 
 
 def _limits(settings: Settings) -> str:

@@ -2,15 +2,20 @@
 
 import re
 import shlex
+import shutil
+import sys
 import textwrap
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 
+from rich.console import Console
 from rich.text import Text
 
 from worker.models import Millis, Outcome, Tally
 
 DEFAULT_LEDGER = "closeout.db"
+_PROGRAM = "closeout"
 DASH = "–"  # noqa: RUF001  # a dash is meant: nothing is known, or there is nothing
 Fact = tuple[str, str, str]  # label, value, style of the value
 
@@ -23,7 +28,8 @@ OUTCOME_STYLES = {
     **dict.fromkeys(WRONG, "red"),
 }
 STATE_STYLES = {"finished": "bold green", "planned": "bold cyan", "halted": "bold red", "interrupted": "bold yellow"}
-_WIDTH = 80
+WIDTH = 80  # of lines for people, where there is room
+_LEAST_VALUE = 16  # columns of a value, at least
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -62,7 +68,13 @@ def share(part: float, whole: float) -> str:
 def command(*words: str, ledger: str | None = None) -> str:
     """A command to type, which names the ledger where it is not the default one (None)."""
     named = [] if ledger in (None, DEFAULT_LEDGER) else ["--ledger", ledger]
-    return printable(shlex.join(["closeout", *words, *named]))
+    return printable(shlex.join([program(), *words, *named]))
+
+
+def program() -> str:
+    """What this program is called by: the path that was typed, where its name alone would not be found."""
+    typed = sys.argv[0]
+    return typed if Path(typed).name == _PROGRAM and shutil.which(_PROGRAM) is None else _PROGRAM
 
 
 def fact(label: str, value: str, style: str = "") -> Fact:
@@ -85,13 +97,20 @@ def tally_json(tally: Tally | None) -> dict[str, object] | None:
     return found | {"whole": tally.whole}
 
 
-def lines_of(facts: Iterable[Fact]) -> Text:
-    """Labels in one column, values in the next; long values go on below themselves."""
+def width_of(console: Console) -> int:
+    """Columns that lines for people take there."""
+    return min(console.width, WIDTH)
+
+
+def lines_of(facts: Iterable[Fact], width: int = WIDTH) -> Text:
+    """Labels in one column, values in the next; long values go on below themselves, in so many columns in all."""
     facts = list(facts)
     column = max((len(label) for label, _, _ in facts), default=0) + 2
     text = Text()
     for label, value, style in facts:
-        wrapped = textwrap.wrap(value, _WIDTH - column - 2, break_long_words=False, break_on_hyphens=False) or [""]
+        wrapped = textwrap.wrap(
+            value, max(width - column - 2, _LEAST_VALUE), break_long_words=False, break_on_hyphens=False
+        ) or [""]
         text.append(f"  {label:<{column}}", style="dim")
         text.append(("\n" + " " * (column + 2)).join(wrapped) + "\n", style=style)
     return text
