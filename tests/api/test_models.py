@@ -59,6 +59,14 @@ def test_a_session_is_read() -> None:
     assert found.evals == EvalSummary("partial", 9, 5, 3, 1, 4, 2, 1, 1)
 
 
+def test_half_a_character_is_not_kept() -> None:
+    """JSON may hold one, but no ledger could be read again that did: neither its exports nor its reports."""
+    odd = GOOD | {"status": "new\ud800", "eval_summary": EVALS | {"eval_status": "\udfff"}}
+    for found in (parse_session(body(odd)), *(parse_page(body({"items": [odd, odd]})) or [()])[0]):
+        assert found is not None
+        assert (found.status, found.evals.status, found.evals.total) == ("new?", "?", 9)
+
+
 def test_an_id_is_lower_case() -> None:
     """As the ledger writes it."""
     found = session(id=SESSION.upper())

@@ -148,7 +148,7 @@ def _parse_drifted(kind: type[_Item], value: Any) -> _Item | None:  # see parse_
     """Validate, leaving out the optional fields that do not fit."""
     if not isinstance(value, dict):
         return None
-    kept = dict(value)
+    kept = _legible(value)
     while True:
         try:
             return kind.model_validate(kept)
@@ -157,6 +157,12 @@ def _parse_drifted(kind: type[_Item], value: Any) -> _Item | None:  # see parse_
             if any(location[0] in _REQUIRED for location in wrong):
                 return None
             kept = _without(kept, wrong)
+
+
+def _legible(value: dict[str, Any]) -> dict[str, Any]:
+    """A copy with ``?`` for each half of a character: no ledger could be read that held one."""
+    legible = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    return dict(legible)
 
 
 def _without(value: dict[str, Any], wrong: set[tuple[int | str, ...]]) -> dict[str, Any]:
