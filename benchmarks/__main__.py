@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import admission, closing, queue, reports, resume, settling, startup, sweep
+from benchmarks import admission, closing, fleet, queue, reports, resume, settling, startup, sweep
 from benchmarks.figures import Figure, table
 from benchmarks.machine import Noise, describe_machine
 
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "admission": admission.measure,
     "resume": resume.measure,
     "queue": queue.measure,
+    "fleet": fleet.measure,
     "reports": reports.measure,
     "settling": settling.measure,
     "sweep": sweep.measure,

@@ -248,7 +248,11 @@ class Pace:
         await self._decide(lambda budget, now: (change(budget, now), None))
 
     async def _decide(self, decision: Decision[_T]) -> _T:
+        asked = self._clock()
         decided = await self._store.decide(decision)
         self._budget = decided.budget
-        self._offset = decided.now - self._clock()
+        # The ledger's clock was read between then and now. What was known of it holds where it agrees: an answer that
+        # took long, over a network or a busy machine, tells less than one that was quick.
+        earliest, latest = decided.now - self._clock(), decided.now - asked
+        self._offset = min(max(self._offset, earliest), latest)
         return decided.value
