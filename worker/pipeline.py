@@ -207,6 +207,8 @@ async def _ended_by_another(context: Context) -> Ended:
     await context.crew.leave(RunEnd("interrupted", None, 0.0), context.now())
     await context.gate.pace.give_back()
     run, counts = await context.ledger.find_run(context.run.name), await context.ledger.counts(context.run)
+    if run.state == "running":  # by others, who took this process for dead
+        run = replace(run, state="interrupted", why="not heard of for longer than the lease; others go on")
     code = finished_exit_code(counts) if run.state == "finished" else HaltError.exit_code
     return Ended(run, run.state, run.why, counts, code, context.progress.seconds)
 

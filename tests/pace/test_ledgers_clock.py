@@ -13,13 +13,14 @@ from worker.budget import Budget, Decided, Decision
 from worker.pacing import Pace
 
 _T = TypeVar("_T")
+Ways = list[tuple[float, float]]
 delays = st.lists(st.tuples(st.floats(0, 3), st.floats(0, 3)), min_size=1, max_size=8)
 
 
 class SlowStore:
     """Its clock is ``ahead`` of ours; each question and each answer takes its time on the way."""
 
-    def __init__(self, ahead: float, on_the_way: list[tuple[float, float]]) -> None:
+    def __init__(self, ahead: float, on_the_way: Ways) -> None:
         self.ours = 100.0
         self.ahead = ahead
         self._on_the_way = iter(on_the_way)
@@ -46,9 +47,7 @@ def _asked(store: SlowStore, times: int) -> Pace:
 
 
 @given(ahead=st.floats(-1e6, 1e6), on_the_way=delays)
-def test_a_slow_answer_does_not_spoil_what_a_quick_one_told(
-    ahead: float, on_the_way: list[tuple[float, float]]
-) -> None:
+def test_a_slow_answer_does_not_spoil_what_a_quick_one_told(ahead: float, on_the_way: Ways) -> None:
     """Permits would leave late by as much, and so bunched with those of other processes."""
     store = SlowStore(ahead, on_the_way)
     pace = _asked(store, len(on_the_way))

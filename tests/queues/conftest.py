@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.queues.in_postgres import in_postgres
 from tests.queues.moto_sqs import sqs
 from tests.queues.rabbitmq import rabbitmq
 from tests.queues.redis_server import redis
 from tests.queues.support import IMPLEMENTATIONS, Rig
 
-RIGS = {**IMPLEMENTATIONS, "rabbitmq": rabbitmq, "redis": redis, "sqs": sqs}
+RIGS = {**IMPLEMENTATIONS, "embedded in postgres": in_postgres, "rabbitmq": rabbitmq, "redis": redis, "sqs": sqs}
 
 
 @pytest.fixture

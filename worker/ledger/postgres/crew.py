@@ -16,6 +16,7 @@ from worker.lease import Lease, Terms, steady
 from worker.ledger.crew import Crew, RunEnd
 from worker.ledger.postgres.database import Database
 from worker.ledger.postgres.statements import Statements, as_json
+from worker.logs import get_logger
 from worker.models import Millis, Run
 
 _TRIES, _PAUSE = 20, 0.1  # somebody may hold the run for a moment, to open rows of it again
@@ -119,8 +120,11 @@ class PostgresCrew(Crew):
             with anyio.move_on_after(self._terms.beat):
                 await self._hurry.wait()
             self._hurry.clear()
-            if not self.lost:
-                await self._beat()
+            try:
+                if not self.lost:
+                    await self._beat()
+            except Exception:  # whatever it is, without heartbeats all would stand still
+                get_logger().exception("a heartbeat failed")
 
     async def _beat(self) -> None:
         """One heartbeat. One that fails is followed by the next; sending ends in time without any."""

@@ -121,11 +121,7 @@ class PostgresLedger(Runs, Work, Reading):
             await lock.drop()
 
     async def busy(self, run: Run) -> bool:
-        try:
-            async with self.locked(run):
-                return False
-        except RunBusyError:
-            return True
+        return await self._at_work(run) or await ServerLock(self._database, f"run {run.id}").is_held()
 
     @asynccontextmanager
     async def budget(self, key: BudgetKey) -> AsyncIterator[BudgetStore]:

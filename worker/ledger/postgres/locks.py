@@ -36,6 +36,14 @@ class ServerLock:
                     return row is not None and bool(row[0])
         return False
 
+    async def is_held(self) -> bool:
+        """Whether anybody holds it; to ask takes nothing."""
+        for _ in range(_TRIES):
+            if not await self._database.read(lambda sql: sql.rows("lock_held", name=self._name)):
+                return False
+            await anyio.sleep(_PAUSE)
+        return True
+
     async def drop(self) -> None:
         """Let it go, if it is held."""
         connection, self._connection = self._connection, None

@@ -5,6 +5,12 @@
 -- Writes what stands there, so that it is known whether that is possible.
 UPDATE migrations SET applied_at = applied_at WHERE version = 1;
 
+-- name: lock_held
+-- Whether somebody has a lock of that name for himself: its key is shown in two halves.
+SELECT true FROM pg_locks WHERE locktype = 'advisory' AND granted AND mode = 'ExclusiveLock' AND objsubid = 1
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND ((classid::bigint << 32) | objid::bigint) = hashtextextended(:name::text, 0);
+
 -- name: create_run
 -- A new run. `RETURNING id` numbers it.
 INSERT INTO runs (name, job, source, location, source_stat, options, made_by, created_at)
