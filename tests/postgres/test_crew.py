@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
+import psycopg
 import pytest
 
 from tests.ledger.support import NOW, a_run, changed, claim_all, closed, outcomes_of, results_of, rows, session_id
@@ -11,6 +12,7 @@ from tests.postgres.test_opening import asked
 from worker.errors import RunBusyError
 from worker.lease import Terms
 from worker.ledger.crew import Crew, LeaseLostError, RunEnd
+from worker.ledger.postgres.address import parse_address
 from worker.ledger.postgres.ledger import PostgresLedger
 from worker.models import NEVER, Outcome, Run
 
@@ -168,6 +170,20 @@ async def test_an_answer_for_what_another_has_claimed_changes_nothing_but_for_th
     assert await lead.claim(run, 9, NOW) == []
     await other.record(run, [changed(one, Outcome.CLOSED), changed(two, Outcome.IN_DOUBT, due_at=NOW)], NOW)
     assert [row["outcome"] for row in (await results_of(other, run))[:2]] == ["closed", "closed"]
+
+
+async def test_a_dead_lead_that_is_still_writing_is_taken_over_from_later(url: str, run: Run) -> None:
+    """Its last transaction hangs, as when the network was cut in the middle of it: that may yet be written."""
+    place = parse_address(url)
+    async with at_work(url, run) as (_, leading):
+        with psycopg.connect(place.url, options=f"-csearch_path={place.schema}") as hanging:
+            hanging.execute("SELECT 1 FROM workers FOR KEY SHARE")
+            await taken_for_dead(url, leading)
+            async with at_work(url, run) as (_, following):
+                assert (following.first, following.leading) == (False, False)
+                hanging.rollback()
+                with anyio.fail_after(10):
+                    await following.until(lambda: following.leading)
 
 
 async def test_what_is_in_flight_at_an_exit_is_looked_up_once_it_is_over(run: Run, pair: tuple[Pair, Pair]) -> None:

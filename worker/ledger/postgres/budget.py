@@ -8,7 +8,7 @@ from worker.ledger.postgres.database import Database
 from worker.ledger.postgres.statements import Statements
 
 _T = TypeVar("_T")
-_TIME_LIMIT = 15.0  # seconds; whoever holds the row and is gone loses it after 10
+_TIME_LIMIT = 15.0  # seconds; whoever holds the row and is gone loses it after 5
 
 
 class PostgresBudget:

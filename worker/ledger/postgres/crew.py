@@ -105,7 +105,6 @@ class PostgresCrew(Crew):
             raise RunBusyError(self._busy)
         values = {"host": socket.gethostname(), "pid": os.getpid(), "alone": self._alone, "lease": self._terms.lease}
         self.owner = int(await sql.value("worker_registered", run=self._run.id, **values))
-        self.first = not others
         state, *_ = (await sql.rows("lead", run=self._run.id, owner=self.owner))[0]
         if self._begun and state not in _UNFINISHED:
             self.over = True
@@ -113,6 +112,7 @@ class PostgresCrew(Crew):
             self._begun = False
             await sql.rows("lead_taken", run=self._run.id, owner=self.owner)
             self.leading = (await sql.rows("lead", run=self._run.id, owner=self.owner))[0][1]
+        self.first = self.leading and not others  # one that is dead may not be buried yet: see ``workers_dead``
         return True
 
     async def _keep_beating(self) -> None:

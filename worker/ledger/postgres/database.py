@@ -39,7 +39,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.3, 5.0
 # The server lets go of what a client holds that has gone without a word.
 _SESSION = """
 SET search_path TO "{schema}"; SET timezone TO 'UTC'; SET client_min_messages TO warning;
-SET idle_in_transaction_session_timeout TO '10s'; SET jit TO off;
+SET idle_in_transaction_session_timeout TO '5s'; SET jit TO off;
 SET tcp_keepalives_idle TO 10; SET tcp_keepalives_interval TO 5; SET tcp_keepalives_count TO 3;
 SET synchronous_commit TO {commit};
 """
