@@ -14,7 +14,7 @@ import anyio
 from worker.admission import end_of_source
 from worker.context import Context
 from worker.errors import LedgerError, QueueError, QueueUnreachableError
-from worker.models import Millis, QueuedRow
+from worker.models import Millis, Outcome, QueuedRow
 from worker.queues.messages import read_message
 from worker.queues.protocol import Message, Queue
 from worker.reasons import reason_problem
@@ -22,9 +22,11 @@ from worker.retry import backoff
 
 ABOUT = "queue"
 _AHEAD = 120.0  # seconds' worth of closes that may be in the ledger and still to be done
+_AT_FIRST = 10  # as many, until one has ended well: with a wrong host or key what is taken is closed by nobody
 _BATCH = 500  # at most, and no more than a second's worth: what one consumer holds, others cannot take
 _WAIT = 1.0  # seconds; a stop waits for so long, as who breaks off a fetch may leave messages with nobody
 _IDLE = 0.25
+_ENDED_WELL = (Outcome.CLOSED, Outcome.ALREADY_CLOSED, Outcome.SKIPPED)
 _FORGET_EVERY: Millis = 60_000
 _FORGOTTEN_AT_ONCE = 1_000
 
@@ -111,6 +113,8 @@ class Intake:
         """How many to fetch now: as many as are soon closed; while closing is held, one to try it with."""
         context = self._context
         ahead = max(1, round(context.gate.pace.rate * _AHEAD)) if context.hold.why is None else 1
+        if not any(context.progress.outcomes[outcome] for outcome in _ENDED_WELL):
+            ahead = min(ahead, _AT_FIRST)
         soon = context.now() + round(1000 * _AHEAD)
         backlog = await context.ledger.backlog(context.run, ahead, soon)
         room = ahead - backlog

@@ -17,7 +17,7 @@ from worker.context import Context
 from worker.errors import LedgerError, QueueError, QueueUnreachableError
 from worker.intake import Intake
 from worker.ledger.intake_store import TakenIn
-from worker.models import Millis, QueuedRow, Run
+from worker.models import Millis, Outcome, QueuedRow, Run
 from worker.queues.protocol import Depth, Message
 from worker.settings import Settings
 
@@ -126,10 +126,19 @@ def test_the_ledger_comes_first() -> None:
 def test_no_more_is_fetched_than_is_soon_closed() -> None:
     """Two minutes' worth, a second's worth at a time; the rest stays in the queue."""
     world = World(10_000, rate=10)
+    world.context.progress.outcomes[Outcome.CLOSED] = 1
     world.run(600)
     assert world.ledger.open == 1_200
     assert len(world.queue.waiting) == 8_800
     assert max(count for _, count in world.queue.log) == 10
+
+
+def test_until_one_has_ended_well_few_are_taken() -> None:
+    """Another host, or a key that is refused, must not swallow a queue; what ended badly proves nothing."""
+    world = World(100, rate=10)
+    world.context.progress.outcomes.update({Outcome.NOT_FOUND: 50, Outcome.INVALID: 5})
+    world.run(600)
+    assert world.ledger.open == 10
 
 
 def test_while_closing_is_held_one_is_there_to_try_it_with() -> None:
