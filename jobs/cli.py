@@ -114,6 +114,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and leave with the exit code of the contract."""
     gc.set_threshold(COLLECT_AFTER)
+    _end_variables_with_their_text()
     try:
         code = cli.main(prog_name="closeout", standalone_mode=False)
     except click.ClickException as error:
@@ -133,6 +134,13 @@ def main() -> None:
             sys.exit(0)  # nothing to offer, and no noise in somebody's shell
         code = report(error, show_trace="-vv" in sys.argv)
     leave(code if isinstance(code, int) else 0)
+
+
+def _end_variables_with_their_text() -> None:
+    """A secret that was made from a file ends with the end of its last line, and none of these with one on purpose."""
+    for name, value in os.environ.items():
+        if name.startswith(("CLOSEOUT_", "FEATHER_")) and value.endswith(("\n", "\r")):
+            os.environ[name] = value.rstrip("\r\n")
 
 
 def leave(code: int) -> NoReturn:

@@ -54,3 +54,14 @@ def test_a_rows_wishes_go_with_it(tmp_path: Path, name: str, content: str) -> No
             {"session_id": B, "key": "k-1"},
             C,
         ]
+
+
+def test_what_a_secret_gives_may_end_with_a_line(tmp_path: Path) -> None:
+    """As it does where it was made from a file: in the key, the address of the queue, the ledger and the host."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        desk.write_ids(sandbox.add_sessions(2))
+        given = {"CLOSEOUT_API_KEY": desk.key, "CLOSEOUT_BASE_URL": desk.url, "CLOSEOUT_QUEUE_URL": "queue:sessions"}
+        desk.env = {name: f"{value}\n" for name, value in given.items()} | {"CLOSEOUT_LEDGER": "closeout.db\r\n"}
+        assert desk.run("push", "sessions.csv").out.endswith("2 pushed to queue:sessions, 0 invalid\n")
+        done = desk.run("work", "--drain", "--no-settle", "--json")
+        assert done.summary["outcomes"]["closed"] == 2, done.err

@@ -16,6 +16,7 @@ def test_a_worker_tells_of_its_queue_and_of_its_brake(tmp_path: Path) -> None:
             asked = asking(child)
             wait_until(lambda: asked.ready() == (200, {}))
             wait_until(lambda: asked.scrape().value("closeout_sessions_total", outcome="closed") == 20)
+            wait_until(lambda: depth(asked.scrape()) == {"waiting": 0, "in_flight": 0, "dead": 0})
             scrape = asked.scrape()
             push(desk, [f"00000000-0000-4000-8000-{number:012}" for number in range(200)])
             wait_until(lambda: "closing is paused" in asked.ready()[1].get("brake", ""))
@@ -23,7 +24,6 @@ def test_a_worker_tells_of_its_queue_and_of_its_brake(tmp_path: Path) -> None:
             child.terminate()
             ended = child.ended()
     assert set(scrape.metrics()) == {one.name for one in (*RUN_METRICS, *QUEUE_METRICS)} | {"closeout_build_info"}
-    assert depth(scrape) == {"waiting": 0, "in_flight": 0, "dead": 0}
     assert held.value("closeout_brake_engaged") == held.value("closeout_waiting", cause="brake") == 1
     assert held.value("closeout_halted") == 0
     assert ended.code == 143, ended.err

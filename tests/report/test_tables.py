@@ -48,6 +48,12 @@ def test_a_job_is_shown_in_the_place_of_its_source() -> None:
     assert printed(runs_table([replace(RUN, job="nightly")], {}))[1].endswith(" nightly")
 
 
+def test_a_queue_is_shown_by_its_address() -> None:
+    """It has slashes, too, and is no file."""
+    address = "sqs://eu-west-1/new"
+    assert printed(runs_table([replace(RUN, source=address)], {}))[1].endswith(f" {address}")
+
+
 def test_no_runs_is_said() -> None:
     assert printed(runs_table([], {})) == ["no runs yet"]
 

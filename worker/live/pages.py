@@ -6,11 +6,11 @@ from dataclasses import replace
 from worker.ledger.protocol import Counts, Found
 from worker.ledger.report_store import Traffic
 from worker.models import Outcome, Run
-from worker.report.html import source_name_of, story_values
+from worker.report.html import story_values
 from worker.report.page import render
 from worker.report.story import Story, row_of
 from worker.report.summary import achieved_rate
-from worker.report.wording import WRONG
+from worker.report.wording import WRONG, source_name_of
 
 _LAST_MINUTE = 60_000
 _TOLD_BY_HEADING = ("run", "session_id", "outcome", "job")

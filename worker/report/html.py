@@ -1,10 +1,9 @@
 """A report as one self-contained HTML file: of one run, or of two beside each other."""
 
 from collections.abc import Iterator
-from pathlib import PurePath
 from typing import Any
 
-from worker.models import Millis, Run
+from worker.models import Millis
 from worker.report.asked import (
     cause_words,
     headline,
@@ -19,6 +18,7 @@ from worker.report.page import TONES, render_alone, verdict_tone
 from worker.report.panels import closes_panel, panels_of
 from worker.report.story import ROWS_SHOWN, Story, row_of
 from worker.report.timeline import moments, timeline_of, width_words
+from worker.report.wording import source_name_of
 
 # Name, what stands over it, and whether it is a number.
 COLUMNS_SHOWN = (
@@ -63,11 +63,6 @@ def story_values(story: Story) -> dict[str, Any]:
         "rows": map(row_of, story.rows),
         "rows_shown": ROWS_SHOWN,
     }
-
-
-def source_name_of(run: Run) -> str:
-    """What a person calls the source."""
-    return PurePath(run.source).name or run.source
 
 
 def outcome_bars(story: Story) -> Bars:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import PurePath
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -20,6 +19,7 @@ from worker.report.wording import (
     fact,
     lines_of,
     printable,
+    source_name_of,
     tally_json,
     tally_words,
     to_the_second,
@@ -50,7 +50,7 @@ def runs_table(runs: Sequence[Run], counts_by_run: Mapping[str, Counts]) -> Rend
 
 
 def _what(run: Run) -> str:
-    return printable(run.job or PurePath(run.source).name or run.source)
+    return printable(run.job or source_name_of(run))
 
 
 def _wrong(counts: Counts) -> Text:

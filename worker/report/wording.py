@@ -7,12 +7,12 @@ import sys
 import textwrap
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from rich.console import Console
 from rich.text import Text
 
-from worker.models import Millis, Outcome, Tally
+from worker.models import Millis, Outcome, Run, Tally
 
 DEFAULT_LEDGER = "closeout.db"
 _PROGRAM = "closeout"
@@ -114,3 +114,8 @@ def lines_of(facts: Iterable[Fact], width: int = WIDTH) -> Text:
         text.append(f"  {label:<{column}}", style="dim")
         text.append(("\n" + " " * (column + 2)).join(wrapped) + "\n", style=style)
     return text
+
+
+def source_name_of(run: Run) -> str:
+    """What a person calls the source: a file by its name, a queue by its address."""
+    return run.source if "://" in run.source else PurePath(run.source).name or run.source
