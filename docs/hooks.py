@@ -14,15 +14,24 @@ _TITLES = {
     "exit-codes": "Exit codes",
 }
 _BEFORE = {
-    "settings": "A flag wins over the environment, that over `closeout.toml`, that over the default.",
+    "settings": (
+        "A flag wins over the environment, that over `closeout.toml`, that over the default.\n\n"
+        "A duration is written like `90s`, `10m`, `24h` or `7d`, a rate like `40/s` or `600/min`, a share like `50%`. "
+        "In `closeout.toml` these are in quotes, and a bare number is seconds, requests a second, or a fraction. "
+        'A list is `["active", "paused"]` there, and `active,paused` in a flag or a variable. The key has neither a '
+        "flag nor a line in the file: `CLOSEOUT_API_KEY` or `FEATHER_API_KEY`, a file, or the system's keyring."
+    ),
     "columns": "The columns of the ledger's view `results` and of every export, in this order.",
     "outcomes": "Every row ends in exactly one of these. Rows read = duplicates + the sum over the outcomes.",
 }
+_WIDE = {"settings": "---\nhide: [toc]\n---"}  # a table that takes the room of a table of contents
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
     for name, body in pages(cli).items():
-        text = "\n\n".join(part for part in (f"# {_TITLES[name]}", _BEFORE.get(name, ""), body) if part)
+        text = "\n\n".join(
+            part for part in (_WIDE.get(name, ""), f"# {_TITLES[name]}", _BEFORE.get(name, ""), body) if part
+        )
         files.append(File.generated(config, f"reference/{name}.md", content=text))
     return files

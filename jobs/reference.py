@@ -4,6 +4,7 @@ Each function gives the body of one page, without its title. Commands come as cl
 documentation decides which.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, get_args, get_origin
 
@@ -21,11 +22,20 @@ _OF_COMMANDS = (  # settings of the command and not of a run
     ("ledger", "text", f"`{DEFAULT_LEDGER}`"),
     ("api_key_file", "text", "none"),
     ("log_format", '"console" or "json"', "`console`"),
+    ("alert_url", "text", "none"),
 )
 _SECONDS = {
-    "give_up_after", "timeout", "settle_for", "first_look", "none_grace", "deadline", "idle_for", "state_max_age",
+    "give_up_after", "timeout", "lease", "settle_for", "first_look", "none_grace", "deadline", "idle_for",
+    "state_max_age", "dedupe_for", "probe_every",
 }  # fmt: skip
+_STATED = re.compile(r"\[default: (.*)\]")  # in the help, where a default is no plain value
 _PER_SECOND = {"org_limit", "rate"}
+_KINDS = {
+    "duration": _SECONDS,
+    "rate": _PER_SECOND,
+    "share": {"share"},
+    "share or whole number": {"max_failures"},
+}
 Table = Sequence[Sequence[str]]
 
 
@@ -42,7 +52,7 @@ def pages(group: click.Group) -> dict[str, str]:
 
 def commands(group: click.Group) -> str:
     """All commands by purpose: usage, help, options, examples, exit codes."""
-    context = click.Context(group, info_name="closeout")
+    context = click.Context(group, info_name="closeout", **group.context_settings)
     lines = {name: command.get_short_help_str(200) for name, command in _loaded(group, context)}
     by_name = dict(_loaded(group, context))
     parts: list[str] = []
@@ -65,11 +75,11 @@ def command(each: click.Command, parent: click.Context) -> str:
         parts = [f"### closeout {name}", f"```text\ncloseout {name} {usage}\n```", _text(each.help or "")]
         for title, options in options_by_purpose(each, context):
             records = [record for option in options if (record := option.get_help_record(context)) is not None]
-            parts.append(_table((title, ""), [(f"`{flag}`", told) for flag, told in records]))
+            parts.append(_table((title, "Meaning"), [(f"`{flag}`", told) for flag, told in records]))
     if each.epilog:
         parts.append("```text\n" + each.epilog.replace("\b\n", "") + "\n```")
-    examples = "\n".join(f"{line:<60} # {meaning}" for line, meaning in EXAMPLES.get(name, ()))
-    parts.append(f"```console\n{examples}\n```" if examples else "")
+    examples = "\n".join(f"# {meaning}\n{line}" for line, meaning in EXAMPLES.get(name, ()))
+    parts.append(f"```bash\n{examples}\n```" if examples else "")
     codes = [(str(code), meaning) for code, meaning in codes_of(name).items()]
     parts.append(_table(("exit code", "meaning"), codes) if codes else "")
     return "\n\n".join(part for part in parts if part)
@@ -79,15 +89,16 @@ def settings(group: click.Group) -> str:
     """Every setting: its name in closeout.toml, flag, variable, kind, default and meaning."""
     options = _flags(group)
     of_runs = [
-        (name, _kind(name, field), _default(name, field))
+        (name, _kind(name, field), _default(name, field) or _stated(options.get(name)))
         for name, field in Settings.model_fields.items()
         if name not in OF_RUNS
     ]
     rows = []
     for name, kind, default in [*of_runs, *_OF_COMMANDS]:
         option = options.get(name)
-        rows.append((f"`{name}`", _flag(option), _variables(option), kind, default, _meaning(option)))
-    return _table(("setting", "flag", "environment", "kind", "default", "meaning"), rows) + "\n"
+        given_by = f"{_flag(option)} {_variables(option)}"
+        rows.append((f"`{name}`", given_by, kind, default, _meaning(option)))
+    return _table(("setting", "flag, variable", "kind", "default", "meaning"), rows) + "\n"
 
 
 def _flags(group: click.Group) -> dict[str, click.Option]:
@@ -109,17 +120,20 @@ def _variables(option: click.Option | None) -> str:
     return " ".join(f"`{name}`" for name in ([named] if isinstance(named, str) else named or ()))
 
 
+def _stated(option: click.Option | None) -> str:
+    """The default as the help states it, where no value is one: what is learnt, or found out."""
+    found = _STATED.search((option.help or "") if option is not None else "")
+    return found[1] if found is not None else "none"
+
+
 def _meaning(option: click.Option | None) -> str:
     return (option.help or "").split("  [default")[0] if option is not None else ""
 
 
 def _kind(name: str, field: FieldInfo) -> str:
-    if name in _SECONDS:
-        return 'duration, such as "10m"; a number is seconds'
-    if name in _PER_SECOND:
-        return 'rate, such as "40/s"; a number is requests a second'
-    if name == "share":
-        return 'share, such as "50%" or 0.5'
+    named = [kind for kind, names in _KINDS.items() if name in names]
+    if named:
+        return named[0]
     if get_origin(field.annotation) is tuple:
         return "list of statuses"
     kinds: dict[object, str] = {int: "whole number", bool: "true or false", str: "text", float: "number"}
@@ -133,7 +147,7 @@ def _kind(name: str, field: FieldInfo) -> str:
 def _default(name: str, field: FieldInfo) -> str:
     value: Any = field.get_default()
     if value is None or value in ((), ""):
-        return "none"
+        return ""
     if isinstance(value, tuple):
         return ", ".join(f"`{each}`" for each in value)
     return f"`{_as_typed(name, value)}`"
@@ -144,9 +158,10 @@ def _as_typed(name: str, value: Any) -> str:
     if name == "share":
         return f"{value:.0%}"
     if name in _PER_SECOND:
-        return f"{value:g}/s"
+        return f"{value * 60:g}/min"
     if name in _SECONDS:
-        return f"{value / 60:g}m" if value % 60 == 0 else f"{value:g}s"
+        unit, length = next(pair for pair in (("h", 3600), ("m", 60), ("s", 1)) if value % pair[1] == 0)
+        return f"{value / length:g}{unit}"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

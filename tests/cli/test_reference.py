@@ -41,13 +41,16 @@ def test_every_setting_column_outcome_and_code_is_there(reference: dict[str, str
 
     assert first_cells("settings") == [
         *(name for name in Settings.model_fields if name not in OF_RUNS),
-        *("ledger", "api_key_file", "log_format"),
+        *("ledger", "api_key_file", "log_format", "alert_url"),
     ]
     assert first_cells("columns") == list(COLUMNS)
     assert first_cells("outcomes") == [outcome.value for outcome in Outcome]
     assert first_cells("exit-codes") == [str(code) for code in EXIT_CODES]
     for line in (
-        "| `share` | `--share` | `CLOSEOUT_SHARE` |",
+        "| `share` | `--share` `CLOSEOUT_SHARE` | share |",
+        "| `dedupe_for` | `--dedupe-for` `CLOSEOUT_DEDUPE_FOR` | duration | `24h` |",
+        "| `lease` | `--lease` `CLOSEOUT_LEASE` | duration | 60s |",
+        "| `6000/min` |",
         "| `50%` |",
         "`10m`",
         "list of statuses",
