@@ -16,7 +16,7 @@ from worker.ledger.opening import open_ledger
 from worker.models import Outcome, Run
 from worker.settings import Settings
 from worker.standing import as_it_is
-from worker.units import format_duration, parse_duration
+from worker.units import counted, format_duration, parse_duration
 
 _TYPED_BACK = 1_000  # from so many on, the number is to be typed
 
@@ -74,7 +74,7 @@ def _expect_fresh_plan(run: Run, max_age: float) -> None:
 
 def _expect_consent(run: Run, count: int, host: str, *, yes: bool) -> None:
     """A person agrees, by the number itself where many are to be closed. Raises ConfigurationError."""
-    told = f"plan {run.name}: {count:,} sessions are to be closed on {host}, which cannot be undone"
+    told = f"plan {run.name}: {counted(count, 'session')} to close on {host}, which cannot be undone"
     say(told)
     if yes:
         return

@@ -4,6 +4,7 @@ import difflib
 import gc
 import importlib
 import os
+import shutil
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from click.shell_completion import CompletionItem
 # would go through them at each dozen of closes, and now and then through all modules, 28 ms in which nothing is sent.
 COLLECT_AFTER = 5_000
 _TO_END = 0.5  # seconds
+_LEAST_OF_CLICK = 52  # columns
 
 # Name, where it lives, and its line in the help: listing them must not load them, for the sake of a quick --help.
 COMMANDS = {
@@ -116,7 +118,7 @@ def main() -> None:
     gc.set_threshold(COLLECT_AFTER)
     _end_variables_with_their_text()
     try:
-        code = cli.main(prog_name="closeout", standalone_mode=False)
+        code = cli.main(prog_name="closeout", standalone_mode=False, terminal_width=narrow_width())
     except click.ClickException as error:
         click.echo(f"closeout: {in_one_line(error)}", err=True)
         code = error.exit_code
@@ -141,6 +143,12 @@ def _end_variables_with_their_text() -> None:
     for name, value in os.environ.items():
         if name.startswith(("CLOSEOUT_", "FEATHER_")) and value.endswith(("\n", "\r")):
             os.environ[name] = value.rstrip("\r\n")
+
+
+def narrow_width() -> int | None:
+    """Columns for the help where the terminal has fewer than click would take; None where click does well."""
+    columns = shutil.get_terminal_size().columns
+    return max(columns - 2, 20) if columns < _LEAST_OF_CLICK else None
 
 
 def leave(code: int) -> NoReturn:

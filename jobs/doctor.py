@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import textwrap
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import click
+from rich.console import Console
 from rich.text import Text
 
 from jobs.configuration import build_settings, config_path, overlay, read_config, read_toml
@@ -29,8 +31,11 @@ from worker.report.console import stdout_console
 from worker.report.wording import printable
 from worker.schedule import next_start
 from worker.settings import Settings
+from worker.units import counted
 
 _NOBODY = "00000000-0000-0000-0000-000000000000"  # the nil UUID, which no session has: RFC 9562, 5.9
+_COLUMN = 22  # where what was found begins
+_LEAST = 16
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
 
@@ -165,7 +170,7 @@ async def _look_into(address: str, settings: Settings) -> list[Finding]:
         at_work = [run.name for run in runs if run.state == "running" and await ledger.busy(run)]
         async with ledger.budget(budget_key(settings)) as store:
             decided = await store.decide(lambda budget, _: (budget, None))
-    told = Finding("ledger", "ok", f"{shown_address(address)} holds {len(runs):,} runs")
+    told = Finding("ledger", "ok", f"{shown_address(address)} holds {counted(len(runs), 'run')}")
     return [told, of_budget(decided.budget, decided.now, settings.allowed_rate, at_work)]
 
 
@@ -180,13 +185,20 @@ def _place(path: Path) -> list[Finding]:
 
 
 def _print(profile: str | None, found: list[Finding], *, several: bool) -> None:
-    text = Text()
+    console, text = stdout_console(), Text()
     if several:
         text.append(f"{'profile ' + profile if profile else 'without a profile'}\n", style="bold")
     for each in found:
         text.append(f"  {each.level:<8}", style=_STYLES[each.level]).append(
-            f" {each.what:<10} {printable(each.told)}\n"
+            f" {each.what:<10} {_below_itself(each.told, console)}\n"
         )
         if each.todo:
-            text.append(f"{'':<22}{printable(each.todo)}\n", style="dim")
-    stdout_console().print(text, soft_wrap=True, end="")
+            text.append(f"{'':<{_COLUMN}}{_below_itself(each.todo, console)}\n", style="dim")
+    console.print(text, soft_wrap=True, end="")
+
+
+def _below_itself(text: str, console: Console) -> str:
+    """On a terminal a long text goes on below itself; in a pipe it is one line."""
+    width = max(console.width - _COLUMN, _LEAST)
+    lines = textwrap.wrap(printable(text), width, break_long_words=False, break_on_hyphens=False)
+    return f"\n{'':<{_COLUMN}}".join(lines) if console.is_terminal else printable(text)

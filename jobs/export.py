@@ -15,6 +15,7 @@ from worker.ledger.protocol import Ledger, RowFilter
 from worker.models import Run
 from worker.report.export import export_run
 from worker.report.formats import check_place, filter_of, format_of
+from worker.units import counted
 
 
 @click.command("export")
@@ -52,7 +53,7 @@ async def write_run(address: str, name: str, output: str | None, row_format: str
         if not count and chosen.eval_statuses:
             say(await _nothing_found(ledger, run, chosen))
     if output is not None:
-        say(f"{count:,} rows in {output}")
+        say(f"{counted(count, 'row')} in {output}")
     return 0
 
 

@@ -18,6 +18,7 @@ from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger
 from worker.models import Run
+from worker.units import counted
 
 
 @click.command("retry")
@@ -54,4 +55,4 @@ async def retry_run(invocation: Invocation, name: str, config: Path | None) -> i
 async def _reopen(ledger: Ledger, run: Run, *, parked: bool) -> None:
     async with ledger.locked(run):
         count = await ledger.retry(run, parked=parked)
-    say(f"run {run.name}: {count:,} sessions to attempt again")
+    say(f"run {run.name}: {counted(count, 'session')} to attempt again")

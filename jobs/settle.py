@@ -14,6 +14,7 @@ from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger
 from worker.models import Run
 from worker.pipeline import Ended
+from worker.units import counted
 
 
 @click.command("settle")
@@ -66,6 +67,6 @@ async def _settle(ledger: Ledger, run: Run, invocation: Invocation) -> int:
     own = replace(own, settings=own.settings.model_copy(update={"settle": True}))  # also of a run with --no-settle
     async with ledger.locked(run):
         count = await ledger.resettle(run)
-    say(f"run {run.name}: {count:,} evaluations to look at")
+    say(f"run {run.name}: {counted(count, 'evaluation')} to look at")
     ended = await run_to_end(ledger, run, own, None, settle_only=True)
     return await conclude(ledger, ended, own)

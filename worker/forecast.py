@@ -6,7 +6,7 @@ from datetime import tzinfo
 
 from worker.models import PAGE_SIZE, Millis
 from worker.quiet_hours import QuietWindow, local_time, next_change, share_at
-from worker.units import format_duration, format_rate, format_share
+from worker.units import counted, format_duration, format_rate, format_share
 
 _LOOKS = 2  # at each evaluation, an estimate: not all are final at the first look, nor all pages full of ours
 _DAY = 24 * 3600.0
@@ -94,14 +94,10 @@ def in_words(told: Forecast, allowance: Allowance) -> str:
     share = format_share(allowance.rate / allowance.org_limit)
     quiet = ", less in the quiet hours" if allowance.windows else ""
     return (
-        f"{about}{_counted(told.sessions, 'session')}: some {_counted(told.requests, 'request')} "
+        f"{about}{counted(told.sessions, 'session')}: some {counted(told.requests, 'request')} "
         f"at {format_rate(allowance.rate)} "
         f"({share} of the organisation's {limit}){quiet}, {_time_of(told, allowance.zone)}"
     )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _time_of(told: Forecast, zone: tzinfo | None) -> str:

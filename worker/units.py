@@ -67,3 +67,8 @@ def format_share(share: float) -> str:
     """A fraction for people: ``50%``, ``6.1%``, ``150%``."""
     percent = share * 100
     return f"{percent:,.0f}%" if percent >= 100 else f"{percent:.3g}%"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 row``, ``2,000 rows``; of nouns that take an s."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

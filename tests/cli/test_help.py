@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from jobs.cli import COMMANDS, cli, load_command
+from jobs.cli import COMMANDS, cli, load_command, narrow_width
 from jobs.examples import EXAMPLES, PURPOSES, codes_of
 from worker.sandbox import FAULT_NAMES
 
@@ -76,6 +76,15 @@ def test_a_help_fits_a_narrow_terminal_and_has_no_colours(name: str) -> None:
     body = shown.split("Examples:")[0].split("Faults:")[0]
     texts = [line for line in body.splitlines() if not line.strip().startswith("closeout ")]
     assert [line for line in texts if len(line) > 40 and " " in line.strip()] == []
+
+
+@pytest.mark.parametrize(("columns", "width"), [(40, 38), (10, 20), (51, 49), (52, None), (200, None)])
+def test_the_help_is_as_narrow_as_the_terminal(
+    columns: int, width: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Click alone would write lines of 50 columns on one of 40, which tears words."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert narrow_width() == width
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

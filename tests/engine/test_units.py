@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.units import format_duration, format_rate, format_share, parse_duration, parse_rate, parse_share
+from worker.units import counted, format_duration, format_rate, format_share, parse_duration, parse_rate, parse_share
 
 
 @pytest.mark.parametrize(
@@ -113,3 +113,7 @@ def test_a_shown_rate_can_be_typed_again(rate: float) -> None:
 def test_shares_for_people(share: float, text: str) -> None:
     """Three digits are enough."""
     assert format_share(share) == text
+
+
+def test_one_of_a_thing_is_not_said_in_the_plural() -> None:
+    assert [counted(number, "row") for number in (0, 1, 2, 2_000)] == ["0 rows", "1 row", "2 rows", "2,000 rows"]

@@ -46,10 +46,10 @@ class Terminal:
 
 
 @contextmanager
-def at_a_terminal(desk: Desk, *words: str) -> Iterator[Terminal]:
+def at_a_terminal(desk: Desk, *words: str, columns: int = 200) -> Iterator[Terminal]:
     """A command at work in a session of its own, whose terminal is the test's; killed at the end if still there."""
     master, slave = pty.openpty()
-    environment = desk.environment() | {"TERM": "xterm", "COLUMNS": "200", "LINES": "40"}
+    environment = desk.environment() | {"TERM": "xterm", "COLUMNS": str(columns), "LINES": "40"}
     process = Forked(words, cwd=desk.home, env=environment, terminal=slave)
     os.close(slave)
     try:

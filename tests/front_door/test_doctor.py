@@ -1,10 +1,17 @@
 """``closeout doctor``: what is wrong is found, told in one line with what to do, and nothing is changed."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from tests.front_door.support import FAST, Desk, Done, desk_of, quick
+from tests.front_door.terminal import at_a_terminal
+
+
+def plain(text: str) -> str:
+    """Without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 def findings(done: Done) -> dict[str, tuple[str, str]]:
@@ -25,11 +32,15 @@ def test_a_good_set_up_is_found_good(tmp_path: Path) -> None:
         told = desk.run("doctor")
         desk.run("close", desk.write_ids(sandbox.add_sessions(3)), *FAST)
         after = desk.run("doctor", "--json")
+        with at_a_terminal(desk, "doctor", columns=40) as narrow:
+            narrow.ended()
+    assert "  ok       settings   no closeout.toml:\r\n                      defaults\r\n" in plain(narrow.seen)
+    assert told.out.startswith("  ok       settings   no closeout.toml: defaults\n")
     assert (before.code, told.code, after.code) == (0, 0, 0)
     names = {"settings", "ledger", "disk", "host", "may read", "may close", "clock"}
     assert levels(before) == dict.fromkeys(names, "ok")
     assert levels(after) == dict.fromkeys(names | {"pace"}, "ok")
-    assert "holds 1 runs" in findings(after)["ledger"][1]
+    assert findings(after)["ledger"][1] == "closeout.db holds 1 run; "
     assert "knows the key" in told.out
 
 

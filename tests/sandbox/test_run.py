@@ -112,6 +112,7 @@ def test_the_csv_holds_the_own_sessions(tmp_path: Path) -> None:
     with path.open(newline="") as file:
         assert list(csv.reader(file)) == [["session_id"], *([session_id] for session_id in ids)]
     assert sandbox.write_csv(path, ids[:2]) == 2
+    assert path.read_bytes() == f"session_id\n{ids[0]}\n{ids[1]}\n".encode()
 
 
 def test_the_description_says_where_and_how() -> None:

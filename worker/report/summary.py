@@ -21,7 +21,7 @@ from worker.report.wording import (
     words_of,
 )
 from worker.settings import Settings
-from worker.units import format_duration, format_rate
+from worker.units import counted, format_duration, format_rate
 
 INVALID_KINDS_NAMED = 3
 _KINDS = ("close", "read", "list")
@@ -139,9 +139,9 @@ def _waited(run: Run) -> list[Fact]:
 
 
 def _asked(run: Run) -> str:
-    text = f"{run.rows_read:,} rows of {run.source}"
+    text = f"{counted(run.rows_read, 'row')} of {run.source}"
     if run.duplicates:
-        text += f", {run.duplicates:,} of them duplicates"
+        text += f", {run.duplicates:,} of them {'a duplicate' if run.duplicates == 1 else 'duplicates'}"
     return text if run.source_done else f"{text}, not read to its end"
 
 

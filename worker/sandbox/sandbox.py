@@ -102,7 +102,7 @@ class Sandbox:
             ids = [session.id for session in sessions if session.organisation == OWN and not session.deleted]
         rows = [(session_id,) for session_id in ids]
         with Path(path).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
+            writer = csv.writer(file, lineterminator="\n")  # so that cut and grep find ids
             writer.writerow(("session_id",))
             writer.writerows(rows)
         return len(rows)
