@@ -102,7 +102,8 @@ class Database:
         return await self._until_done(attempt)
 
     async def _configure(self, connection: Connection) -> None:
-        await connection.execute(self._session)
+        with _cut_after(connection, CONNECT_TIMEOUT):
+            await connection.execute(self._session)
 
     async def read(self, work: Work[_T], *, limit: float = TIME_LIMIT) -> _T:
         """Run work that changes nothing; each of its statements sees what is committed then."""
@@ -134,7 +135,7 @@ class Database:
             except (psycopg.Error, PoolTimeout, OSError) as error:
                 if not _may_pass(error) or monotonic() - began >= self.patience:
                     raise self._failed(error) from error
-                with anyio.CancelScope(shield=True), suppress(Exception):  # it is told by the next attempt
+                with anyio.move_on_after(_POOL_TIMEOUT, shield=True), suppress(Exception):  # the next attempt tells
                     await self._pool.check()
                 pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 1.5 ** (failures - 1))
                 await anyio.sleep(pause * (1 + self._rng.random() / 2))
