@@ -39,8 +39,6 @@ from worker.schedule import Schedule, next_start
 if TYPE_CHECKING:
     from worker.operations.watching import Telling
 
-_TERMINATED = 128 + signal.SIGTERM
-
 
 @click.command("schedule")
 @click.option("--print", "kind", type=click.Choice(["systemd", "cron", "kubernetes"]), help="Print units, run nothing.")
@@ -94,14 +92,14 @@ def planned_sweeps(jobs: Iterable[Job], config: Path) -> list[Planned]:
 
 async def keep_all(sweeps: Sequence[Planned], address: str, listen: Address | None = None) -> int:
     """Keep the times of all jobs; returns the exit code once told to end."""
-    stop = anyio.Event()
+    stop, told = anyio.Event(), list[int]()
     calls = {each.job.name: each.arguments for each in sweeps}
     async with (
         listening(listen, say) as telling,
         open_ledger(address, create=True) as ledger,
         anyio.create_task_group() as tasks,
     ):
-        await tasks.start(_watch, stop)
+        await tasks.start(_watch, stop, told)
         lines = by_organisation(sweeps)
         board = JobBoard([schedule for schedules in lines.values() for schedule in schedules])
         if telling is not None:
@@ -117,7 +115,7 @@ async def keep_all(sweeps: Sequence[Planned], address: str, listen: Address | No
                 )
                 keepers.start_soon(keep_times, schedules, keeping)
         tasks.cancel_scope.cancel()
-    return _TERMINATED
+    return 128 + told[0]
 
 
 async def _tell(telling: "Telling", ledger: Ledger, board: JobBoard, stop: anyio.Event) -> None:
@@ -154,8 +152,9 @@ async def _sweep(calls: Mapping[str, Sequence[str]], stop: anyio.Event, board: J
     say(f"job {schedule.name}: ended with exit code {code}, next at {format_instant(next_start(schedule, now_ms()))}")
 
 
-async def _watch(stop: anyio.Event, *, task_status: TaskStatus[None]) -> None:
+async def _watch(stop: anyio.Event, told: list[int], *, task_status: TaskStatus[None]) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
-        async for _ in signals:
+        async for number in signals:
+            told.append(number)
             stop.set()

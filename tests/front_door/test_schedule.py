@@ -154,8 +154,8 @@ def test_organisations_are_swept_side_by_side_and_each_of_them_one_job_at_a_time
             left = {"a", "b", "c"}
             while left:  # none of them is settled, hence the code
                 left.discard(child.wait_for_line("ended with exit code 4").split()[2].rstrip(":"))
-            child.terminate()
-            assert child.ended().code == 143
+            child.interrupt()
+            assert child.ended().code == 130
     nights = {name: rest for name, *rest in desk.query(NIGHTS)}
     assert [sandbox.counts.bad_keys for sandbox in (one, two)] == [0, 0]
     assert all(sandbox.truth(each).closes_effective == 1 for (sandbox, _), theirs in ids.items() for each in theirs)
