@@ -82,12 +82,12 @@ def test_every_block_of_the_tutorial_runs(shell: subprocess.Popen[str], tmp_path
     )
     assert {command: said for command, (said, code) in told.items() if code != 0} == {}
     by_verb = {command.split()[1]: said for command, (said, _) in told.items() if command.startswith("closeout ")}
-    assert "500 active" in by_verb["plan"]
-    assert "would close  500" in by_verb["plan"]
+    assert "200 active" in by_verb["plan"]
+    assert "would close  200" in by_verb["plan"]
     assert "killed" in next(said for command, (said, _) in told.items() if "--signal=KILL" in command)
     assert "interrupted" in by_verb["runs"]
     assert re.search(r"\bfinished\b", by_verb["resume"])
-    assert "0 of 500 checked disagree" in by_verb["verify"]
-    assert re.search(r"already closed +500", by_verb["close"])
+    assert "0 of 200 checked disagree" in by_verb["verify"]
+    assert re.search(r"already closed +200", by_verb["close"])
     assert "abandoned" not in (tmp_path / "report.html").read_text(encoding="utf-8").split("<body")[0]
-    assert len((tmp_path / "results.csv").read_text(encoding="utf-8").splitlines()) == 501
+    assert len((tmp_path / "results.csv").read_text(encoding="utf-8").splitlines()) == 201
