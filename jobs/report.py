@@ -71,7 +71,12 @@ def page_format_of(output: str | None, page_format: str | None, *, seen: bool = 
     if seen:
         return "markdown"
     ending = Path(output).suffix.lower() if output is not None else ""
-    return next((name for name, endings in _FORMATS.items() if ending in endings), "html")
+    found = next((name for name, endings in _FORMATS.items() if ending in endings), None)
+    if found is None and ending:
+        raise ConfigurationError(
+            f"the name {output!r} does not tell a format: let it end in .html or .md, or give --format"
+        )
+    return found or "html"
 
 
 async def write_report(address: str, names: tuple[str, ...], output: str | None, page_format: str) -> int:

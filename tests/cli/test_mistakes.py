@@ -51,6 +51,7 @@ MISTAKES = [
     ("plan s.csv --job stale", "either a SOURCE or, with --job, a job"),
     ("export last --format parket", "did you mean parquet?"),
     ("export last --outcome faild", "did you mean failed?"),
+    ("report last -o night.pdf", "'night.pdf' does not tell a format: let it end in .html or .md, or give --format"),
     ("rate last quick", "RATE: 'quick' is no rate"),
     ("verify last --all --sample 3", "exclude each other"),
     ("completion", "Choose from: bash, zsh, fish (see `closeout completion --help`)"),
