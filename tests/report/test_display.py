@@ -2,6 +2,7 @@
 
 import io
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import anyio
@@ -196,3 +197,32 @@ def test_a_reader_that_hangs_up_does_not_end_the_run() -> None:
 
 def _raise() -> None:
     raise BrokenPipeError
+
+
+def test_what_was_said_while_a_person_was_asked_stays() -> None:
+    """The display that goes on after the answer moves no cursor up over what was printed meanwhile."""
+    standing, out = Standing(), io.StringIO()
+    context = standing.context
+    console = Console(file=out, force_terminal=True, width=80, _environ={"TERM": "xterm"})
+
+    async def until(condition: Callable[[], bool]) -> None:
+        while True:
+            if condition():
+                return
+            await anyio.sleep(0.01)
+
+    async def asked() -> None:
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(show_display, context, console)
+                await until(lambda: "closing" in out.getvalue())
+                context.progress.asking = True
+                await until(lambda: "\x1b[?25h" in out.getvalue())
+                out.write("canary: 5 closed")
+                context.progress.asking = False
+                await until(lambda: "closing" in out.getvalue().partition("canary: 5 closed")[2])
+                tasks.cancel_scope.cancel()
+
+    anyio.run(asked)
+    drawn_next = out.getvalue().partition("canary: 5 closed")[2].partition("closing")[0]
+    assert "\x1b[1A" not in drawn_next

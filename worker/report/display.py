@@ -32,17 +32,21 @@ async def show_display(context: Context, console: Console | None = None) -> None
     console = console or stderr_console()
     meter = Meter(context)
     try:
-        # Standard output is the result's: it may well go to a file while this is on.
-        with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
-            while True:
-                if context.progress.asking:
-                    live.stop()
-                else:
-                    live.start()
-                    live.update(Frame(meter.take()), refresh=True)
-                await anyio.sleep(_REFRESH)
+        while True:
+            if not context.progress.asking:
+                await _draw(meter, console)
+            await anyio.sleep(_REFRESH)
     except OSError:
         return  # the terminal is gone; the run goes on
+
+
+async def _draw(meter: Meter, console: Console) -> None:
+    """Until a person is asked something. A display that began once more would wipe the lines where it was before."""
+    # Standard output is the result's: it may well go to a file while this is on.
+    with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
+        while not meter.context.progress.asking:
+            live.update(Frame(meter.take()), refresh=True)
+            await anyio.sleep(_REFRESH)
 
 
 async def show_lines(context: Context, every: float = 5.0, stream: TextIO | None = None) -> None:
