@@ -7,9 +7,10 @@ from typing import Any
 import anyio
 import click
 
-from jobs.invocation import Invocation, read_invocation
+from jobs.invocation import Invocation
 from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, run_to_end, say, somebody_is_there
+from jobs.taking_up import read_invocation_for
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger
@@ -35,7 +36,7 @@ def command(context: click.Context, /, run: str, max_age: str, **_: Any) -> int:
         seconds = parse_duration(max_age)
     except ValueError as error:
         raise ConfigurationError(f"--max-age: {error}") from None
-    return anyio.run(partial(apply_run, read_invocation(context), run, seconds))
+    return anyio.run(partial(apply_run, read_invocation_for(context, run), run, seconds))
 
 
 async def apply_run(invocation: Invocation, name: str, max_age: float) -> int:

@@ -10,11 +10,12 @@ import click
 
 from jobs.close import open_rows
 from jobs.configuration import config_path
-from jobs.invocation import Invocation, read_invocation
+from jobs.invocation import Invocation
 from jobs.job_tables import known_job
 from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, reading, run_to_end, say
 from jobs.sweep import sweep_on
+from jobs.taking_up import read_invocation_for
 from worker.admission import OpenedSource
 from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger
@@ -32,7 +33,7 @@ def command(context: click.Context, /, run: str, source: str | None, **_: Any) -
     Host, dialect, reason and pace are those of the run; flags override the pace and the settling.
     """
     config = config_path(context.params["config"])
-    return anyio.run(partial(resume_run, read_invocation(context), run, source, config))
+    return anyio.run(partial(resume_run, read_invocation_for(context, run), run, source, config))
 
 
 async def resume_run(invocation: Invocation, name: str, source: str | None, config: Path | None) -> int:

@@ -8,12 +8,13 @@ import anyio
 import click
 
 from jobs.configuration import config_path
-from jobs.invocation import Invocation, read_invocation
+from jobs.invocation import Invocation
 from jobs.job_tables import known_job
 from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, SETTLE, working_options
 from jobs.resume import expect_no_plan
 from jobs.running import conclude, run_to_end, say
 from jobs.sweep import sweep_on
+from jobs.taking_up import read_invocation_for
 from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger
@@ -30,7 +31,7 @@ def command(context: click.Context, /, run: str, **_: Any) -> int:  # the rest i
 
     Those of a sweep are listed again first: what its rule no longer chooses is skipped, and nothing new is taken up.
     """
-    return anyio.run(partial(retry_run, read_invocation(context), run, config_path(context.params["config"])))
+    return anyio.run(partial(retry_run, read_invocation_for(context, run), run, config_path(context.params["config"])))
 
 
 async def retry_run(invocation: Invocation, name: str, config: Path | None) -> int:

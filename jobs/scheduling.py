@@ -40,9 +40,11 @@ async def keep_times(schedules: Sequence[Schedule], keeping: Keeping) -> None:
 
 
 async def _keep_one(schedule: Schedule, keeping: Keeping) -> None:
+    began = keeping.now()  # a job that was never started has missed nothing before
     made: Millis | None = None  # a job that ended before the ledger knew of it is not started again for the same time
     while not keeping.stop.is_set():
-        start = due(schedule, _later(made, await keeping.started(schedule.name)), keeping.now())
+        last = _later(made, await keeping.started(schedule.name))
+        start = due(schedule, began if last is None else last, keeping.now())
         if start is None:
             pause = min(next_start(schedule, keeping.now()) - keeping.now(), _NAP)
             with anyio.move_on_after(max(pause, 1) / 1000):

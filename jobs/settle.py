@@ -10,6 +10,7 @@ import click
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import LOOKS, PACE, working_options
 from jobs.running import conclude, print_json, run_to_end, say
+from jobs.taking_up import read_invocation_for
 from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger
 from worker.models import Run
@@ -26,7 +27,7 @@ def command(context: click.Context, /, run: str | None, **_: Any) -> int:  # the
 
     With --json it prints one line for each run; where there was nothing to look at, one for each finished run.
     """
-    return anyio.run(partial(settle_runs, read_invocation(context), run))
+    return anyio.run(partial(settle_runs, read_invocation_for(context, run) if run else read_invocation(context), run))
 
 
 async def settle_runs(invocation: Invocation, name: str | None) -> int:

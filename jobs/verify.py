@@ -10,9 +10,10 @@ from typing import Any
 import anyio
 import click
 
-from jobs.invocation import Invocation, read_invocation
+from jobs.invocation import Invocation
 from jobs.options import PACE, working_options
 from jobs.running import say
+from jobs.taking_up import read_invocation_for
 from worker.agreement import CONFIDENCE, upper_bound
 from worker.api.client import Api, Endpoint, open_api
 from worker.budget import BudgetStore
@@ -52,7 +53,9 @@ def command(  # the rest is read by name
     """
     if everything and sample is not None:
         raise click.UsageError("--sample and --all exclude each other: a sample is a part of all")
-    return anyio.run(partial(verify_run, read_invocation(context), run, None if everything else sample or _SAMPLE))
+    return anyio.run(
+        partial(verify_run, read_invocation_for(context, run), run, None if everything else sample or _SAMPLE)
+    )
 
 
 async def verify_run(invocation: Invocation, name: str, sample: int | None) -> int:

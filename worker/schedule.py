@@ -108,14 +108,13 @@ def next_start(schedule: Schedule, after: Millis) -> Millis:
     return next(starts(schedule, after), NEVER)
 
 
-def due(schedule: Schedule, last: Millis | None, now: Millis) -> Millis | None:
-    """The start to make at ``now``, or None. ``last`` is when the job was started last, for whatever reason.
+def due(schedule: Schedule, last: Millis, now: Millis) -> Millis | None:
+    """The start to make at ``now``, or None. ``last`` is when the job was started last, for whatever reason, or since
+    when its times are kept.
 
-    Of several that were missed only the newest is made up for, if it is no older than ``catch_up``. A job that was
-    never started has missed nothing.
+    Of several that were missed only the newest is made up for, if it is no older than ``catch_up``.
     """
-    late = PROMPT if last is None else max(schedule.catch_up, PROMPT)
-    since = now - late - 1 if last is None else max(last, now - late - 1)
+    since = max(last, now - max(schedule.catch_up, PROMPT) - 1)
     newest = None
     for start in starts(schedule, since):
         if start > now:

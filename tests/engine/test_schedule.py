@@ -142,14 +142,14 @@ def test_one_who_asks_often_makes_each_start_once(schedule: Schedule, begin: int
     assert all(any(missed < start <= missed + PROMPT for start in made) for missed in crowded)
 
 
-@given(schedule=schedules, last=st.none() | instants, now=instants)
-def test_what_is_due_is_new_and_not_too_old(schedule: Schedule, last: int | None, now: int) -> None:
+@given(schedule=schedules, last=instants, now=instants)
+def test_what_is_due_is_new_and_not_too_old(schedule: Schedule, last: int, now: int) -> None:
     """It comes after the last start, is the newest there is, and no older than is to be made up for."""
     start = due(schedule, last, now)
     if start is not None:
         assert start <= now < next_start(schedule, start)
-        assert last is None or last < start
-        assert now - start <= (PROMPT if last is None else max(PROMPT, schedule.catch_up))
+        assert last < start
+        assert now - start <= max(PROMPT, schedule.catch_up)
 
 
 @pytest.mark.parametrize(
@@ -163,16 +163,12 @@ def test_what_is_due_is_new_and_not_too_old(schedule: Schedule, last: int | None
         ("2026-05-01T03:00", "2026-05-02T15:00:01", 12, None),  # too late
         ("2026-04-20T03:00", "2026-05-02T04:00:00", 12, "2026-05-02T03:00"),  # many missed: the newest, once
         ("2026-05-02T04:00", "2026-05-02T04:00:01", 12, None),  # made up for already
-        (None, "2026-05-02T04:00:00", 12, None),  # a new job has missed nothing
-        (None, "2026-05-02T03:00:10", 0, "2026-05-02T03:00"),
     ],
 )
-def test_a_missed_night_is_made_up_for_once_or_left(
-    last: str | None, now: str, catch_up: int, expected: str | None
-) -> None:
+def test_a_missed_night_is_made_up_for_once_or_left(last: str, now: str, catch_up: int, expected: str | None) -> None:
     """All in UTC."""
     schedule = replace(NIGHTLY, zone=UTC, catch_up=catch_up * HOUR)
-    found = due(schedule, at(last) if last else None, at(now))
+    found = due(schedule, at(last), at(now))
     assert found == (at(expected) if expected else None)
 
 

@@ -105,6 +105,12 @@ def test_a_missed_night_is_made_up_for_once(began: int, expected: list[int]) -> 
     assert [(at - DAY) // HOUR for _, at in starts] == expected
 
 
+def test_a_job_that_never_ran_has_missed_nothing() -> None:
+    """Whoever begins to keep its times at two minutes past three sees it start the night after, and no sooner."""
+    starts = World(began=3 * HOUR + 2 * 60_000).keep([NIGHTLY], seconds=86_400)
+    assert [at // DAY for _, at in starts] == [1]
+
+
 def test_a_start_that_the_ledger_never_knew_of_is_not_made_again() -> None:
     """A job that fails at once, say for its configuration, is not started over and over."""
     assert len(World(remembers=False, takes=0.1).keep([NIGHTLY], seconds=2 * 86_400)) == 2

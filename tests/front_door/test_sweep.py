@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.front_door.support import FAST, LONGEST, Desk, Witness, desk_of, quick, waited
+from tests.front_door.support import FAST, KEY, LONGEST, Desk, Witness, desk_of, quick, waited
 from worker.sandbox import Sandbox
 from worker.sandbox.sessions import TERMINAL
 from worker.sandbox.times import iso, to_micros
@@ -255,3 +255,18 @@ def test_a_sweep_that_is_killed_twice_is_gone_on_with(tmp_path: Path) -> None:
     assert {one: witness.posts()[one] for one in known} == known
     assert witness.unverified_repeats() == []
     assert (again.code, again.summary["rows_read"]) == (0, 0)
+
+
+def test_who_goes_on_with_a_sweep_need_not_name_the_profile_of_its_job(tmp_path: Path) -> None:
+    """What a halted one says is enough, though its key is in the profile; another organisation's would be of no use."""
+    profile = '[profiles.north]\napi_key_file = "north.key"\n' + IDLE + 'profile = "north"\nmax_close = 5\n'
+    with night(tmp_path, profile) as (desk, sandbox):
+        (desk.home / "north.key").write_text(KEY, encoding="utf-8")
+        (desk.home / "north.key").chmod(0o600)
+        desk.key = None
+        add(sandbox, 10, ago(days=2))
+        halted = desk.run("sweep", "night", *WORDS)
+        desk.key = "the-key-of-another-organisation"
+        done = [desk.run(*words) for words in (("resume", "last", *WORDS, "--yes"), ("verify", "last"))]
+        assert sandbox.counts.bad_keys == 0
+    assert (halted.code, *(each.code for each in done)) == (3, 0, 0)
