@@ -36,12 +36,12 @@ class Select(_Table):
     """
 
     status: tuple[str, ...] | None = None
-    channel: str | None = Field(None, min_length=1)
+    channel: str | None = None
     priority: Literal["low", "normal", "high", "urgent"] | None = None
     session_type: Literal["live", "test", "simulation"] | None = None
     assistant: str | None = None
     end_user: str | None = None
-    text: str | None = Field(None, min_length=1)
+    text: str | None = None
     started_after: Moment | None = None
     started_before: Moment | None = None
     idle_for: float | None = None
@@ -54,6 +54,13 @@ class Select(_Table):
         if not names:
             raise ValueError("no status is named: leave the key out for active and paused sessions")
         return names
+
+    @field_validator("channel", "text")
+    @classmethod
+    def _word(cls, value: str) -> str:
+        if not value:
+            raise ValueError("it must not be empty")
+        return value
 
     @field_validator("assistant", "end_user")
     @classmethod
@@ -126,8 +133,8 @@ class Job(_Table):
     schedule: str | None = None
     timezone: str = "UTC"
     profile: str | None = None
-    catch_up: float = Field(_DAY / 2, le=7 * _DAY)
-    jitter: float = Field(0.0, le=_DAY)
+    catch_up: float = _DAY / 2
+    jitter: float = 0.0
     ping: Ping | None = None
     webhook: Webhook | None = None
 
@@ -160,10 +167,15 @@ class Job(_Table):
     def _timezone(cls, value: str) -> str:
         return parse_zone(value).key
 
-    @field_validator("catch_up", "jitter", mode="before")
+    @field_validator("catch_up", mode="before")
     @classmethod
-    def _span(cls, value: object) -> float:
-        return read_span(value)
+    def _catch_up(cls, value: object) -> float:
+        return read_span(value, most="7d")
+
+    @field_validator("jitter", mode="before")
+    @classmethod
+    def _jitter(cls, value: object) -> float:
+        return read_span(value, most="24h")
 
     @field_validator("ping", mode="before")
     @classmethod

@@ -25,11 +25,14 @@ def read_statuses(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value))
 
 
-def read_span(value: object) -> float:
-    """Seconds of a duration that is written as text. Raises ValueError."""
+def read_span(value: object, most: str | None = None) -> float:
+    """Seconds of a duration that is written as text, ``most`` at most. Raises ValueError."""
     if not isinstance(value, str):
         raise ValueError('this is no duration: write it like "30m" or "24h"')  # noqa: TRY004  # see above
-    return parse_duration(value)
+    seconds = parse_duration(value)
+    if most is not None and seconds > parse_duration(most):
+        raise ValueError(f"it must be {most} at most")
+    return seconds
 
 
 def read_moment(value: object) -> Moment:

@@ -98,7 +98,7 @@ BRAKE: list[_Decorator] = [
 PORTION: list[_Decorator] = [
     _option("--canary", "Close N sessions first, and go on only if they end well; 0 for none.", metavar="N"),
     _LIMIT,
-    click.option("--yes", "-y", "yes", is_flag=True, help="Do not ask after the canary."),
+    click.option("--yes", "-y", "yes", is_flag=True, help="Do not ask: take each answer as yes."),
 ]
 QUEUE: list[_Decorator] = [
     _option("--dedupe-for", "For how long the same key again makes a duplicate.  [default: 24h]", metavar="TIME"),

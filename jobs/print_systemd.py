@@ -16,6 +16,7 @@ from jobs.units import (
 )
 from worker.errors import ConfigurationError
 from worker.schedule import CronFields
+from worker.units import format_duration
 
 _FOLDER = "/etc/systemd/system"
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
@@ -23,7 +24,7 @@ _HEAD = f"""\
 # Units for systemd. Write each file where its heading says, then:
 #   install -d -m 0700 /etc/closeout
 #   install -m 0600 closeout.toml {CONFIG}
-#   (umask 077; echo '{KEY_VARIABLE}=…' > KEYS)
+#   each of these, mode 0600, with the one line {KEY_VARIABLE}=… : KEYS
 # The keys are in these files alone: an api_key_file in that closeout.toml would go before them, and is not readable.
 #   systemctl daemon-reload && systemctl enable --now TIMERS
 # closeout must be installed where its user can read it, so not in a home folder. The ledger belongs to that user, too:
@@ -93,7 +94,7 @@ WantedBy=timers.target
 """
 _CAUGHT_UP = """\
 # A missed night is made up for when the machine is back. systemd does so however late it is, not only within
-# catch_up = {catch_up:g} s.
+# catch_up = {catch_up}.
 Persistent=true"""
 _LEFT = """\
 # The job has catch_up = 0s: a missed night is left.
@@ -134,7 +135,7 @@ def _timer(timed: Timed) -> str:
         cron=timed.cron,
         zone=job.timezone,
         calendar="\n".join(f"OnCalendar={when}" for when in calendars(timed.fields, job.timezone)),
-        persistent=_CAUGHT_UP.format(catch_up=job.catch_up) if job.catch_up else _LEFT,
+        persistent=_CAUGHT_UP.format(catch_up=format_duration(job.catch_up)) if job.catch_up else _LEFT,
         jitter=job.jitter,
     )
 

@@ -76,6 +76,18 @@ def test_nothing_secret_is_printed() -> None:
     assert "SECRET" not in printed
 
 
+def test_what_systemd_is_to_be_given_is_told_for_each_key() -> None:
+    """Where it belongs, and by nothing that a shell would take for something else, or remember."""
+    head = print_systemd(jobs(), COMMAND).partition("\n\n")[0]
+    assert "FEATHER_API_KEY=… : /etc/closeout/api-key-team-b.env, /etc/closeout/api-key.env" in head
+    assert "echo" not in head
+
+
+def test_how_late_a_night_may_be_is_written_as_people_do() -> None:
+    """And not in seconds."""
+    assert "catch_up = 12 h 0 min." in print_systemd(jobs(), COMMAND)
+
+
 def test_a_job_without_a_schedule_has_no_unit() -> None:
     """And where no job has one there is nothing to print."""
     assert list(systemd_files(jobs(), COMMAND)) == [
