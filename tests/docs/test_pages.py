@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from jobs.cli import COMMANDS
+from jobs.job import Job, Ping, Select, Webhook
 from worker.ledger.protocol import Counts
 from worker.models import Outcome, Run
 from worker.report.summary import run_figures
@@ -49,3 +51,18 @@ def test_the_summary_is_documented_key_by_key() -> None:
     assert list(example) == keys == re.findall(r"^\| `(\w+)` \|", text, re.M)
     assert list(example["outcomes"]) == [outcome.value for outcome in Outcome]
     assert example["rows_read"] == example["duplicates"] + sum(example["outcomes"].values())
+
+
+def test_each_key_of_a_job_is_documented() -> None:
+    """What may stand in a `[jobs.NAME]` of closeout.toml, and in the tables within it."""
+    text = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    keys = [key for table in (Job, Select, Ping, Webhook) for key in table.model_fields if key != "name"]
+    assert [key for key in keys if not re.search(rf"`{key}\b|\b{key} = ", text)] == []
+
+
+def test_each_command_is_in_the_readme() -> None:
+    """In its table, with what it does."""
+    table = (ROOT / "README.md").read_text(encoding="utf-8").split("## Commands")[1].split("\n## ")[0]
+    firsts = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `closeout ")]
+    named = [name for first in firsts for name in re.findall(r"`(?:closeout )?(\w+)", first)]
+    assert sorted(named) == sorted(COMMANDS)
