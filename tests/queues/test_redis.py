@@ -1,5 +1,6 @@
 """What is Redis's own: groups, trimming, foreign producers, a server that restarts, and how it refuses."""
 
+import re
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.queues.redis_server import PORT, client, fresh_name, url
 from tests.queues.support import LONGEST, bodies, fetch_all
@@ -19,6 +21,7 @@ from worker.models import QueuedRow, SourceRow
 from worker.queues import redis_streams
 from worker.queues.messages import read_message
 from worker.queues.opening import open_queue
+from worker.queues.redis_errors import in_words
 
 pytestmark = pytest.mark.anyio
 ID = "0190c1f2-1111-7000-8000-00000000000a"
@@ -158,3 +161,19 @@ async def _up(address: str) -> str:
                     return address
             except QueueUnreachableError:
                 await anyio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Error 111 connecting to 127.0.0.1:1. Connect call failed ('127.0.0.1', 1).", "Connection refused"),
+        ("Error -2 connecting to nowhere:6379. Name or service not known.", "Name or service not known"),
+        ("Connection closed by server.", "Connection closed by server."),
+        ("", "ConnectionError"),
+    ],
+)
+def test_why_redis_cannot_be_reached_is_said_once(said: str, told: str) -> None:
+    """The driver says the address up to three times."""
+    expected = rf"^redis: Redis does not answer \({re.escape(told)}\): check"
+    with pytest.raises(QueueUnreachableError, match=expected), in_words("redis"):
+        raise RedisConnectionError(said)

@@ -1,5 +1,7 @@
 """What the errors of Redis mean for whoever waits: in one line, and whether trying again makes sense."""
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +20,7 @@ _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
 _PASSING = (
     "LOADING", "READONLY", "OOM", "MISCONF", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "NOGROUP",
 )  # fmt: skip
+_not_connected = re.compile(r"Error (?P<number>-?\d+) connecting to \S+\. (?P<told>.*?)\.?").fullmatch
 
 
 @contextmanager
@@ -30,7 +33,7 @@ def in_words(name: str) -> Iterator[None]:
     except ResponseError as error:
         raise _of_response(name, error) from error
     except (RedisError, OSError) as error:
-        why = _first_line(error) or type(error).__name__
+        why = _why_not_connected(_first_line(error)) or type(error).__name__
         told = f"{name}: Redis does not answer ({why}): check the address and the server"
         raise QueueUnreachableError(told) from error
 
@@ -48,6 +51,15 @@ def _of_response(name: str, error: ResponseError) -> QueueError:
 
 def _refused(name: str, text: str) -> QueueError:
     return QueueError(f"{name}: Redis refuses the user, the password or what they may do: {text}")
+
+
+def _why_not_connected(text: str) -> str:
+    """What the system says, without the address once and twice more."""
+    found = _not_connected(text)
+    if found is None:
+        return text
+    number, told = int(found["number"]), found["told"]
+    return os.strerror(number) if number > 0 else told
 
 
 def _first_line(error: Exception) -> str:
