@@ -1,8 +1,10 @@
 """The verifying stage: items in doubt are looked up, before anything is sent for them again."""
 
+from dataclasses import replace
+
 from worker.context import Context
 from worker.lookup import Lookup, Sighting
-from worker.models import Claim, Record
+from worker.models import NEVER, Change, Claim, Outcome, Record
 from worker.verdict import Halt
 
 _BATCH = 500
@@ -35,7 +37,12 @@ class Verifying:
         context, now = self._context, self._context.now()
         if sighting.unseen is not None:
             verdict = context.judge.doubt_unanswered(sighting.unseen, sighting.answer, now)
-            await context.conclude(sighting.unseen, sighting.answer.exchange, verdict)
+            if isinstance(verdict, Change) and self._looks_on(verdict):
+                again = replace(verdict, due_at=now + context.judge.limits.give_up_after, looks=0)
+                await context.recorder.put(Record(sighting.answer.exchange, (again,)))
+                context.ended((verdict,))
+            else:
+                await context.conclude(sighting.unseen, sighting.answer.exchange, verdict)
             context.progress.verified((verdict.change if isinstance(verdict, Halt) else verdict,))
             return
         asked = sighting.answer.exchange.at  # a late answer tells of then, not of now
@@ -43,3 +50,8 @@ class Verifying:
         await context.recorder.put(Record(sighting.answer.exchange, changes))
         context.progress.verified(changes)
         context.ended(changes)
+
+    def _looks_on(self, change: Change) -> bool:
+        """Whether a doubt that was given up is taken up again: nobody resumes work that never ends."""
+        endless = self._context.alarms is not None and not self._context.progress.source_done
+        return endless and change.outcome is Outcome.IN_DOUBT and (change.due_at or 0) >= NEVER

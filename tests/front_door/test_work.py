@@ -282,3 +282,18 @@ def test_addresses_that_cannot_be_are_one_line(tmp_path: Path) -> None:
         assert done.err.startswith("closeout: ")
         assert done.err.count("\n") == 1
         assert "secret" not in done.err
+
+
+def test_a_doubt_that_was_given_up_is_taken_up_again_while_work_goes_on(tmp_path: Path) -> None:
+    """Nobody resumes work that never ends: what could not be read for a while is read some time later."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        (one,) = sandbox.add_sessions(1)
+        sandbox.script(one, ["reset_after"])
+        sandbox.script_reads(one, ["410", "410"])  # no look at it is ever tried again after that
+        push(desk, [one])
+        with desk.started("work", QUEUE, *FAST, "--give-up-after", "1s") as child:
+            wait_until(lambda: desk.by_id().get(one, {}).get("outcome") == "closed")
+            child.terminate()
+            assert child.ended().code == 143
+        assert_ledger_is_true(desk, sandbox, [one])
+        assert sandbox.truth(one).closes_received == 1
