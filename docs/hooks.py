@@ -1,4 +1,6 @@
-"""What the documentation takes from the code: the pages of the reference, made anew with each build."""
+"""What the documentation takes from the code: the pages of the reference, made anew with each build, and examples."""
+
+from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -28,10 +30,18 @@ _WIDE = {"settings": "---\nhide: [toc]\n---"}  # a table that takes the room of 
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated pages."""
+    """Add the generated pages, and the examples of `deploy/` as they are."""
     for name, body in pages(cli).items():
         text = "\n\n".join(
             part for part in (_WIDE.get(name, ""), f"# {_TITLES[name]}", _BEFORE.get(name, ""), body) if part
         )
         files.append(File.generated(config, f"reference/{name}.md", content=text))
+    for example in sorted((Path(config.docs_dir).parent / "deploy").iterdir()):
+        text = example.read_text(encoding="utf-8")
+        files.append(File.generated(config, f"deploy/{example.name}", content=text))
     return files
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """A link to an example is one within the repository, and here one within the site."""
+    return markdown.replace("](../deploy/", "](deploy/")
