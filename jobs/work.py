@@ -130,6 +130,9 @@ def _on_this_host(run: Run, invocation: Invocation) -> bool:
     try:
         expect_same_host(run, invocation.settings)
     except ConfigurationError:
-        say(f"run {run.name} of this queue is of another host: it is left alone")
+        say(
+            f"run {run.name} of this queue is of another host: it is left alone, and `closeout export {run.name} "
+            "--outcome pending` has what it did not close"
+        )
         return False
     return True
