@@ -142,6 +142,26 @@ OTHER_CODES: dict[str, dict[int, str]] = {
         130: EXIT_CODES[130],
         143: EXIT_CODES[143],
     },
+    "work": {
+        0: "with --drain or --limit: all is closed, already closed or skipped, every verdict final",
+        1: "with --drain or --limit: some are not found, invalid, rejected or failed",
+        2: EXIT_CODES[2],
+        3: "halted (key, host; with --drain failures, too); resumable",
+        4: "with --drain or --limit: no failures, but some verdicts were not final in time",
+        130: EXIT_CODES[130],
+        143: EXIT_CODES[143],
+    },
+    "push": {
+        0: "all are in the queue",
+        1: "some rows name no session; all others are in the queue",
+        2: "usage or configuration error, or the queue cannot be used; push again",
+    },
+    "schedule": {
+        0: "printed",
+        2: "usage or configuration error; no job was started",
+        130: "ended by Ctrl-C, once the job at work has drained",
+        143: "ended by TERM, once the job at work has drained",
+    },
     "verify": {0: "all agree", 1: "something disagrees", 2: EXIT_CODES[2], 3: "some could not be read"},
     "doctor": {0: "no problem", 1: "a problem"},
 }

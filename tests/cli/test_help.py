@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from jobs.cli import COMMANDS, cli, load_command, narrow_width
-from jobs.examples import EXAMPLES, PURPOSES, codes_of
+from jobs.examples import EXAMPLES, PURPOSES, WORK_ON_RUNS, codes_of
 from worker.sandbox import FAULT_NAMES
 
 HEAVY = ("httpx", "aiohttp", "anyio", "pydantic", "apsw", "rich", "structlog", "zstandard", "asyncio")
@@ -58,9 +58,13 @@ def test_every_command_has_a_purpose_and_examples_that_are_true(name: str) -> No
             parsed.parse_args(context, words)
 
 
-@pytest.mark.parametrize("name", ["close", "sweep", "apply", "resume", "retry", "settle", "plan", "verify", "doctor"])
+@pytest.mark.parametrize(
+    "name",
+    ["close", "sweep", "apply", "resume", "retry", "settle", "plan", "verify", "doctor", "work", "push", "schedule"],
+)
 def test_exit_codes_are_told_where_they_matter(name: str) -> None:
-    """A script has to know them."""
+    """A script has to know them, of each command that may end in more than one way."""
+    assert {"work", "push", "schedule", "plan", "verify", "doctor", *WORK_ON_RUNS} == set(filter(codes_of, COMMANDS))
     shown = CliRunner().invoke(cli, [name, "--help"]).output
     assert [int(line.split()[0]) for line in shown.split("Exit codes:\n")[1].splitlines() if line[2:3] != " "] == [
         *codes_of(name)

@@ -28,7 +28,11 @@ DESCRIBED = (
     Column("reason", "text", "the close reason that the row itself brought along"),
     Column("attempts", "integer", "closes sent, those answered with 429 left out; never empty"),
     Column("http_status", "integer", "the status of the last answer to a close"),
-    Column("error", "text", "a code for what went wrong last"),
+    Column(
+        "error",
+        "text",
+        "what went wrong last: the API's code, or that of a lost answer (`timeout` …)",
+    ),
     Column("closed_at", "instant", "when the session was closed, by the API's clock"),
     Column("first_attempt_at", "instant", "when the first close left, by this machine's clock"),
     Column("recorded_at", "instant", "when the outcome was recorded"),
@@ -41,7 +45,7 @@ DESCRIBED = (
     Column("critical_succeeded", "integer", "those that succeeded"),
     Column("critical_failed", "integer", "those that failed"),
     Column("critical_pending", "integer", "those not ended yet"),
-    Column("line", "integer", "the line of the source, from 1; empty where the API listed the session"),
+    Column("line", "integer", "the line of the source, from 1; empty where a listing or a queue gave the session"),
     Column("job", "text", "the configured job; empty in a run without one"),
 )
 
@@ -54,5 +58,5 @@ OUTCOMES: dict[Outcome, str] = {
     Outcome.REJECTED: "an answer that no retry can change (400, 403, 409, 422 …)",
     Outcome.FAILED: "attempts or time used up",
     Outcome.IN_DOUBT: "sent, answer lost, and not verified yet",
-    Outcome.PENDING: "not attempted yet: the run was halted or interrupted",
+    Outcome.PENDING: "not attempted yet: the run was halted or interrupted, or only planned",
 }
