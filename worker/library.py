@@ -96,13 +96,17 @@ async def close_sessions(
     given = settings_of(settings)
     check_reason(given.reason, given.api, allow_unknown=given.allow_unknown_reason)
     key, streaming = check_key(api_key, "api_key"), Streaming(given_rows(ids))
-    async with open_ledger(os.fspath(ledger), create=True) as opened:
-        run = await opened.create_run(NewRun(source, given.model_dump_json(), made_by=whoami()), now_ms())
-        ended = await _to_its_end(opened, run, given, key, streaming.run, on_progress, progress_every)
+
+    async def new(opened: Ledger) -> tuple[Run, Settings]:
+        made = NewRun(source, given.model_dump_json(), made_by=whoami())
+        return await opened.create_run(made, now_ms()), given
+
+    address = os.fspath(ledger)
+    ended, _ = await _to_its_end(address, new, key, streaming.run, on_progress, progress_every, create=True)
     if streaming.error is not None:
-        told = f"the session ids broke off ({type(streaming.error).__name__}); run {run.name} holds those before"
+        told = f"the session ids broke off ({type(streaming.error).__name__}); run {ended.run.name} holds those before"
         raise SourceError(told) from streaming.error
-    return _result(ended, given, os.fspath(ledger))
+    return _result(ended, given, address)
 
 
 async def resume_run(
@@ -119,11 +123,14 @@ async def resume_run(
     Raises RunNotFoundError and RunBusyError besides what ``close_sessions`` raises.
     """
     key = check_key(api_key, "api_key")
-    async with open_ledger(os.fspath(ledger)) as opened:
+
+    async def known(opened: Ledger) -> tuple[Run, Settings]:
         found = await opened.find_run(run)
-        given = _gone_on_with(found, settings)
-        ended = await _to_its_end(opened, found, given, key, None, on_progress, progress_every)
-    return _result(ended, given, os.fspath(ledger))
+        return found, _gone_on_with(found, settings)
+
+    address = os.fspath(ledger)
+    ended, given = await _to_its_end(address, known, key, None, on_progress, progress_every)
+    return _result(ended, given, address)
 
 
 def _gone_on_with(run: Run, settings: SettingsGiven) -> Settings:
@@ -141,29 +148,34 @@ def _gone_on_with(run: Run, settings: SettingsGiven) -> Settings:
 
 
 async def _to_its_end(  # noqa: PLR0917  # a run, by what right, what feeds it, who is told
-    ledger: Ledger,
-    run: Run,
-    settings: Settings,
+    address: str,
+    begin: Callable[[Ledger], Awaitable[tuple[Run, Settings]]],
     key: str,
     feed: Watcher | None,
     on_progress: OnProgress | None,
     every: float,
-) -> Ended:
+    *,
+    create: bool = False,
+) -> tuple[Ended, Settings]:
+    """All of it where no cancellation reaches: a native one comes through a shield, into the middle of a statement."""
     telling = _Telling(on_progress, every) if on_progress is not None else None
 
     async def begun(_: Run) -> Sequence[Watcher]:
         return [telling.run] if telling is not None else []
 
-    async def whole(caller: Caller) -> Ended:
-        return await execute(ledger, run, settings, key, feed, begun=begun, interrupts=caller.interrupts)
+    async def whole(caller: Caller) -> tuple[Ended, Settings]:
+        async with open_ledger(address, create=create) as ledger:
+            run, settings = await begin(ledger)
+            ended = await execute(ledger, run, settings, key, feed, begun=begun, interrupts=caller.interrupts)
+        return ended, settings
 
     try:
-        ended = await draining(whole)
+        done = await draining(whole)
     except ExceptionGroup as errors:
         raise ours_first(errors) from errors
     if telling is not None:
         await telling.at_the_end()
-    return ended
+    return done
 
 
 class _Telling:

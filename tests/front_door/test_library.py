@@ -7,6 +7,8 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -28,6 +30,9 @@ from worker import (
     close_sessions,
     resume_run,
 )
+from worker.ledger.protocol import NewRun
+from worker.ledger.sqlite_store import SqliteStore
+from worker.models import Run
 from worker.sandbox import Sandbox
 from worker.settings import OF_RUNS, Settings
 
@@ -157,6 +162,33 @@ def test_whoever_ends_it_early_waits_for_what_is_in_flight(place: Place, by: str
     assert (result.state, result.outcomes[Outcome.CLOSED]) == ("finished", 80)
     assert set(witness.posts().values()) == {1}
     assert_ledger_is_true(desk, sandbox, ids)
+
+
+def test_a_cancellation_while_the_run_is_made_breaks_no_ledger(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first statement is at work in a thread then, and its connection must not be closed under it."""
+    desk, sandbox, access = place
+    ids = sandbox.add_sessions(3)
+    begun, cancelled, create_run = threading.Event(), threading.Event(), SqliteStore.create_run
+
+    def slow(store: SqliteStore, new: NewRun, now: int) -> Run:
+        begun.set()
+        assert cancelled.wait(LONGEST)
+        time.sleep(0.1)  # for whoever would close the connection now
+        return create_run(store, new, now)
+
+    async def program() -> CloseResult:
+        task = asyncio.create_task(close_sessions(ids, **access))
+        await asyncio.to_thread(begun.wait, LONGEST)
+        task.cancel()
+        asyncio.get_running_loop().call_soon(cancelled.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return await resume_run("last", **access)
+
+    monkeypatch.setattr(SqliteStore, "create_run", slow)
+    assert asyncio.run(program()).state == "halted"  # its ids were never read
+    assert sandbox.counts.closes_effective == 0
+    assert desk.rows() == []
 
 
 @pytest.mark.parametrize(
