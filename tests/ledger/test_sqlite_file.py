@@ -1,9 +1,11 @@
 """The SQLite ledger's file: who may read it, and what is refused."""
 
+import asyncio
 import fcntl
 import os
 import sqlite3
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -177,3 +179,25 @@ async def test_to_ask_whether_a_run_is_busy_takes_no_lock(tmp_path: Path, monkey
         monkeypatch.setattr(fcntl, "lockf", lambda *words: taken.append(words))
         assert not await ledger.busy(run)
     assert taken == []
+
+
+async def test_a_ledger_is_closed_once_no_statement_is_at_work(tmp_path: Path) -> None:
+    """Ctrl-C comes through any shield: a program that it ends must not hear of a busy connection instead."""
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slow(*_: object) -> int:
+        begun.set()
+        return int(goes_on.wait(10))
+
+    async def look() -> None:
+        async with SqliteLedger.open(tmp_path / "closeout.db", create=True) as ledger:
+            store = ledger._reader.store
+            store._db.create_scalar_function("slow", slow, 0)
+            await ledger._reader.run(lambda: store._db.execute("SELECT slow()").fetchall())
+
+    task = asyncio.create_task(look())
+    await asyncio.to_thread(begun.wait, 10)
+    threading.Timer(0.1, goes_on.set).start()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -1,8 +1,9 @@
 """One connection to a SQLite file, used off the event loop."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, TypeVar, TypeVarTuple
+from typing import Generic, Protocol, TypeVar, TypeVarTuple
 
 import anyio
 import anyio.to_thread
@@ -11,8 +12,18 @@ import apsw
 from worker.errors import LedgerError
 
 _T = TypeVar("_T")
-_Store = TypeVar("_Store")
 _Args = TypeVarTuple("_Args")
+
+
+class Closable(Protocol):
+    """What works on one connection."""
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+_Store = TypeVar("_Store", bound=Closable)
 
 
 class Connection(Generic[_Store]):
@@ -26,11 +37,21 @@ class Connection(Generic[_Store]):
         self.store = store
         self._path = path
         self._limiter = anyio.CapacityLimiter(1)
+        self._turn = threading.Lock()
+
+    def close(self) -> None:
+        """Close it once no statement is at work: a native cancellation, as of Ctrl-C, comes through any shield."""
+        with self._turn:
+            self.store.close()
 
     async def run(self, work: Callable[[*_Args], _T], *args: *_Args) -> _T:
         with anyio.CancelScope(shield=True):
             try:
-                result = await anyio.to_thread.run_sync(work, *args, limiter=self._limiter)
+                result = await anyio.to_thread.run_sync(self._alone, work, *args, limiter=self._limiter)
             except apsw.Error as error:
                 raise LedgerError(f"the ledger {self._path} failed: {error}") from error
         return result
+
+    def _alone(self, work: Callable[[*_Args], _T], *args: *_Args) -> _T:
+        with self._turn:
+            return work(*args)

@@ -80,18 +80,20 @@ class SqliteLedger:
         """Open the ledger file, made or migrated as needed, or for reading alone. Raises LedgerError."""
         if read_only:
             store = await anyio.to_thread.run_sync(lambda: SqliteStore(connect_reading(path)))
+            ledger = cls(path, store, store)
             try:
-                yield cls(path, store, store)
+                yield ledger
             finally:
-                store.close()
+                ledger._reader.close()
             return
         writer = await anyio.to_thread.run_sync(lambda: SqliteStore(connect(path, create=create)))
         reader = await anyio.to_thread.run_sync(lambda: SqliteStore(connect(path, cache_kib=READER_CACHE_KIB)))
+        ledger = cls(path, writer, reader)
         try:
-            yield cls(path, writer, reader)
+            yield ledger
         finally:
-            reader.close()
-            writer.close()
+            ledger._reader.close()
+            ledger._writer.close()
 
     @asynccontextmanager
     async def joined(
@@ -124,9 +126,9 @@ class SqliteLedger:
 
     @asynccontextmanager
     async def budget(self, key: BudgetKey) -> AsyncIterator[BudgetStore]:
-        connection = await anyio.to_thread.run_sync(SqliteBudget, self.path, key)
+        connection = Connection(await anyio.to_thread.run_sync(SqliteBudget, self.path, key), self.path)
         try:
-            yield _Budget(Connection(connection, self.path))
+            yield _Budget(connection)
         finally:
             connection.close()
 
