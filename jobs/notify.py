@@ -68,7 +68,8 @@ def in_one_text(job: Job, ended: Ended) -> str:
         for outcome in Outcome
         if (count := ended.counts.outcomes.get(outcome, 0))
     ]
-    text = f"closeout sweep {job.name}: {ended.state}, {', '.join(outcomes) or 'nothing found'} (run {ended.run.name})"
+    none = "nothing found" if ended.state == "finished" else "nothing closed"
+    text = f"closeout sweep {job.name}: {ended.state}, {', '.join(outcomes) or none} (run {ended.run.name})"
     return f"{text}: {ended.why}" if ended.why else text
 
 

@@ -101,7 +101,7 @@ def test_the_outside_is_told(tmp_path: Path) -> None:
         halted = desk.run("sweep", "night", *WORDS)
         slack = jobs.replace(f'"{there}/hook/s3cret"', f'{{url = "{there}/slack", form = "slack"}}')
         (desk.home / "closeout.toml").write_text(slack, encoding="utf-8")
-        assert desk.run("resume", "last", *WORDS, "--yes").code == 0
+        assert [desk.run("resume", "last", *WORDS, *yes).code for yes in ([], ["--yes"])] == [3, 0]
         desk.key = None
         keyless = desk.run("sweep", "night", *WORDS)
     by_path = [(method, path) for method, path, _ in told]
@@ -111,7 +111,8 @@ def test_the_outside_is_told(tmp_path: Path) -> None:
     summaries = [json.loads(body) for method, _, body in told if method == "POST"]
     assert summaries[0] == good.summary
     assert summaries[1]["state"] == "halted"
-    assert summaries[2]["text"].startswith("closeout sweep night: finished, 50 closed (run ")
+    assert summaries[2]["text"].startswith("closeout sweep night: halted, nothing closed (run ")
+    assert summaries[3]["text"].startswith("closeout sweep night: finished, 50 closed (run ")
     assert keyless.code == 2
     assert by_path[-1] == ("GET", "/ping/s3cret/fail")
     assert "its ping was answered with status 500" in good.err

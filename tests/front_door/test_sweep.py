@@ -138,6 +138,7 @@ def test_a_night_that_is_not_as_usual_is_asked_about(tmp_path: Path) -> None:
     nights = listed.out.splitlines()
     assert nights[0].split()[3:8] == ["found", "closed", "skipped", "wrong", "took"]
     assert [line.split()[3:5] for line in nights if " finished " in line] == [["41", "41"]] + [["4", "4"]] * 3
+    assert [line.split()[3:5] for line in nights if " halted " in line] == [["41", "0"], ["0", "0"]]
     assert nights[0].split()[0] == "run"
     assert "over 10 times the median" in listed.out
 

@@ -94,8 +94,9 @@ def nights_json(
 
 
 def found(run: Run) -> int:
-    """Sessions that the rule chose."""
-    return run.rows_read - run.duplicates
+    """Sessions that the rule chose: those taken up, or where none was, those counted before."""
+    counted = 0 if run.tally is None else run.tally.chosen
+    return run.rows_read - run.duplicates or counted
 
 
 def wrong(counts: Counts) -> int:
