@@ -21,7 +21,9 @@ _BEFORE = {
         "A duration is written like `90s`, `10m`, `24h` or `7d`, a rate like `40/s` or `600/min`, a share like `50%`. "
         "In `closeout.toml` these are in quotes, and a bare number is seconds, requests a second, or a fraction. "
         'A list is `["active", "paused"]` there, and `active,paused` in a flag or a variable. The key has neither a '
-        "flag nor a line in the file: `CLOSEOUT_API_KEY` or `FEATHER_API_KEY`, a file, or the system's keyring."
+        "flag nor a line in the file: `CLOSEOUT_API_KEY` or `FEATHER_API_KEY`, a file, or the system's keyring.\n\n"
+        "A table `[profiles.NAME]` holds such settings for `--profile NAME`. What a job, `[jobs.NAME]`, may hold "
+        "is told with [sweeps](../sweeps.md)."
     ),
     "columns": "The columns of the ledger's view `results` and of every export, in this order.",
     "outcomes": "Every row ends in exactly one of these. Rows read = duplicates + the sum over the outcomes.",
