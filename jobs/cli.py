@@ -135,6 +135,8 @@ def main() -> None:
         if "_CLOSEOUT_COMPLETE" in os.environ:
             sys.exit(0)  # nothing to offer, and no noise in somebody's shell
         code = report(error, show_trace="-vv" in sys.argv)
+    except BaseExceptionGroup:  # Ctrl-C within a task group, when the run has ended and is being put away
+        code = 130
     leave(code if isinstance(code, int) else 0)
 
 
