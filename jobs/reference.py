@@ -6,6 +6,7 @@ documentation decides which.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from html import escape
 from typing import Any, get_args, get_origin
 
 import click
@@ -187,7 +188,9 @@ def _table(head: Sequence[str], rows: Table) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    """A bar within code would be shown with the backslash that keeps it from ending the cell; so it is an entity."""
+    in_code = re.sub(r"`([^`]*\|[^`]*)`", lambda found: f"<code>{escape(found[1])}</code>", " ".join(text.split()))
+    return in_code.replace("|", "&#124;")
 
 
 def _text(text: str) -> str:

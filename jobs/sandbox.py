@@ -19,13 +19,16 @@ _FAULTS = "\b\nFaults:\n" + "\n".join(f"  {name:<16}{what}" for name, what in FA
     type=click.IntRange(0, 65_535),
     default=8750,
     show_default=True,
+    metavar="PORT",
     help="The port on 127.0.0.1; 0 for any free one.",
 )
 @click.option(
     "--sessions", default=1000, show_default=True, metavar="N", help="How many active sessions it begins with."
 )
 @click.option("--csv", "csv_path", metavar="FILE", help="Write the ids of its sessions to FILE.")
-@click.option("--seed", default=1, show_default=True, help="What ids, evaluations and faults are drawn from.")
+@click.option(
+    "--seed", default=1, show_default=True, metavar="N", help="What ids, evaluations and faults are drawn from."
+)
 @click.option(
     "--limit", "rate_limit", type=int, metavar="N", help="Requests a minute of the organisation.  [default: none]"
 )

@@ -15,7 +15,9 @@ from worker.live.site import Site, serving
 
 
 @click.command("serve")
-@click.option("--port", default=8760, show_default=True, help="The port on 127.0.0.1; 0 for any free one.")
+@click.option(
+    "--port", default=8760, show_default=True, metavar="PORT", help="The port on 127.0.0.1; 0 for any free one."
+)
 @click.option(
     "--allow-control", is_flag=True, help="Let whoever has the printed address pause runs and change their rate."
 )

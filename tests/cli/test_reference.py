@@ -28,6 +28,8 @@ def test_every_command_is_there_with_all_it_takes(reference: dict[str, str]) -> 
         assert [flag for flag in flags if flag not in part] == []
         assert all(line in part for line, _ in EXAMPLES[name])
     assert "\b" not in text
+    assert "\\" not in text
+    assert "<code>--limit N&#124;none</code>" in text
 
 
 def test_every_setting_column_outcome_and_code_is_there(reference: dict[str, str]) -> None:
