@@ -11,6 +11,7 @@ from tests.ledger.support import a_run, bad_row, results_of
 from tests.ledger.test_results import PROMISED
 from tests.postgres.databases import SERVER, server
 from worker.errors import CloseoutError, ConfigurationError, LedgerError
+from worker.ledger.glance import glance
 from worker.ledger.migrate import Migration, load_migrations
 from worker.ledger.opening import open_ledger
 from worker.ledger.postgres.address import parse_address
@@ -130,3 +131,16 @@ async def test_the_view_has_exactly_the_columns_that_are_promised(url: str) -> N
     assert asked(url, "SELECT * FROM results ORDER BY line") == expected
     named = "SELECT array_agg(attname ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'results'::regclass"
     assert asked(url, named) == [(PROMISED,)]
+
+
+async def test_its_runs_are_offered_to_who_completes_a_command(url: str) -> None:
+    """The newest first; and where there is none, or no server, nothing at all."""
+    assert glance(url) == []
+    async with open_ledger(url, create=True) as ledger:
+        runs = [await a_run(ledger, [number], source=f"{number}.csv") for number in range(2)]
+    assert [(seen.name, seen.what, seen.state) for seen in glance(url)] == [
+        (run.name, run.source, "running") for run in reversed(runs)
+    ]
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        assert glance(f"postgresql://root@127.0.0.1:{unheard.getsockname()[1]}/test") == []

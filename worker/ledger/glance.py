@@ -8,6 +8,7 @@ import apsw
 
 _MOST = 100
 _PATIENCE_MS = 50
+_NEWEST = "SELECT name, coalesce(nullif(job, ''), source), state FROM runs ORDER BY id DESC LIMIT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +21,26 @@ class RunSeen:
 
 
 def glance(address: str) -> list[RunSeen]:
-    """The newest runs of the ledger file there; none where there is none, or no time to look."""
+    """The newest runs of the ledger there; none where there is none, or no time to look."""
+    if "://" in address:
+        return _glance_at_postgres(address)
     path = Path(address)
     try:
-        if "://" in address or not path.is_file():
+        if not path.is_file():
             return []
         # Not read-only: that would leave files beside the ledger. Nothing is created, nothing is brought up to date.
         with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
             connection.set_busy_timeout(_PATIENCE_MS)
-            found = connection.execute(
-                "SELECT name, coalesce(nullif(job, ''), source), state FROM runs ORDER BY id DESC LIMIT ?", (_MOST,)
-            )
+            found = connection.execute(f"{_NEWEST} {_MOST}")
             return [RunSeen(str(name), str(what), str(state)) for name, what, state in found]
     except (apsw.Error, OSError, ValueError):
         return []
+
+
+def _glance_at_postgres(address: str) -> list[RunSeen]:
+    try:
+        from worker.ledger.postgres.glance import glance_at  # noqa: PLC0415  # an extra, and slow to load
+    except ImportError:
+        return []
+    found = glance_at(address, f"{_NEWEST} {_MOST}")
+    return [RunSeen(str(name), str(what), str(state)) for name, what, state in found]
