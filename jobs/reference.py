@@ -161,7 +161,7 @@ def _as_typed(name: str, value: Any) -> str:
     if name in _PER_SECOND:
         return f"{value * 60:g}/min"
     if name in _SECONDS:
-        unit, length = next(pair for pair in (("h", 3600), ("m", 60), ("s", 1)) if value % pair[1] == 0)
+        unit, length = next((pair for pair in (("h", 3600), ("m", 60)) if value % pair[1] == 0), ("s", 1))
         return f"{value / length:g}{unit}"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
