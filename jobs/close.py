@@ -126,10 +126,14 @@ async def _go_on(ledger: Ledger, run: Run, invocation: Invocation, opened: Opene
 
 
 def expect_same_host(run: Run, settings: Settings) -> None:
-    """A run belongs to one host. Raises ConfigurationError otherwise."""
+    """A run belongs to one host, and one organisation. Raises ConfigurationError otherwise."""
     stored = Settings.model_validate_json(run.options)
     if (stored.base_url, stored.api) != (settings.base_url, settings.api):
         raise ConfigurationError(
             f"--base-url: run {run.name} was begun against {stored.base_url} (API {stored.api}), not "
             f"{settings.base_url} (API {settings.api}): use the same, or --new-run"
+        )
+    if stored.profile not in (None, settings.profile):
+        raise ConfigurationError(
+            f"--profile: run {run.name} was begun with --profile {stored.profile}: use the same, or --new-run"
         )

@@ -56,8 +56,9 @@ def read_invocation(context: click.Context) -> Invocation:
     """Gather and check. Raises ConfigurationError; nothing has been opened or sent by then."""
     parameters = context.params
     named = parameters.get("config")
-    given = overlay(read_config(config_path(named), parameters.get("profile")), context)
-    settings = build_settings(given)
+    profile = parameters.get("profile")
+    given = overlay(read_config(config_path(named), profile), context)
+    settings = build_settings(given).model_copy(update={"profile": profile})
     check_reason(settings.reason, settings.api, allow_unknown=settings.allow_unknown_reason)
     export = parameters.get("export")
     if export is not None:
@@ -69,7 +70,7 @@ def read_invocation(context: click.Context) -> Invocation:
     return Invocation(
         settings=settings,
         flags=overlay(Given(), context, flags_only=True),
-        key=find_key(given.values.get("api_key_file"), parameters.get("profile")),
+        key=find_key(given.values.get("api_key_file"), profile),
         ledger=check_address(given.values.get("ledger") or DEFAULT_LEDGER),
         as_json=parameters["as_json"],
         export=export,

@@ -16,7 +16,7 @@ from worker.units import parse_duration, parse_rate, parse_share
 
 DEFAULT_BASE_URL = "https://api-sandbox.featherhq.com"
 OF_RUNS = frozenset(
-    {"rule", "max_close", "closes", "as_planned", "from_queue"}
+    {"rule", "max_close", "closes", "as_planned", "from_queue", "profile"}
 )  # only a job or a command gives these to a run
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -27,7 +27,7 @@ class Settings(BaseModel):
     ``max_failures``, ``quiet_hours`` and ``timezone`` are text as it is typed and stored; ``failure_limit``,
     ``quiet_windows`` and ``zone`` are what it means. ``canary``, ``limit`` and ``max_close`` are in sessions. ``rule``
     is that of a sweep, as JSON. ``closes`` is False for a plan; ``as_planned`` closes what one holds, if unchanged.
-    ``from_queue``: the run is that of a queue.
+    ``from_queue``: the run is that of a queue. ``profile`` is the one whose key it goes by, None for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -68,6 +68,7 @@ class Settings(BaseModel):
     from_queue: bool = False
     dedupe_for: float = Field(86_400.0, ge=0)
     probe_every: float = Field(30.0, gt=0)
+    profile: str | None = None
 
     @field_validator("org_limit", "rate", mode="before")
     @classmethod

@@ -67,6 +67,22 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(place: Pl
     assert sandbox.counts.closes_effective == 3
 
 
+def test_a_run_is_gone_on_with_by_the_profile_that_it_was_begun_with(place: Place) -> None:
+    """Without naming it: another organisation's key would find none of its sessions. To name another one is refused."""
+    desk, sandbox = place
+    (desk.home / "closeout.toml").write_text('[profiles.north]\napi_key_file = "north.key"\n[profiles.south]\n')
+    (desk.home / "north.key").write_text(sandbox.config.api_key)
+    (desk.home / "north.key").chmod(0o600)
+    desk.write_ids([*Sandbox(quick(seed=99)).add_sessions(2), *sandbox.add_sessions(20)])
+    desk.key = "the-key-of-another-organisation"
+    halted = desk.run("close", "sessions.csv", *FAST, "--rate", "20/s", "--max-failures", "1", "--profile", "north")
+    refused = [desk.run("close", "sessions.csv", *FAST, *words) for words in ((), ("--profile", "south"))]
+    done = desk.run("resume", "last", "--max-failures", "100%", "--no-progress")
+    assert (halted.code, [each.code for each in refused], done.code) == (3, [2, 2], 1)
+    assert all("was begun with --profile north" in each.err for each in refused)
+    assert sandbox.counts.bad_keys == 0
+
+
 def test_wrong_settings_are_one_clear_line(place: Place) -> None:
     """An unknown setting, a bad value, a host without encryption: named, with where it was given."""
     desk, sandbox = place
