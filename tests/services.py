@@ -11,3 +11,8 @@ def missing(what: str) -> NoReturn:
     if os.environ.get("CLOSEOUT_TEST_SERVICES") == "required":
         pytest.fail(f"missing on this machine: {what}")
     pytest.skip(f"missing on this machine: {what}")
+
+
+def not_allowed(what: str) -> NoReturn:
+    """Skip, and say why, also where all services are promised: a right that is withheld cannot be installed."""
+    pytest.skip(f"not allowed on this machine: {what}")

@@ -1,7 +1,9 @@
 """A TCP proxy between a worker and its database, which breaks as networks do."""
 
+import math
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
@@ -16,16 +18,18 @@ class Proxy:
 
     ``hold`` lets nothing through any more, and nobody is told, as when a cable is cut; ``heal`` makes it work again for
     new connections, and breaks the old ones. ``commit`` is called with what holds a COMMIT before it is passed on:
-    False drops the connection instead, and None passes it on, but never what the server answers.
+    False drops the connection instead, and None passes it on, but never what the server answers. ``sent_at``: when a
+    client has last sent anything, on the monotonic clock.
     """
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], listener: socket.socket | None = None) -> None:
         self.commit: Callable[[], bool | None] = lambda: True
+        self.sent_at = -math.inf
         self._target = target
         self._open = threading.Event()
         self._open.set()
         self._pairs: list[_Pair] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -79,6 +83,8 @@ class Proxy:
         with suppress(OSError):
             while data := source.recv(_BUFFER):
                 self._open.wait()
+                if source is pair[0]:
+                    self.sent_at = time.monotonic()
                 if source is pair[0] and _COMMIT in data:
                     passed = self.commit()
                     if passed is None:

@@ -14,7 +14,7 @@ from tests.services import missing
 _ACCESS = """\
 host all guarded 127.0.0.1/32 scram-sha-256
 local all all trust
-host all all 127.0.0.1/32 trust
+host all all samenet trust
 """
 
 
@@ -27,10 +27,10 @@ def _programs() -> Path:
 
 
 class Server:
-    """Listens on loopback. ``url`` is that of its database, for a user who may do anything."""
+    """Listens at one address. ``url`` is that of its database, for a user who may do anything."""
 
-    def __init__(self, folder: Path, port: int) -> None:
-        self.url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    def __init__(self, folder: Path, host: str, port: int) -> None:
+        self.url = f"postgresql://postgres@{host}:{port}/postgres"
         self._programs = _programs()
         self._folder = folder
         # As root it runs as postgres, since it refuses to run as root.
@@ -39,7 +39,7 @@ class Server:
             shutil.chown(folder, self._user)
         self._run("initdb", "-D", str(folder / "data"), "-U", "postgres", "--no-sync", "-A", "trust")
         (folder / "data" / "pg_hba.conf").write_text(_ACCESS, encoding="utf-8")
-        options = f"port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n"
+        options = f"port = {port}\nlisten_addresses = '{host}'\nunix_socket_directories = ''\n"
         with (folder / "data" / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.write(options)
         self.start()
@@ -65,13 +65,13 @@ class Server:
 
 
 @contextmanager
-def private_server() -> Iterator[Server]:
+def private_server(host: str = "127.0.0.1") -> Iterator[Server]:
     """One that is gone afterwards."""
-    with socket.create_server(("127.0.0.1", 0)) as unused:
+    with socket.create_server((host, 0)) as unused:
         port = int(unused.getsockname()[1])
     folder = Path(tempfile.mkdtemp(prefix="closeout-postgres-"))
     try:
-        server = Server(folder, port)
+        server = Server(folder, host, port)
         try:
             yield server
         finally:

@@ -171,7 +171,7 @@ _TRANSPORT: dict[str, Any] = {  # what libpq is told of the connection: a peer t
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
+    "tcp_user_timeout": 10_000,
     "application_name": "closeout",
 }
 
