@@ -18,6 +18,8 @@ from tests.postgres.server import private_server
 
 _RATE = 60  # a second: so that nobody is done before the one that is healed is there again
 
+_LEFT = "extract(epoch FROM lease_until - clock_timestamp())::float8"
+
 
 @dataclass
 class Member:
@@ -31,12 +33,12 @@ class Member:
     def pid(self) -> int:
         return self.child.process.pid
 
-    def lease_end(self, work: Fleet) -> float:
-        """When others may look after what it has claimed, on the monotonic clock: not before this."""
+    def lease_end(self, work: Fleet) -> tuple[float, int]:
+        """When others may look after what it has claimed, on the monotonic clock: not before this; and how much."""
         asked_at = time.monotonic()
-        left = "SELECT extract(epoch FROM lease_until - clock_timestamp())::float8 AS left FROM workers"
-        (row,) = work.asked(f"{left} WHERE pid = {self.pid}")
-        return asked_at + float(row["left"])
+        claims = "(SELECT count(*) FROM items i WHERE i.outcome = 'claimed' AND i.owner = w.id) AS claims"
+        (row,) = work.asked(f"SELECT {_LEFT} AS left, {claims} FROM workers w WHERE pid = {self.pid}")  # noqa: S608  # a number
+        return asked_at + float(row["left"]), row["claims"]
 
 
 @contextmanager
@@ -100,9 +102,9 @@ def _cut_off(work: Fleet, *members: Member) -> dict[int, float]:
     """Pull their cables, and see their leases end; returns when that was, by process."""
     for each in members:
         each.host.unplug()
-    ends = {each.pid: each.lease_end(work) for each in members}
-    claims = {each["pid"]: each["claims"] for each in work.workers()}
-    assert sum(claims[each] for each in ends), "nothing was left behind: nothing was tested"
+    known = [(each.pid, *each.lease_end(work)) for each in members]
+    assert sum(claims for _, _, claims in known), "nothing was left behind: nothing was tested"
+    ends = {pid: end for pid, end, _ in known}
     wait_until(lambda: not _at_work(work) & set(ends))
     api, database = urlsplit(work.desk.url or ""), urlsplit(work.url)
     for each in members:

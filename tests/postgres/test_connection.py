@@ -8,6 +8,8 @@ from tests.ledger.support import NOW, a_run, changed, claim_all, outcomes_of, se
 from tests.postgres.proxy import Proxy, proxied
 from worker.budget import Ask, BudgetKey, reserve
 from worker.errors import LedgerError
+from worker.ledger.postgres.address import parse_address
+from worker.ledger.postgres.database import Database, _Unfinished
 from worker.ledger.postgres.ledger import PostgresLedger
 from worker.models import Outcome
 
@@ -77,3 +79,14 @@ async def test_a_server_that_stays_away_is_given_up_in_time(url: str, proxy: Pro
         with pytest.raises(LedgerError, match=r"the ledger postgresql://.* failed: ") as failed:
             await claim_all(ledger, run)
         assert "\n" not in str(failed.value)
+
+
+async def test_a_transaction_that_a_crash_has_undone_is_not_asked_for_in_vain(url: str, proxy: Proxy) -> None:
+    """Its number is one that the server has not given out, as far as it remembers: so it is done again."""
+    async with PostgresLedger.open(proxy.url(url), create=True) as ledger:
+        run = await a_run(ledger, range(3))
+        async with Database(parse_address(proxy.url(url)), size=1).opened() as database:
+            unfinished = _Unfinished()
+            unfinished.xid = str(2**40 + 5)
+            await database._write(lambda sql: sql.rows("source_done", run=run.id, sha256=None), 5, unfinished)
+        assert (await ledger.find_run("last")).source_done

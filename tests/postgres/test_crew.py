@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
 
 import anyio
 import psycopg
 import pytest
 
 from tests.ledger.support import NOW, a_run, changed, claim_all, closed, outcomes_of, results_of, rows, session_id
+from tests.postgres.proxy import proxied
 from tests.postgres.test_opening import asked
-from worker.errors import RunBusyError
+from worker.errors import LedgerError, RunBusyError
 from worker.lease import Terms
 from worker.ledger.crew import Crew, LeaseLostError, RunEnd
 from worker.ledger.postgres.address import parse_address
@@ -216,3 +219,38 @@ async def test_who_must_be_alone_is_alone(url: str, run: Run) -> None:
             with pytest.raises(RunBusyError):
                 async with other.joined(run, TERMS):
                     pass
+
+
+@asynccontextmanager
+async def not_begun(url: str, others: str, run: Run, terms: Terms) -> AsyncIterator[tuple[Crew, Crew]]:
+    """A lead that has not begun the run, and another that waits for it, with these terms and by this address."""
+    async with (
+        PostgresLedger.open(url) as ledger,
+        PostgresLedger.open(others) as other,
+        ledger.joined(run, TERMS) as leading,
+        other.joined(run, terms) as following,
+    ):
+        yield leading, following
+
+
+async def test_who_is_taken_for_dead_before_the_run_has_begun_joins_anew(url: str, run: Run) -> None:
+    """As when the database crashed meanwhile: it had waited for the lead for ever, and had not said a word."""
+    async with not_begun(url, url, run, TERMS) as (leading, following):
+        assert (leading.leading, following.leading) == (True, False)
+        await taken_for_dead(url, following)
+        with anyio.fail_after(10):
+            await following.until(lambda: following.lost)
+            await leading.begin()
+            await following.ready()
+        assert (following.lost, following.may_send()) == (False, True)
+
+
+async def test_a_database_that_stays_away_is_given_up_by_who_waits_for_the_others(url: str, run: Run) -> None:
+    """It asks for nothing itself, so only its heartbeats tell."""
+    short = replace(TERMS, patience=0.5)
+    with proxied(url) as proxy:
+        async with not_begun(url, proxy.url(url), run, short) as (_, following):
+            proxy.close()
+            for wait in (following.ready, partial(following.until, lambda: following.over)):
+                with anyio.fail_after(10), pytest.raises(LedgerError, match=r"the ledger postgresql://.* failed: "):
+                    await wait()

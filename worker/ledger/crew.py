@@ -57,6 +57,7 @@ class Crew:
     ``first``: nobody was at work when it joined. ``leading``: it leads now. ``lost``: it was not heard of for longer
     than its lease, and what it had claimed is in doubt by now; ``rejoin`` begins anew, and ``term`` counts how often.
     ``over``: another process has ended the run. ``closing``: the lead has not ended closing before its time.
+    ``failure``: the ledger has not been reached for as long as that is borne, and whoever waits is told so.
 
     What it tells the others, when asked: ``shares``, whether they may take up what was never tried; ``closes``, whether
     closing goes on; ``rate``, how many requests a second this process sends.
@@ -68,6 +69,7 @@ class Crew:
         self.lost = False
         self.over = False
         self.closing = True
+        self.failure: LedgerError | None = None
         self.term = 0
         self.shares: Callable[[], bool] = lambda: True
         self.closes: Callable[[], bool] = lambda: True
@@ -80,14 +82,16 @@ class Crew:
         return True
 
     async def sendable(self) -> None:
-        """Return once a close may leave."""
+        """Return once a close may leave. Raises LedgerError where the ledger stays out of reach."""
         while not self.may_send():
+            self._expect_ledger()
             with anyio.move_on_after(_LOOK):
                 await self._changed.wait()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Return once something that the ledger tells makes it true."""
+        """Return once something that the ledger tells makes it true. Raises LedgerError where it stays out of reach."""
         while not condition():
+            self._expect_ledger()
             await self._changed.wait()
 
     async def ready(self) -> None:
@@ -106,6 +110,10 @@ class Crew:
 
     def hurry(self) -> None:
         """Something has changed that others should know soon."""
+
+    def _expect_ledger(self) -> None:
+        if self.failure is not None:
+            raise self.failure
 
     def _tell(self) -> None:
         self._changed.set()

@@ -37,6 +37,7 @@ class PostgresCrew(Crew):
         self._terms = terms
         self._alone = alone
         self._lease = Lease(terms)
+        self._heard_at = steady()  # when the ledger has last answered
         self._begun = False
         self._hurry = asyncio.Event()
         self._beating = anyio.Lock()
@@ -57,7 +58,11 @@ class PostgresCrew(Crew):
         return not self.lost and self._lease.covers
 
     async def ready(self) -> None:
-        await self.until(lambda: self._begun or self.leading)
+        """One that is lost meanwhile is not heard of any more, nor told anything, until it joins again."""
+        while not (self._begun or self.leading):
+            await self.until(lambda: self._begun or self.leading or self.lost)
+            if self.lost:
+                await self.rejoin()
 
     async def begin(self) -> None:
         self._begun = True
@@ -90,6 +95,7 @@ class PostgresCrew(Crew):
             sent_at = steady()
             if await self._work.write(self._enter):
                 self._lease.renewed(sent_at)
+                self._heard_at, self.failure = steady(), None
                 return
             await anyio.sleep(_PAUSE)
         raise RunBusyError(self._busy)
@@ -134,8 +140,10 @@ class PostgresCrew(Crew):
                 return
             try:
                 told = await self._database.transact(lambda sql: self._exchange(sql, owner), limit=self._terms.slack)
-            except LedgerError:
+            except LedgerError as error:
+                self._not_heard(error)
                 return
+            self._heard_at, self.failure = steady(), None
             if owner != self.owner:
                 return
             if told is None:
@@ -145,6 +153,12 @@ class PostgresCrew(Crew):
             state, self.leading, has_begun, self.closing = told
             self.over = begun and state != "running"
             self._begun = self._begun or has_begun
+            self._tell()
+
+    def _not_heard(self, error: LedgerError) -> None:
+        """Whoever asks the ledger for something is told by that; this is for those who wait for what it tells."""
+        if steady() - self._heard_at >= self._terms.patience:
+            self.failure = error
             self._tell()
 
     async def _exchange(self, sql: Statements, owner: int) -> tuple[str, bool, bool, bool] | None:

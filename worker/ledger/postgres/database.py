@@ -102,7 +102,7 @@ class Database:
         return await self._until_done(attempt)
 
     async def _configure(self, connection: Connection) -> None:
-        with _cut_after(connection, CONNECT_TIMEOUT):
+        with cut_after(connection, CONNECT_TIMEOUT):
             await connection.execute(self._session)
 
     async def read(self, work: Work[_T], *, limit: float = TIME_LIMIT) -> _T:
@@ -119,7 +119,7 @@ class Database:
 
         async def attempt() -> _T:
             async with self._pool.connection() as connection:
-                with _cut_after(connection, limit):
+                with cut_after(connection, limit):
                     async with connection.transaction():
                         return await work(Statements(connection))
 
@@ -145,12 +145,12 @@ class Database:
 
     async def _read(self, work: Work[_T], limit: float) -> _T:
         async with self._pool.connection() as connection:
-            with _cut_after(connection, limit):
+            with cut_after(connection, limit):
                 return await work(Statements(connection))
 
     async def _write(self, work: Work[_T], limit: float, unfinished: _Unfinished) -> _T:
         async with self._pool.connection() as connection:
-            with _cut_after(connection, limit):
+            with cut_after(connection, limit):
                 if unfinished.xid is not None and await _committed(connection, unfinished.xid):
                     return cast("_T", unfinished.result)
                 unfinished.xid = None
@@ -213,7 +213,10 @@ def _may_pass(error: Exception) -> bool:
 async def _committed(connection: Connection, xid: str) -> bool:
     """Whether a transaction that was lost sight of at its end is committed; waits where it still goes on."""
     while True:
-        cursor = await connection.execute("SELECT pg_xact_status(%s::text::xid8)", (xid,))
+        try:
+            cursor = await connection.execute("SELECT pg_xact_status(%s::text::xid8)", (xid,))
+        except psycopg.errors.InvalidParameterValue:  # it lies in the future: a crash has undone it
+            return False
         row = await cursor.fetchone()
         if row is None or row[0] != "in progress":
             return row is not None and row[0] == "committed"
@@ -221,7 +224,7 @@ async def _committed(connection: Connection, xid: str) -> bool:
 
 
 @contextmanager
-def _cut_after(connection: Connection, seconds: float) -> Iterator[None]:
+def cut_after(connection: Connection, seconds: float) -> Iterator[None]:
     """Break a connection whose server has not answered in time, whatever became of the packets.
 
     Cancelling the call instead would have to ask the same server to cancel it.

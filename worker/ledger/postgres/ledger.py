@@ -15,7 +15,7 @@ from worker.ledger.migrate import load_migrations
 from worker.ledger.postgres.address import Address, parse_address
 from worker.ledger.postgres.budget import PostgresBudget
 from worker.ledger.postgres.crew import PostgresCrew
-from worker.ledger.postgres.database import Connection, Database, connect, reason_of
+from worker.ledger.postgres.database import CONNECT_TIMEOUT, LONG, Connection, Database, connect, cut_after, reason_of
 from worker.ledger.postgres.intake import PostgresIntake
 from worker.ledger.postgres.locks import ServerLock
 from worker.ledger.postgres.messages import PostgresMessages
@@ -135,10 +135,11 @@ async def _prepare(place: Address, *, create: bool, read_only: bool) -> None:
     try:
         connection = await connect(place)
         try:
-            if read_only:
-                await expect_current(connection, place, migrations)
-            else:
-                await upgrade(connection, place, migrations, create=create)
+            with cut_after(connection, CONNECT_TIMEOUT if read_only else LONG):
+                if read_only:
+                    await expect_current(connection, place, migrations)
+                else:
+                    await upgrade(connection, place, migrations, create=create)
         finally:
             await connection.close()
     except psycopg.OperationalError as error:

@@ -8,7 +8,7 @@ import anyio
 import psycopg
 
 from worker.errors import LedgerError, RunBusyError
-from worker.ledger.postgres.database import Connection, Database
+from worker.ledger.postgres.database import CONNECT_TIMEOUT, Connection, Database, cut_after
 
 _LOOK = 1.0  # seconds between looks whether the connection is still there
 _TRIES, _PAUSE = 5, 0.1  # a process that was killed holds its lock until the server has noticed
@@ -29,7 +29,8 @@ class ServerLock:
                 connection = self._connection = self._connection or await self._database.connect()
                 try:
                     query = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
-                    row = await (await connection.execute(query, (self._name,))).fetchone()
+                    with cut_after(connection, CONNECT_TIMEOUT):
+                        row = await (await connection.execute(query, (self._name,))).fetchone()
                 except psycopg.Error:
                     await self.drop()
                 else:
@@ -83,7 +84,8 @@ class ServerLock:
             await anyio.sleep(_LOOK)
             try:
                 if self._connection is not None:
-                    await self._connection.execute("SELECT 1")
+                    with cut_after(self._connection, CONNECT_TIMEOUT):
+                        await self._connection.execute("SELECT 1")
             except psycopg.Error:
                 await self.drop()
                 if not await self._taken_again():

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from worker.ledger.postgres.database import LONG, Connection, Database
+from worker.ledger.postgres.database import LONG, TIME_LIMIT, Connection, Database, cut_after
 from worker.ledger.postgres.statements import Statements
 from worker.ledger.protocol import (
     ALL_ROWS,
@@ -51,14 +51,15 @@ class Reading:
         """Over a connection of its own, whose transaction keeps the state of this moment."""
         connection = await self._database.connect()
         self._snapshots.add(connection)
-        with suppress(psycopg.OperationalError):
+        with suppress(psycopg.OperationalError), cut_after(connection, TIME_LIMIT):
             await connection.execute("SET idle_in_transaction_session_timeout TO 0")
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             await Statements(connection).rows("run_by_id", run=run.id)
 
         async def count() -> Counts:
             try:
-                return await _counts(Statements(connection), run)
+                with cut_after(connection, LONG):
+                    return await _counts(Statements(connection), run)
             except psycopg.OperationalError:  # that moment is lost with the connection
                 return await self.counts(run)
             finally:
