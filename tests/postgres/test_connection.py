@@ -6,6 +6,7 @@ import pytest
 
 from tests.ledger.support import NOW, a_run, changed, claim_all, outcomes_of, session_id
 from tests.postgres.proxy import Proxy, proxied
+from tests.postgres.test_opening import asked
 from worker.budget import Ask, BudgetKey, reserve
 from worker.errors import LedgerError
 from worker.ledger.postgres.address import parse_address
@@ -81,12 +82,15 @@ async def test_a_server_that_stays_away_is_given_up_in_time(url: str, proxy: Pro
         assert "\n" not in str(failed.value)
 
 
-async def test_a_transaction_that_a_crash_has_undone_is_not_asked_for_in_vain(url: str, proxy: Proxy) -> None:
-    """Its number is one that the server has not given out, as far as it remembers: so it is done again."""
+@pytest.mark.parametrize("taken", [False, True])
+async def test_a_transaction_that_a_crash_has_undone_is_done_again(url: str, proxy: Proxy, *, taken: bool) -> None:
+    """Its number is one that the server has not given out, as far as it remembers, or by now another one's."""
     async with PostgresLedger.open(proxy.url(url), create=True) as ledger:
         run = await a_run(ledger, range(3))
+        ((xid,),) = asked(url, "SELECT pg_current_xact_id()::text")
         async with Database(parse_address(proxy.url(url)), size=1).opened() as database:
-            unfinished = _Unfinished()
-            unfinished.xid = str(2**40 + 5)
-            await database._write(lambda sql: sql.rows("source_done", run=run.id, sha256=None), 5, unfinished)
+            undone = _Unfinished([])
+            undone.xid = str(xid) if taken else str(2**40 + 5)
+            await database._write(lambda sql: sql.rows("source_done", run=run.id, sha256=None), 5, undone)
         assert (await ledger.find_run("last")).source_done
+        assert len(asked(url, "SELECT mark FROM written")) <= 3  # one for each process's pool

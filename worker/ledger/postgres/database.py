@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import random
+import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -52,10 +53,16 @@ for _name in ("psycopg", "psycopg.pool"):  # they warn of what is told here in o
 
 
 class _Unfinished:
-    """A transaction whose commit may have been lost: its number, and what it gave."""
+    """A transaction whose commit may have been lost: its number, its mark, and what it gave.
 
-    def __init__(self) -> None:
+    The number tells when it is over; whether it is committed the mark alone tells for sure, as a server that crashed
+    gives out numbers once more that it had not written to its disk.
+    """
+
+    def __init__(self, done: list[int]) -> None:
         self.xid: str | None = None
+        self.mark = secrets.randbits(62)
+        self.done = done  # marks that go with it
         self.result: object = None
 
 
@@ -65,6 +72,7 @@ class Database:
     def __init__(self, address: Address, *, size: int, durable: bool = True, read_only: bool = False) -> None:
         self.address = address
         self.patience = FIRST_PATIENCE
+        self._marks: list[int] = []  # of transactions that are over, and known to be
         self._rng = random.Random()  # noqa: S311  # jitter
         self._session = _SESSION.format(schema=address.schema, commit="on" if durable else "off")
         if read_only:
@@ -111,8 +119,11 @@ class Database:
 
     async def write(self, work: Work[_T], *, limit: float = TIME_LIMIT) -> _T:
         """Run work as one transaction, which is durable when this returns, and done once."""
-        unfinished = _Unfinished()
-        return await self._until_done(lambda: self._write(work, limit, unfinished))
+        unfinished = _Unfinished(self._marks)
+        self._marks = []
+        result = await self._until_done(lambda: self._write(work, limit, unfinished))
+        self._marks.append(unfinished.mark)
+        return result
 
     async def transact(self, work: Work[_T], *, limit: float = TIME_LIMIT) -> _T:
         """The same for what does no harm when it is done twice, its first result lost."""
@@ -151,14 +162,13 @@ class Database:
     async def _write(self, work: Work[_T], limit: float, unfinished: _Unfinished) -> _T:
         async with self._pool.connection() as connection:
             with cut_after(connection, limit):
-                if unfinished.xid is not None and await _committed(connection, unfinished.xid):
+                if unfinished.xid is not None and await _committed(connection, unfinished):
                     return cast("_T", unfinished.result)
                 unfinished.xid = None
                 async with connection.transaction():
                     result = await work(Statements(connection))
-                    cursor = await connection.execute("SELECT pg_current_xact_id()::text")
-                    row = await cursor.fetchone()
-                    unfinished.xid, unfinished.result = str(row[0]) if row else None, result
+                    xid = await Statements(connection).value("written", mark=unfinished.mark, done=unfinished.done)
+                    unfinished.xid, unfinished.result = str(xid), result
                 return result
 
     def _failed(self, error: Exception) -> LedgerError:
@@ -210,17 +220,21 @@ def _may_pass(error: Exception) -> bool:
     )
 
 
-async def _committed(connection: Connection, xid: str) -> bool:
+async def _committed(connection: Connection, unfinished: _Unfinished) -> bool:
     """Whether a transaction that was lost sight of at its end is committed; waits where it still goes on."""
-    while True:
-        try:
-            cursor = await connection.execute("SELECT pg_xact_status(%s::text::xid8)", (xid,))
-        except psycopg.errors.InvalidParameterValue:  # it lies in the future: a crash has undone it
-            return False
-        row = await cursor.fetchone()
-        if row is None or row[0] != "in progress":
-            return row is not None and row[0] == "committed"
+    sql = Statements(connection)
+    while await _in_progress(connection, unfinished.xid):  # noqa: ASYNC110  # it is the server that knows
         await anyio.sleep(_FIRST_PAUSE)
+    return bool(await sql.rows("is_written", mark=unfinished.mark))
+
+
+async def _in_progress(connection: Connection, xid: str | None) -> bool:
+    try:
+        cursor = await connection.execute("SELECT pg_xact_status(%s::text::xid8)", (xid,))
+    except psycopg.errors.InvalidParameterValue:  # it lies in the future: a crash has undone it
+        return False
+    row = await cursor.fetchone()
+    return row is not None and row[0] == "in progress"
 
 
 @contextmanager

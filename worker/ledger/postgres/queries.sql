@@ -427,3 +427,15 @@ SELECT seq, run, session_id, outcome, detail, final_status, eval_status, eval_se
        closed_at, first_attempt_at, recorded_at, settled_at, eval_total, eval_succeeded, eval_failed, eval_pending,
        critical_total, critical_succeeded, critical_failed, critical_pending, line, job
 FROM item_results WHERE seq = ANY (:seqs::bigint[]);
+
+-- name: written
+-- This transaction's mark, and its number; earlier marks that nobody asks for any more are gone.
+WITH gone AS (DELETE FROM written WHERE mark = ANY (:done::bigint[]))
+INSERT INTO written (mark) VALUES (:mark) RETURNING pg_current_xact_id()::text;
+
+-- name: is_written
+SELECT true FROM written WHERE mark = :mark;
+
+-- name: written_forgotten
+-- Marks of processes that have gone.
+DELETE FROM written WHERE at < now() - interval '1 day';

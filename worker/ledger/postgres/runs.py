@@ -43,6 +43,7 @@ class Runs:
     async def start_run(self, run: Run, options: str) -> None:
         async def work(sql: Statements) -> None:
             await sql.rows("start_run", run=run.id, options=options)
+            await sql.rows("written_forgotten")
             await sql.rows("rescue", run=run.id)
             await sql.rows("rearm_doubts", run=run.id)
             await sql.rows("rearm_settles", run=run.id, never=NEVER)
