@@ -119,6 +119,15 @@ async def _work(
             return await run_to_end(ledger, run, invocation, feed, alarms=alarms, beside=beside)
         except RunBusyError:  # somebody else may be quicker, also with what is made here
             continue
+        except Exception as error:  # also a group of them
+            if not _taken_over(ours_first(error)):
+                raise
+            say(f"run {run.name} was taken over by another consumer meanwhile: going on with one of its own")
+
+
+def _taken_over(error: BaseException) -> bool:
+    """Whether this process was not heard of for longer than its lease, and another one holds its run by now."""
+    return isinstance(error, HaltError) and isinstance(error.__cause__, RunBusyError)
 
 
 async def _new_run(ledger: Ledger, queue: Queue, invocation: Invocation) -> Run:
