@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -201,3 +202,21 @@ async def test_a_ledger_is_closed_once_no_statement_is_at_work(tmp_path: Path) -
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def test_a_ledger_that_another_process_is_making_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite refuses the switch to WAL at once while somebody is about to write, whatever time it may wait."""
+    path = tmp_path / "ledger.db"
+    path.touch(0o600)
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    waits: list[float] = []
+
+    def let_go(seconds: float) -> None:
+        waits.append(seconds)
+        other.execute("ROLLBACK")
+
+    monkeypatch.setattr(time, "sleep", let_go)
+    connect(path).close()
+    other.close()
+    assert len(waits) == 1

@@ -16,11 +16,10 @@ import apsw
 from worker.budget import Budget, BudgetKey, Decided, Decision
 from worker.errors import LedgerError
 from worker.ledger.queries import load_queries
-from worker.ledger.sqlite_file import BUSY_MS, make_private_file
+from worker.ledger.sqlite_file import BUSY_MS, make_private_file, patiently
 from worker.ledger.transaction import transaction
 
 _T = TypeVar("_T")
-_TRIES, _PAUSE = 40, 0.05  # seconds
 
 
 class SqliteBudget:
@@ -30,7 +29,7 @@ class SqliteBudget:
         path = ledger.resolve()
         path = path.with_name(path.name + ".budget")
         try:
-            self._db = _opened(path)
+            self._db = patiently(lambda: _connect(path))
         except apsw.Error as error:
             raise LedgerError(
                 f"cannot open the budget {path}: {error}; it may be removed while nothing runs"
@@ -54,16 +53,6 @@ class SqliteBudget:
             if budget != before:
                 self._db.execute(self._queries["budget_changed"], asdict(budget) | self._key)
         return Decided(budget, now, value)
-
-
-def _opened(path: Path) -> apsw.Connection:
-    """Processes that make the file at the same moment may refuse each other at once, whatever the busy timeout."""
-    for _ in range(_TRIES):
-        try:
-            return _connect(path)
-        except apsw.BusyError:
-            time.sleep(_PAUSE)
-    return _connect(path)
 
 
 def _connect(path: Path) -> apsw.Connection:

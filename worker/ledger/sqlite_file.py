@@ -1,7 +1,8 @@
 """Opening the file of a SQLite ledger: to work on it, or to read it alone."""
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from worker.near import did_you_mean_file
 BUSY_MS = 30_000
 WRITER_CACHE_KIB = 32 * 1024  # the index over random ids lives in it
 READER_CACHE_KIB = 2 * 1024
+_PAUSE = 0.05  # seconds
 
 
 def connect(path: Path, *, create: bool = False, cache_kib: int = WRITER_CACHE_KIB) -> apsw.Connection:
@@ -21,7 +23,19 @@ def connect(path: Path, *, create: bool = False, cache_kib: int = WRITER_CACHE_K
     if create and not path.exists():
         make_private_file(path)
     with _explained(path):
-        return _prepare(path, cache_kib)
+        return patiently(lambda: _prepare(path, cache_kib))
+
+
+def patiently(opened: Callable[[], apsw.Connection]) -> apsw.Connection:
+    """Open a file that others may be making at that moment: they refuse each other at once, whatever the timeout."""
+    ends = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            return opened()
+        except apsw.BusyError:
+            if time.monotonic() >= ends:
+                raise
+        time.sleep(_PAUSE)
 
 
 def connect_reading(path: Path) -> apsw.Connection:
