@@ -1,9 +1,12 @@
 """Every test of the command line runs in an empty folder, with nothing of the user's around it."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+
+from jobs import cli
 
 
 @pytest.fixture
@@ -26,3 +29,9 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.chdir(work)
     return home
+
+
+@pytest.fixture(autouse=True)
+def leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that is called here ends itself, and not the process of the tests: that may have threads of its own."""
+    monkeypatch.setattr(cli, "leave", sys.exit)
