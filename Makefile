@@ -11,8 +11,8 @@ demo: .venv/ready
 # Tests wait more than they compute: more run side by side than there are cores, a file in one process, as its tests
 # share what they set up. Those that count arrivals at the wire compute next to nothing, and have only their like beside.
 test: .venv/ready-dev
-	$(BIN)/pytest -q -m "not alone" --numprocesses 4 --dist loadfile --no-loadscope-reorder --durations 10
-	$(BIN)/pytest -q -m alone tests/front_door --numprocesses 4 --dist loadgroup --no-loadscope-reorder --durations 10
+	$(BIN)/pytest -q -m "not alone" --numprocesses 4 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder --durations 10
+	$(BIN)/pytest -q -m alone tests/front_door --numprocesses 4 --max-worker-restart 0 --dist loadgroup --no-loadscope-reorder --durations 10
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check .
