@@ -71,6 +71,7 @@ def test_the_database_is_restarted_under_load(tmp_path: Path) -> None:
         _expect_a_wrong_password_to_be_told(work)
         work.prepare(500)
         with work.all_working(3) as children:
+            waited(work.witness.event_at(1, "close"))  # the first of them has made the ledger
             _lead_first(work, children)
             for mode in ("fast", "immediate"):
                 waited(work.witness.event_at(80, "close"))
