@@ -1,6 +1,5 @@
 """A fleet on PostgreSQL: how fast four workers go through its ledger, and how well three keep to one pace."""
 
-import json
 import os
 import secrets
 import sys
@@ -13,7 +12,7 @@ import anyio
 import psycopg
 
 from benchmarks.figures import Figure, Target
-from benchmarks.processes import CLOSEOUT, KEY, first_line, running
+from benchmarks.processes import CLOSEOUT, KEY, running, sessions_a_second
 from benchmarks.sources import write_ids
 from worker.clock import now_ms
 from worker.ledger.opening import open_ledger
@@ -53,22 +52,10 @@ def _schema() -> Iterator[str]:
 def _throughput(work: Path) -> float:
     """By the time from the first worker's beginning to the last one's end."""
     work.mkdir()
-    with _schema() as address, ExitStack() as stack:
+    with _schema() as address:
         run = anyio.run(_filled, address)
         command = [sys.executable, "-m", "benchmarks.fleet_worker", address, run]
-        folders = [work / f"worker-{number}" for number in range(_WORKERS)]
-        children = [stack.enter_context(running(command, folder)) for folder in folders]
-        for child in children:
-            first_line(child)
-        for folder in folders:
-            (folder / "go").touch()
-        for child in children:
-            child.finish()
-        ends = [json.loads(child.output.read_text(encoding="utf-8").splitlines()[-1]) for child in children]
-    done = sum(end["sessions"] for end in ends)
-    if done != _SESSIONS:
-        raise RuntimeError(f"{done:,} of {_SESSIONS:,} sessions came through")
-    return float(done / (max(end["ended"] for end in ends) - min(end["began"] for end in ends)))
+        return sessions_a_second(command, work, _WORKERS, _SESSIONS)
 
 
 async def _filled(address: str) -> str:

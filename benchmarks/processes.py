@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,3 +117,24 @@ def first_line(child: Child, within: float = 30.0) -> str:
         child.poll()
         time.sleep(0.01)
     raise RuntimeError(f"no output within {within:g} s")
+
+
+def sessions_a_second(command: Sequence[str], work: Path, workers: int, sessions: int) -> float:
+    """How fast processes of one command take so many sessions, from the first one's beginning to the last one's end.
+
+    Each says a line when it is ready, waits for the file ``go`` in its folder, and prints what it did as JSON.
+    """
+    with ExitStack() as stack:
+        folders = [work / f"worker-{number}" for number in range(workers)]
+        children = [stack.enter_context(running(command, folder)) for folder in folders]
+        for child in children:
+            first_line(child)
+        for folder in folders:
+            (folder / "go").touch()
+        for child in children:
+            child.finish()
+        ends = [json.loads(child.output.read_text(encoding="utf-8").splitlines()[-1]) for child in children]
+    done = sum(end["sessions"] for end in ends)
+    if done != sessions:
+        raise RuntimeError(f"{done:,} of {sessions:,} sessions came through")
+    return float(done / (max(end["ended"] for end in ends) - min(end["began"] for end in ends)))

@@ -1,6 +1,5 @@
 """Queues: how fast several workers go through one in the ledger, and how soon after a push its close leaves."""
 
-import json
 import random
 import secrets
 import statistics
@@ -9,7 +8,6 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import anyio
@@ -17,7 +15,7 @@ import anyio.to_thread
 from redis.asyncio import Redis
 
 from benchmarks.figures import Figure, Target
-from benchmarks.processes import CLOSEOUT, KEY, first_line, running
+from benchmarks.processes import CLOSEOUT, KEY, running, sessions_a_second
 from benchmarks.queue_worker import QUEUE
 from worker.ledger.sqlite import SqliteLedger
 from worker.queues.opening import open_queue
@@ -54,20 +52,7 @@ def _rate(work: Path) -> float:
     ledger = work / "ledger.db"
     anyio.run(_fill, ledger)
     command = [sys.executable, "-m", "benchmarks.queue_worker", str(ledger)]
-    with ExitStack() as stack:
-        folders = [work / f"worker-{number}" for number in range(_WORKERS)]
-        children = [stack.enter_context(running(command, folder)) for folder in folders]
-        for child in children:
-            first_line(child)
-        for folder in folders:
-            (folder / "go").touch()
-        for child in children:
-            child.finish()
-        ends = [json.loads(child.output.read_text(encoding="utf-8").splitlines()[-1]) for child in children]
-    done = sum(end["sessions"] for end in ends)
-    if done != _SESSIONS:
-        raise RuntimeError(f"{done:,} of {_SESSIONS:,} sessions came through")
-    return float(done / (max(end["ended"] for end in ends) - min(end["began"] for end in ends)))
+    return sessions_a_second(command, work, _WORKERS, _SESSIONS)
 
 
 async def _fill(path: Path) -> None:
