@@ -11,6 +11,7 @@ from worker.errors import SourceError
 from worker.models import Run, SourceRow
 from worker.reasons import reason_problem
 from worker.settings import Settings
+from worker.sources.problems import problem_row
 from worker.sources.protocol import Source
 
 _BATCH = 2_000
@@ -49,7 +50,7 @@ def _checked(row: SourceRow, settings: Settings) -> SourceRow:
     problem = reason_problem(row.reason, settings.api, allow_unknown=settings.allow_unknown_reason)
     if problem is None:
         return row
-    return SourceRow(row.line, None, None, row.session_id, problem)
+    return problem_row(row.line, row.session_id, problem, row.reason)
 
 
 class OpenedSource:

@@ -29,6 +29,7 @@ class ListedSource:
     name: str = "rows.csv"
     location: str | None = "/rows.csv"
     sha256: str | None = None
+    reading: str | None = "ids: one a line"
 
     def batches(self, size: int) -> Iterator[list[SourceRow]]:
         step = min(size, self.size)

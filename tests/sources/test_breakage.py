@@ -15,7 +15,7 @@ from tests.sources.reading import A, B, C, ids, read, read_content, read_stdin, 
 from worker.errors import SourceError
 from worker.models import SourceRow
 from worker.sources import open_source
-from worker.sources.delimited import LONGEST_QUOTED, MOST_LINES_IN_RECORD
+from worker.sources.records import LONGEST_QUOTED, MOST_LINES_IN_RECORD
 
 UNCLOSED = "a quoted cell that begins here is never closed"
 MEBIBYTE = 1_048_576

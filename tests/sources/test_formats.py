@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from tests.sources.reading import A, B, C, ids, read_content, read_stdin
-from worker.sources.delimited import delimiter_of
 from worker.sources.files import format_of_beginning
+from worker.sources.records import delimiter_of
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -64,11 +64,10 @@ def test_quoted_cells_may_hold_delimiters_quotes_and_line_breaks(tmp_path: Path)
 
 
 def test_without_a_header_the_first_uuid_names_the_column(tmp_path: Path) -> None:
-    text = f"x,{A},{C}\ny,{B},{C}\nz\n"
-    rows = read_content(tmp_path, "a.csv", text)
+    rows = read_content(tmp_path, "a.csv", f"x,{A},y\ny,{B},\nz\n")
     assert ids(rows) == [(1, A), (2, B), (3, None)]
-    assert rows[2].problem == "row has 1 column, the id is in column 2"
-    assert ids(read_content(tmp_path, "a.csv", text, id_column="3"))[:2] == [(1, C), (2, C)]
+    assert rows[2].problem == "the row has 1 cell, the first row 3"
+    assert ids(read_content(tmp_path, "a.csv", f"x,{A},{C}\ny,{B},{C}\n", id_column="3")) == [(1, C), (2, C)]
 
 
 def test_a_lone_column_of_another_name_is_the_id(tmp_path: Path) -> None:
@@ -80,14 +79,14 @@ def test_json_lines_are_objects_or_strings(tmp_path: Path) -> None:
     lines = [
         json.dumps({"session_id": A, "reason": " done "}),
         "",
-        json.dumps(B),
-        json.dumps({"ID": C.upper(), "reason": None}),
-        json.dumps({"id": A, "conversation_id": B, "reason": "  "}),
-        json.dumps({"id": A, "reason": "\ud83d"}),
+        json.dumps({"Session ID": C.upper(), "reason": None}),
+        json.dumps({"id": 7, "sessionId": B, "Reason": "  "}),
+        json.dumps({"session_id": A, "reason": "\ud83d"}),
     ]
     rows = read_content(tmp_path, "a.NDJSON", "\n".join(lines))
-    assert ids(rows) == [(1, A), (3, B), (4, C), (5, B), (6, A)]
-    assert [row.reason for row in rows] == ["done", None, None, None, "\ufffd"]
+    assert ids(rows) == [(1, A), (3, C), (4, B), (5, A)]
+    assert [row.reason for row in rows] == ["done", None, None, "\ufffd"]
+    assert ids(read_content(tmp_path, "a.jsonl", f"{json.dumps(B)}\n\n{json.dumps(A)}\n")) == [(1, B), (3, A)]
 
 
 @pytest.mark.parametrize(
@@ -104,23 +103,23 @@ def test_json_lines_are_objects_or_strings(tmp_path: Path) -> None:
         (f'{{"session_id": "{A}", "reason": []}}', "field 'reason' holds an array, not a string"),
         (f'{{"session_id": "{A}", "reason": "a\\u0000"}}', "contains a NUL byte"),
         ('{"session_id": "\\u0000"}', "contains a NUL byte"),
-        (f'["{A}"]', "an object or a string expected, found an array"),
-        ("true", "an object or a string expected, found true or false"),
-        ('"abc"', "not a UUID: 36 characters expected, found 3"),
+        (f'["{A}"]', "an object expected, as in the lines above, found an array"),
+        ("true", "an object expected, as in the lines above, found true or false"),
+        (f'"{A}"', "an object expected, as in the lines above, found a string"),
     ],
 )
 def test_a_json_line_without_an_id_is_a_problem_row(tmp_path: Path, line: str, problem: str) -> None:
-    rows = read_content(tmp_path, "a.jsonl", f"{line}\n{json.dumps(A)}\n")
-    assert ids(rows) == [(1, None), (2, A)]
-    assert rows[0].problem == problem
-    assert rows[0].text
+    rows = read_content(tmp_path, "a.jsonl", f'{{"session_id": "{C}"}}\n{line}\n{{"session_id": "{A}"}}\n')
+    assert ids(rows) == [(1, C), (2, None), (3, A)]
+    assert rows[1].problem == problem
+    assert rows[1].text
 
 
 def test_json_lines_take_the_id_from_the_field_that_is_named(tmp_path: Path) -> None:
     text = f'{{"session_id": "{A}", "Ticket": "{B}"}}\n{{"session_id": "{A}"}}\n'
     rows = read_content(tmp_path, "a.jsonl", text, id_column="ticket")
     assert ids(rows) == [(1, B), (2, None)]
-    assert rows[1].problem == "no field 'ticket'"
+    assert rows[1].problem == "no field 'Ticket'"
 
 
 def test_plain_text_skips_comments_and_blank_lines(tmp_path: Path) -> None:
@@ -138,6 +137,7 @@ def test_plain_text_skips_comments_and_blank_lines(tmp_path: Path) -> None:
         (["session_id"], "csv"),
         ([A], "txt"),
         (["# ids", A], "txt"),
+        (["#TYPE Selected", "session_id,reason"], "csv"),
         ([f"{A},done"], "csv"),
         ([], "csv"),
     ],
@@ -148,6 +148,7 @@ def test_the_format_of_standard_input_is_told_by_its_beginning(beginning: list[s
 
 def test_standard_input_is_read_in_each_format() -> None:
     assert ids(read_stdin(f"id,reason\n{A},x\n")) == [(2, A)]
-    assert ids(read_stdin(f'{{"id": "{A}"}}\n"{B}"\n')) == [(1, A), (2, B)]
+    assert ids(read_stdin(f'{{"id": "{A}"}}\n{{"id": "{B}"}}\n')) == [(1, A), (2, B)]
+    assert ids(read_stdin(f"# exported\nname,id\nx,{B}\n")) == [(3, B)]
     assert ids(read_stdin(f"{A}\n# half\n{B}\n")) == [(1, A), (3, B)]
     assert ids(read_stdin(f"ticket;x\n{A};y\n", id_column="ticket")) == [(2, A)]

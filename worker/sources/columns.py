@@ -1,107 +1,261 @@
-"""Which column holds the id: decided from the first two records and the setting, without reading anything."""
+"""Which column holds the id: decided from the first records and the setting, without reading anything."""
 
 import difflib
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from worker.errors import SourceError
-from worker.sources.identifiers import is_uuid, strip_blanks
-from worker.sources.problems import shown
+from worker.sources.identifiers import is_uuid, strip_blanks, uuids_in
+from worker.sources.problems import sample_of, shown
 
 ID_NAMES = ("session_id", "conversation_id", "id")
 REASON_NAME = "reason"
 WISH_NAMES = ("key", "not_before")  # what `push` hands on besides
 _MOST_NAMES_SHOWN = 20
+# In a record of several cells without a UUID these tell a header, though none of them is taken for the id's name.
+_HEADER_WORDS = frozenset({"session", "sessionuuid", "conversation", "conversationuuid", "uuid", "guid", "sid"})
+
+Cells = Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The 0-based positions of id, reason and what else `push` hands on; whether the first record is a header."""
+    """How the records of a table are read.
+
+    ``id_at``, ``reason_at`` and ``wishes_at`` are 0-based positions. ``header`` holds the names of the header as they
+    are compared, or is None where there is none. A record has at least ``narrowest`` cells and, apart from empty ones
+    at its end, at most ``widest``; any other is not of this table, and its cells stand in no column.
+    """
 
     id_at: int
     reason_at: int | None
-    has_header: bool
+    header: tuple[str, ...] | None
+    narrowest: int
+    widest: int
     wishes_at: tuple[tuple[str, int], ...] = ()
 
-
-def column_name(text: str) -> str:
-    """The form in which column names are compared: without surrounding blanks, in lower case."""
-    return strip_blanks(text).lower()
-
-
-def accepted_names(id_column: str | None) -> tuple[str, ...]:
-    """The names an id column may have, the preferred one first."""
-    return ID_NAMES if id_column is None else (column_name(id_column),)
+    def fits(self, cells: Cells) -> bool:
+        """Whether the record has the width of the table."""
+        return self.narrowest <= len(cells) and _width(cells) <= self.widest
 
 
-def holds_uuid(cells: list[str]) -> bool:
-    """Whether one of the cells is a UUID: then this record is no header, whatever comes after it."""
-    return _first_uuid(cells) is not None
+@lru_cache(maxsize=1024)  # each line of JSON has the same names again
+def name_key(text: str) -> str:
+    """The form in which names are compared: ``Session ID``, ``sessionId`` and ``session_id`` are one name."""
+    plain = unicodedata.normalize("NFKC", strip_blanks(text)).lower()
+    return re.sub(r"[\W_]+", "", plain) or plain
 
 
-def layout_of(first: list[str], second: list[str] | None, id_column: str | None) -> Layout:
-    """Where the id and the reason stand, given the first record and the second, if it can be read.
-
-    A first record that holds a UUID is no header (the second is not needed then). One that holds a known name is.
-    Where neither settles it (a lone column, or a column given by number), the first record is a header if the second
-    has a UUID in the id's place; otherwise it is a row, so that no bad id passes for a header. Raises SourceError if
-    no column answers.
-    """
-    if (id_at := _first_uuid(first)) is not None:
-        return _layout_without_header(first, id_at, id_column)
-    names = [column_name(cell) for cell in first]
-    named = [names.index(name) for name in accepted_names(id_column) if name in names]
-    if named:
-        return _layout_with_header(names, named[0])
-    position = _position(id_column, len(first))
-    if id_column is None and len(first) == 1:
-        position = 0
-    if position is None:
-        raise SourceError(_no_column(first, id_column))
-    known = any(name in names for name in (*ID_NAMES, REASON_NAME))
-    if known or (second is not None and position < len(second) and is_uuid(second[position])):
-        return _layout_with_header(names, position)
-    return Layout(position, None, has_header=False)
+@lru_cache(maxsize=16)
+def id_keys(id_column: str | None) -> frozenset[str]:
+    """The names that an id column may have, in the form in which they are compared."""
+    return frozenset(map(name_key, ID_NAMES if id_column is None else (id_column,)))
 
 
-def _first_uuid(cells: list[str]) -> int | None:
-    return next((at for at, cell in enumerate(cells) if is_uuid(cell)), None)
-
-
-def _layout_with_header(names: list[str], id_at: int) -> Layout:
-    reason_at = names.index(REASON_NAME) if REASON_NAME in names else None
-    wishes_at = tuple((name, names.index(name)) for name in WISH_NAMES if name in names and names.index(name) != id_at)
-    return Layout(id_at, None if reason_at == id_at else reason_at, has_header=True, wishes_at=wishes_at)
-
-
-def _layout_without_header(first: list[str], first_uuid: int, id_column: str | None) -> Layout:
-    if id_column is None:
-        return Layout(first_uuid, None, has_header=False)
-    position = _position(id_column, len(first))
-    if position is None:
-        raise SourceError(
-            f"has no header, so no column {shown(id_column, 40)!r}: give the id column's number, 1 to {len(first)}, "
-            "with --id-column"
-        )
-    return Layout(position, None, has_header=False)
-
-
-def _position(id_column: str | None, columns: int) -> int | None:
+def number_of(id_column: str | None) -> int | None:
     """The 0-based position that a setting such as "2" means, or None."""
+    text = strip_blanks(id_column or "")
+    return int(text) - 1 if text.isdecimal() and len(text) < 10 and int(text) > 0 else None
+
+
+def is_comment(cells: Cells) -> bool:
+    """Whether the record is one cell that begins with # and holds no UUID."""
+    return _width(cells) <= 1 and _begins_comment(cells) and not uuids_in(cells[0])
+
+
+def holds_id(cells: Cells) -> bool:
+    """Whether one of the cells is a UUID, and the record is not commented out: then it can be no header."""
+    return any(map(is_uuid, cells)) and not _begins_comment(cells)
+
+
+def is_header(cells: Cells, keys: frozenset[str]) -> bool:
+    """Whether the record holds one of these names and no UUID."""
+    return any(name_key(cell) in keys for cell in cells) and not any(map(uuids_in, cells))
+
+
+def is_later_header(cells: Cells, layout: Layout, keys: frozenset[str]) -> bool:
+    """Whether a record that names no session is a header further down, such as files that were joined have."""
+    if is_header(cells, keys | _HEADER_WORDS if len(cells) > 1 else keys):
+        return True
+    in_place = name_key(cells[layout.id_at]) if layout.id_at < len(cells) else ""
+    return (
+        layout.header is not None
+        and in_place in layout.header
+        and in_place != ""
+        and is_header(cells, frozenset([in_place]))
+    )
+
+
+def header_keys(cells: Cells) -> tuple[str, ...]:
+    """The names of a header as they are compared, without empty ones at its end."""
+    return tuple(map(name_key, cells[: _width(cells)]))
+
+
+def layout_of(head: Sequence[Cells], id_column: str | None) -> tuple[Layout, int]:
+    """How a table that begins with these records is read, and which of them is its first row.
+
+    ``head`` ends with the first record that holds a UUID, or with the one behind the header. Raises SourceError where
+    no column answers, or more than one.
+    """
+    if not head:
+        return Layout(0, None, None, narrowest=1, widest=1), 0
+    at = _header_at(head, id_column)
+    if at is not None:
+        return _layout_with_header(head[at], head[at + 1] if at + 1 < len(head) else None, id_column), at + 1
+    rows = [index for index, cells in enumerate(head) if not is_comment(cells)]
+    data = next((index for index in rows if holds_id(head[index])), len(head))
+    above = [head[index] for index in rows if index < data]
+    row = head[data] if data < len(head) else None
+    if id_column is not None and number_of(id_column) is None:
+        raise SourceError(_no_column(above[0] if above else row or (), id_column, headless=row is not None))
+    table = next((cells for cells in above if _width(cells) > 1), None)
+    if id_column is None and table is not None:
+        raise SourceError(_no_column(table, id_column))
+    if row is not None and len(above) == 1 and (layout := _layout_under(above[0], row, id_column)) is not None:
+        return layout, rows[0] + 1
+    return _layout_without_header(row or (above[0] if above else head[0]), id_column), rows[0] if rows else len(head)
+
+
+def _header_at(head: Sequence[Cells], id_column: str | None) -> int | None:
+    """The first record that names the id's column. What stands above it is a title, a comment or the like.
+
+    Without --id-column it is not looked for below a record that holds a UUID. A commented one counts unless the next is
+    one as well.
+    """
+    keys = id_keys(id_column) if number_of(id_column) is None else id_keys(None) | {name_key(REASON_NAME)}
+    named = id_column is not None and number_of(id_column) is None
+    for index, cells in enumerate(head):
+        if is_header(cells, keys):
+            commented = _begins_comment(cells) and index + 1 < len(head) and is_header(head[index + 1], keys)
+            return index + commented
+        if holds_id(cells) and not named:
+            return None
+    return None
+
+
+def _layout_with_header(names: Cells, row: Cells | None, id_column: str | None) -> Layout:
+    found = _candidates(names, id_column)
+    if not found:
+        raise SourceError(_no_column(names, id_column))
+    id_at = found[0] if len(found) == 1 else _telling(found, names, row) if id_column is None else None
+    if id_at is None:
+        raise SourceError(_several(found, names, row))
+    keys = header_keys(names)
+    return Layout(
+        id_at,
+        _only(keys, REASON_NAME, id_at),
+        header=keys,
+        narrowest=max(len(keys), id_at + 1),
+        widest=len(names),
+        wishes_at=tuple((name, at) for name in WISH_NAMES if (at := _only(keys, name, id_at)) is not None),
+    )
+
+
+def _candidates(names: Cells, id_column: str | None) -> list[int]:
+    """The columns that may be meant. A name as it is written goes before one that is spelt otherwise."""
     if id_column is None:
-        return None
-    text = strip_blanks(id_column)
-    if not (text.isdecimal() and len(text) < 10):
-        return None
-    return int(text) - 1 if 1 <= int(text) <= columns else None
+        return [at for at, name in enumerate(names) if name_key(name) in id_keys(None)]
+    written = [at for at, name in enumerate(names) if strip_blanks(name) == strip_blanks(id_column)]
+    named = written or [at for at, name in enumerate(names) if name_key(name) == name_key(id_column)]
+    number = number_of(id_column)
+    return sorted({*named, *([number] if number is not None and number < len(names) else [])})
 
 
-def _no_column(first: list[str], id_column: str | None) -> str:
+def _telling(found: list[int], names: Cells, row: Cells | None) -> int | None:
+    """The column of the better name, where the first row holds a UUID there and something else in all others."""
+    order = [name_key(name) for name in ID_NAMES]
+    best, *others = sorted(found, key=lambda at: order.index(name_key(names[at])))
+    if row is None or max(found) >= len(row) or name_key(names[best]) == name_key(names[others[0]]):
+        return None
+    settled = is_uuid(row[best]) and all(strip_blanks(row[at]) and not uuids_in(row[at]) for at in others)
+    return best if settled else None
+
+
+def _only(keys: tuple[str, ...], name: str, id_at: int) -> int | None:
+    """The column of that name beside the id's. Raises SourceError where there are several."""
+    found = [at for at, key in enumerate(keys) if key == name_key(name) and at != id_at]
+    if len(found) > 1:
+        columns = " and ".join(str(at + 1) for at in found)
+        raise SourceError(f"has the column {name!r} more than once (columns {columns}): rename all but one of them")
+    return found[0] if found else None
+
+
+def _layout_under(first: Cells, row: Cells, id_column: str | None) -> Layout | None:
+    """The layout where the only record above the first UUID is a header of other names; None where it is none.
+
+    A lone column, or one given by number, needs no name that is known here. A record that stands directly above a UUID
+    of its column is its header; any other is a row, so that no bad id passes for a header.
+    """
+    id_at = number_of(id_column) if id_column is not None else 0
+    if id_at is None or _width(first) != _width(row) or id_at >= len(row) or not is_uuid(row[id_at]):
+        return None
+    found = _candidates(first, id_column) if id_column is not None else []
+    if len(found) > 1:
+        raise SourceError(_several(found, first, row))
+    keys = header_keys(first)
+    return Layout(id_at, None, header=keys, narrowest=max(len(keys), id_at + 1), widest=max(len(first), len(row)))
+
+
+def _layout_without_header(row: Cells, id_column: str | None) -> Layout:
+    if id_column is not None:
+        id_at = number_of(id_column)
+        if id_at is None or id_at >= len(row):
+            raise SourceError(_no_column(row, id_column, headless=True))
+    elif len(distinct_uuids(row)) > 1:
+        raise SourceError(_several([at for at, cell in enumerate(row) if uuids_in(cell)], None, row))
+    else:
+        id_at = next((at for at, cell in enumerate(row) if is_uuid(cell)), 0)
+    return Layout(id_at, None, None, narrowest=max(_width(row), id_at + 1), widest=len(row))
+
+
+def distinct_uuids(cells: Iterable[str]) -> set[str]:
+    """All that the cells hold, in their canonical form."""
+    return {one for cell in cells if len(cell) >= 32 for one in uuids_in(cell)}
+
+
+def _width(cells: Cells) -> int:
+    """How many cells there are without the empty ones at the end."""
+    width = len(cells)
+    while width and not strip_blanks(cells[width - 1]):
+        width -= 1
+    return width
+
+
+def _begins_comment(cells: Cells) -> bool:
+    return bool(cells) and strip_blanks(cells[0]).startswith("#")
+
+
+def _several(found: list[int], names: Cells | None, row: Cells | None) -> str:
+    if names is None and len(found) == 1 and row is not None:
+        return f"holds several UUIDs in one cell ({sample_of(row[found[0]])}): give one session id a cell"
+    told = [_candidate(at, names, row) for at in found]
+    return (
+        f"has more than one column that may hold the session id: {', '.join(told)}; "
+        f"give the right one's number with --id-column, such as --id-column {found[-1] + 1}"
+    )
+
+
+def _candidate(at: int, names: Cells | None, row: Cells | None) -> str:
+    name = f" {shown(strip_blanks(names[at]), 40)!r}" if names is not None else ""
+    sample = f" ({sample_of(row[at])})" if row is not None and at < len(row) else ""
+    return f"column {at + 1}{name}{sample}"
+
+
+def _no_column(first: Cells, id_column: str | None, *, headless: bool = False) -> str:
+    if headless:
+        return (
+            f"has no header, so no column {shown(id_column or '', 40)!r}: give the id column's number, 1 to "
+            f"{len(first)}, with --id-column"
+        )
     names = [shown(strip_blanks(cell), 40) for cell in first]
     there = ", ".join(names[:_MOST_NAMES_SHOWN]) + (", ..." if len(names) > _MOST_NAMES_SHOWN else "")
     if id_column is None:
         wanted = f"{', '.join(ID_NAMES[:-1])} or {ID_NAMES[-1]}"
         return f"has no column {wanted}, only: {there}; name the id column with --id-column"
     by_form = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(column_name(id_column), by_form, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(strip_blanks(id_column).lower(), by_form, n=1, cutoff=0.5)
     hint = f"did you mean {by_form[near[0]]!r}?" if near else "correct --id-column"
     return f"has no column {shown(id_column, 40)!r}, only: {there}; {hint}"

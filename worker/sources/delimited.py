@@ -1,73 +1,162 @@
 """CSV in the shapes that people and spreadsheets write."""
 
-import csv
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Self
 
 from worker.errors import SourceError
 from worker.models import SourceRow
 from worker.sources.bytestream import BrokenOffError
-from worker.sources.columns import Layout, accepted_names, column_name, holds_uuid, layout_of
-from worker.sources.identifiers import is_uuid, normalise_id
-from worker.sources.lines import CutLine, Lines, line_problem
-from worker.sources.problems import LONGEST_REASON, LONGEST_SHOWN, id_row, problem_row
+from worker.sources.columns import (
+    REASON_NAME,
+    Layout,
+    distinct_uuids,
+    header_keys,
+    holds_id,
+    id_keys,
+    is_comment,
+    is_header,
+    is_later_header,
+    layout_of,
+    number_of,
+)
+from worker.sources.identifiers import normalise_id
+from worker.sources.lines import Lines
+from worker.sources.problems import LONGEST_REASON, ReadingError, id_row, problem_row, sample_of, shown
+from worker.sources.records import DELIMITERS, Record, read_records, take_delimiter
+from worker.units import counted
 
-DELIMITERS = ",;\t|"
-MOST_LINES_IN_RECORD = 1_000
-LONGEST_QUOTED = 65_536
 _MOST_UNREADABLE = 1_000
-
-_separator_line = re.compile(r'"?sep=([^"\w\s]|\t)"?', re.IGNORECASE).fullmatch
-# Possessive, so that a quote without its partner costs one pass.
-_quoted_cells = re.compile(r'(?:\A|(?<=[,;\t|\n]))"(?:[^"]|"")*+"')
-_opening_quote = re.compile(r'(?:\A|(?<=[,;\t|]))"').search
-
-# The line on which the record begins; its cells, or the beginning of its text where there is a problem; the problem.
-Record = tuple[int, list[str], str | None]
+_LONGEST_HEAD = 50  # records that are read to find the header or the first session
 
 
-def delimited_rows(lines: Lines, id_column: str | None, *, tabs: bool = False) -> Callable[[], Iterator[SourceRow]]:
-    """A function that gives the rows of a delimited file as far as its next pause; ``tabs``: its name promises tabs.
+class Table:
+    """A delimited file. ``tabs``: its name promises tabs.
 
-    Raises SourceError, before any row, if no column holds the id or if nothing follows the header.
+    Raises SourceError, before any row, if no column holds the id, if more than one may, or if no row follows a header.
     """
-    delimiter = _take_delimiter(lines, id_column, tabs)
-    head = _take_head(lines, delimiter)
-    first = next((at for at, record in enumerate(head) if record[2] is None), None)
-    if first is None:
-        layout = Layout(0, None, has_header=False)
-    else:
-        second = next((cells for _, cells, problem in head[first + 1 :] if problem is None), None)
-        layout = layout_of(head[first][1], second, id_column)
-        if layout.has_header:
-            del head[first]
-    if not head and layout.has_header and lines.broken is None:
-        raise SourceError("has a header but no rows: there is nothing to close")
-    head_rows = rows_of(head, layout)
-    return lambda: chain(head_rows, rows_of(read_records(lines, delimiter), layout))
 
+    def __init__(self, lines: Lines, id_column: str | None, *, tabs: bool = False) -> None:
+        self._lines = lines
+        self._keys = id_keys(id_column if number_of(id_column) is None else None)
+        self._asked = id_column is not None
+        self._delimiter = take_delimiter(lines, id_column, tabs=tabs)
+        head = self._take_head(named=id_column is not None and number_of(id_column) is None)
+        readable = [record for record in head if record[2] is None]
+        self._layout, first = layout_of([cells for _, cells, _ in readable], id_column)
+        self._header = readable[first - 1] if self._layout.header is not None else None
+        below = readable[first][0] if first < len(readable) else None
+        above = self._header[0] if self._header is not None else 0
+        self._head = [
+            one for one in head if one[0] > above and (one[2] is not None or (below is not None and one[0] >= below))
+        ]
+        if not self._head and self._layout.header is not None and lines.broken is None:
+            raise SourceError("has a header but no rows: there is nothing to close")
 
-def _take_head(lines: Lines, delimiter: str) -> list[Record]:
-    """The records as far as the one after the first that can be read, or that one if it can only be a row.
+    @property
+    def reading(self) -> str:
+        """How the ids are found, in words."""
+        layout, name = self._layout, ""
+        if self._header is not None:
+            name = f' "{shown(self._header[1][layout.id_at].strip(), 40)}"'
+        words = [f"column {layout.id_at + 1}{name} of {layout.widest}"]
+        if layout.widest > 1:
+            words.append(DELIMITERS.get(self._delimiter, f"separator {shown(self._delimiter)}"))
+        words.append("no header" if self._header is None else f"header in line {self._header[0]}")
+        if layout.reason_at is not None:
+            words.append(f'reasons from column {layout.reason_at + 1} "{REASON_NAME}"')
+        return ", ".join(words)
 
-    A break that ends them stays to be read.
-    """
-    head: list[Record] = []
-    readable = False
-    try:
-        for record in _awaited_records(lines, delimiter):
-            head.append(record)
-            _, cells, problem = record
-            if readable or (problem is None and holds_uuid(cells)):
-                break
-            readable = problem is None
-            if not readable and len(head) > _MOST_UNREADABLE:
-                raise SourceError(f"none of its first {_MOST_UNREADABLE:,} rows can be read: {problem}")
-    except BrokenOffError:
-        pass
-    return head
+    def rows(self) -> Iterator[SourceRow]:
+        """One row for each record as far as the next pause. Raises ReadingError where the file is read otherwise from
+        there on."""
+        head, self._head = self._head, []
+        return self._rows_of(chain(head, read_records(self._lines, self._delimiter)))
+
+    def _take_head(self, *, named: bool) -> list[Record]:
+        """The records as far as the first that holds a session, or the one after the header.
+
+        A break that ends them stays to be read.
+        """
+        head: list[Record] = []
+        below_header, readable = False, 0
+        try:
+            for record in _awaited_records(self._lines, self._delimiter):
+                head.append(record)
+                _, cells, problem = record
+                readable += problem is None
+                if problem is not None:
+                    if not readable and len(head) > _MOST_UNREADABLE:
+                        raise SourceError(f"none of its first {_MOST_UNREADABLE:,} rows can be read: {problem}")
+                    continue
+                header = is_header(cells, self._keys)
+                if readable >= _LONGEST_HEAD or (below_header and not header) or (holds_id(cells) and not named):
+                    break
+                below_header = below_header or header
+        except BrokenOffError:
+            pass
+        return head
+
+    def _rows_of(self, records: Iterable[Record]) -> Iterator[SourceRow]:
+        layout = self._layout
+        id_at, reason_at, widest = layout.id_at, layout.reason_at, layout.widest
+        guessed = layout.header is None and not self._asked
+        for line, cells, problem in records:
+            if problem is not None:
+                yield problem_row(line, cells[0], problem)
+                continue
+            session_id = normalise_id(cells[id_at]) if id_at < len(cells) else None
+            fits = len(cells) == widest or layout.fits(cells)
+            if session_id is None or not fits or (guessed and len(cells) > 1):
+                row = self._odd_row(line, cells)
+                if row is not None:
+                    yield row
+                continue
+            reason = (cells[reason_at].strip() or None) if reason_at is not None and reason_at < len(cells) else None
+            if reason is not None and len(reason) > LONGEST_REASON:
+                yield id_row(line, cells[id_at], reason)
+            elif layout.wishes_at:
+                yield SourceRow(line, session_id, reason, wishes=_wishes(cells, layout))
+            else:
+                yield SourceRow(line, session_id, reason)  # as id_row does, without another call for each row
+
+    def _odd_row(self, line: int, cells: list[str]) -> SourceRow | None:
+        """The row for a record that is not as the others are; None for a comment, and for a header that is repeated.
+
+        Raises ReadingError for a header that disagrees with the first, and where the id's column was found by its UUIDs
+        and another column holds one as well.
+        """
+        layout = self._layout
+        if is_comment(cells) and (len(cells) == 1 or not layout.fits(cells)):
+            return None
+        if is_later_header(cells, layout, self._keys):
+            if layout.header == header_keys(cells):
+                return None
+            raise ReadingError(line, self._disagreement(cells))
+        if layout.header is None and cells[0].lstrip().startswith("#"):
+            return problem_row(line, cells[0], "begins with #, like a comment")
+        if layout.header is None and not self._asked and len(distinct_uuids(cells)) > 1:
+            samples = " and ".join(f"{sample_of(one)}" for one in sorted(distinct_uuids(cells)))
+            raise ReadingError(
+                line,
+                f"holds several UUIDs ({samples}), and no header tells which is the session id: name its column "
+                "with --id-column",
+            )
+        if not layout.fits(cells):
+            problem = f"the row has {counted(len(cells), 'cell')}, the {self._measure} {layout.widest}"
+            return problem_row(line, ",".join(cells), problem)
+        reason = cells[layout.reason_at].strip() if layout.reason_at is not None else ""
+        return id_row(line, cells[layout.id_at], reason or None)
+
+    @property
+    def _measure(self) -> str:
+        return "header" if self._header is not None else "first row"
+
+    def _disagreement(self, cells: list[str]) -> str:
+        names = shown(", ".join(cell.strip() for cell in cells), 80)
+        if self._header is not None:
+            return f"is another header ({names}) than line {self._header[0]}: give each table as a file of its own"
+        mend = "give each table as a file of its own" if self._asked else "name the id column with --id-column"
+        return f"is a header ({names}), but rows stand above it: {mend}"
 
 
 def _awaited_records(lines: Lines, delimiter: str) -> Iterator[Record]:
@@ -79,157 +168,6 @@ def _awaited_records(lines: Lines, delimiter: str) -> Iterator[Record]:
         lines.go_on()
 
 
-def rows_of(records: Iterable[Record], layout: Layout) -> Iterator[SourceRow]:
-    """One row for each record."""
-    id_at, reason_at = layout.id_at, layout.reason_at
-    for line, cells, problem in records:
-        if problem is not None:
-            yield problem_row(line, cells[0], problem)
-        elif id_at >= len(cells):
-            columns = "1 column" if len(cells) == 1 else f"{len(cells)} columns"
-            yield problem_row(line, cells[0], f"row has {columns}, the id is in column {id_at + 1}")
-        else:
-            reason = None
-            if reason_at is not None and reason_at < len(cells):
-                reason = cells[reason_at].strip() or None
-            session_id = normalise_id(cells[id_at])
-            if session_id is None or (reason is not None and len(reason) > LONGEST_REASON):
-                yield id_row(line, cells[id_at], reason)
-            elif layout.wishes_at:
-                yield SourceRow(line, session_id, reason, wishes=_wishes(cells, layout))
-            else:
-                yield SourceRow(line, session_id, reason)  # as id_row does, without another call for each row
-
-
 def _wishes(cells: list[str], layout: Layout) -> dict[str, object] | None:
     found = {name: cells[at].strip() for name, at in layout.wishes_at if at < len(cells)}
     return {name: text for name, text in found.items() if text} or None
-
-
-def read_records(lines: Lines, delimiter: str) -> Iterator[Record]:
-    """The records of a delimited text as far as its next pause; blank lines are none.
-
-    A record that a pause cuts off is read again from its first line when the lines go on.
-    """
-    quoted = _QuotedRecords(lines, delimiter)
-    for line in lines:
-        # Without a quote there is nothing that csv.reader would see and str.split would not.
-        if '"' in line or "\0" in line or type(line) is CutLine:
-            record = quoted.read(line)
-            if record is None:
-                return
-            yield record
-        elif line and (delimiter in line or not line.isspace()):
-            yield lines.number, line.split(delimiter), None
-
-
-def holds_record(beginning: list[str]) -> bool:
-    """Whether these first lines hold the first record to its end, so that no later line bears on the delimiter."""
-    text = _quoted_cells.sub("x", "\n".join(beginning))
-    record = next((line for line in text.split("\n") if line.strip()), None)
-    return record is not None and _opening_quote(record) is None
-
-
-def delimiter_of(beginning: list[str], id_column: str | None, *, tabs: bool = False) -> str:
-    """The delimiter of a text with these first lines: the candidate that stands in the first record outside quotes.
-
-    Of several, one that sets apart a UUID or the name of an id column wins, then the most frequent one.
-    """
-    text = _quoted_cells.sub(lambda cell: re.sub(r"[,;\t|\n]", " ", cell[0]), "\n".join(beginning))
-    record = next((line for line in text.split("\n") if line.strip()), "")
-    found = [delimiter for delimiter in DELIMITERS if delimiter in record]
-    if not found or (tabs and "\t" in found):
-        return "\t" if tabs else ","
-    names = accepted_names(id_column)
-
-    def merit(delimiter: str) -> tuple[bool, int]:
-        cells = [cell.strip('"') for cell in record.split(delimiter)]
-        return any(column_name(cell) in names or is_uuid(cell) for cell in cells), len(cells)
-
-    return max(found, key=merit)
-
-
-def _take_delimiter(lines: Lines, id_column: str | None, tabs: bool) -> str:
-    beginning = lines.peek(holds_record)
-    if beginning and (declared := _separator_line(beginning[0])):
-        next(lines)
-        return declared[1]
-    return delimiter_of(beginning, id_column, tabs=tabs)
-
-
-class _QuotedRecords:
-    """Reads records that hold quotes, over as many lines as they span, and no further than a bound.
-
-    It is the iterator of lines that its csv.reader pulls from, so it knows which lines a record took and can
-    hand them back.
-    """
-
-    def __init__(self, lines: Lines, delimiter: str) -> None:
-        self._lines = lines
-        self._pending: str | None = None
-        self._following: list[str] = []
-        self._size = 0
-        self._unclosed = False
-        self._paused = False
-        self._delimiter = delimiter
-        # Strict over line ends: a cell that is never closed would otherwise join up with the next quote in the
-        # file and swallow the rows between, unnoticed.
-        self._reader = csv.reader(self, delimiter=delimiter, strict=True)
-
-    def read(self, line: str) -> Record | None:
-        """The record that begins with ``line``, the one handed out last; None, with its lines handed back, where a
-        pause comes before its end."""
-        number = self._lines.number
-        if (problem := line_problem(line)) is not None:
-            return number, [line[:LONGEST_SHOWN]], problem
-        self._pending, self._following, self._size, self._unclosed, self._paused = line, [], 0, False, False
-        try:
-            cells = next(self._reader)
-        except csv.Error:
-            if self._paused:
-                self._lines.push_back([line, *self._following])
-                return None
-            if not self._following and not self._unclosed:
-                return self._read_leniently(line)
-            self._lines.push_back(self._following)
-            return number, [line[:LONGEST_SHOWN]], "a quoted cell that begins here is never closed"
-        except BrokenOffError as error:
-            error.after_line = number - 1
-            raise
-        if any("\0" in following for following in self._following):
-            return number, [line[:LONGEST_SHOWN]], "contains a NUL byte"
-        return number, cells, None
-
-    def _read_leniently(self, line: str) -> Record:
-        """The record of one line with quotes in odd places."""
-        try:
-            return self._lines.number, next(csv.reader([line], delimiter=self._delimiter)), None
-        except csv.Error:
-            return (
-                self._lines.number,
-                [line[:LONGEST_SHOWN]],
-                f"a cell is longer than {csv.field_size_limit():,} characters",
-            )
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> str:
-        """The next line of the record. Ends, for this record, where it has taken too much or nothing is left."""
-        if self._pending is not None:
-            line, self._pending = self._pending, None
-            return line + "\n"
-        following = next(self._lines, None)
-        self._paused = following is None and self._lines.paused
-        if following is not None:
-            self._following.append(following)
-            self._size += len(following)
-        self._unclosed = (
-            following is None
-            or isinstance(following, CutLine)
-            or len(self._following) > MOST_LINES_IN_RECORD
-            or self._size > LONGEST_QUOTED
-        )
-        if following is None or self._unclosed:
-            raise StopIteration
-        return following + "\n"

@@ -1,5 +1,6 @@
 """Sources that are files or standard input: which one, in which format, and what to say when it cannot be read."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -8,7 +9,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from stat import S_ISDIR
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from worker.errors import SourceError
 from worker.models import SourceRow
@@ -17,17 +18,19 @@ from worker.sources.arrival import read_chunks
 from worker.sources.bytestream import BrokenOffError, decompressed
 from worker.sources.checksum import Checksum
 from worker.sources.decoding import decoded
-from worker.sources.delimited import delimited_rows
-from worker.sources.identifiers import normalise_id
-from worker.sources.jsonlines import json_rows
+from worker.sources.delimited import Table
+from worker.sources.identifiers import normalise_id, strip_blanks
+from worker.sources.jsonlines import JsonLines
 from worker.sources.lines import Lines
-from worker.sources.plain import plain_rows
-from worker.sources.problems import problem_row, shown
+from worker.sources.plain import PlainLines
+from worker.sources.problems import ReadingError, problem_row, sample_of, shown
 from worker.sources.protocol import Source
 
 STANDARD_INPUT = "-"
 _FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt"}
 _COMPRESSIONS = (".gz", ".zst")
+_begins_array = re.compile(r'\[\s*(["\[{\]]|$|-?\d|null|true|false)').match
+_begins_object = re.compile(r'\{\s*("|$|\})').match
 _WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
@@ -54,13 +57,33 @@ def format_of_beginning(beginning: list[str]) -> str:
 
     A first line in quotes is JSON only if it holds an id: CSV headers come in quotes as well.
     """
-    line = next((line.strip() for line in beginning if line.strip()), "")
+    line = next((line.strip() for line in beginning if _says_something(line)), "")
     if line.startswith("{") or (line.startswith('"') and normalise_id(line)):
         return "jsonl"
-    return "txt" if line.startswith("#") or normalise_id(line) else "csv"
+    return "txt" if normalise_id(line) else "csv"
 
 
-@dataclass(frozen=True)
+def refusal_of_json(beginning: list[str], format_: str | None) -> str | None:
+    """Why a text with these first lines is not read: it is JSON, but not one value a line; None where it may be."""
+    line = next((line.strip() for line in beginning if line.strip()), "")
+    if _begins_array(line):
+        return "is a JSON array: give one object or id a line (JSON lines)"
+    if _begins_object(line) and format_ not in (None, "jsonl"):
+        return f"holds JSON, and is named .{format_}: name it .jsonl, with one object a line"
+    if line == "{":
+        return "is JSON that spans lines: give one object a line (JSON lines)"
+    return None
+
+
+class _Rows(Protocol):
+    """The rows of one format. ``reading`` says how their ids are found, once the first row has been read."""
+
+    @property
+    def reading(self) -> str: ...
+    def rows(self) -> Iterator[SourceRow]: ...
+
+
+@dataclass
 class _ByteSource:
     """Rows from a stream of bytes; ``name`` stands at the beginning of every complaint.
 
@@ -74,6 +97,7 @@ class _ByteSource:
     compression: str
     opened: Callable[[], AbstractContextManager[BinaryIO]]
     checksum: Checksum = field(default_factory=Checksum)
+    reading: str | None = field(default=None, init=False)
 
     @property
     def sha256(self) -> str | None:
@@ -88,15 +112,16 @@ class _ByteSource:
                 yield from self._batches(
                     Lines(decoded(decompressed(self.checksum.over(read_chunks(stream)), self.compression))), size
                 )
-        except SourceError as error:
+        except (SourceError, ReadingError) as error:
             raise SourceError(f"{self.name} {error}") from error.__cause__
 
     def _batches(self, lines: Lines, size: int) -> Iterator[list[SourceRow]]:
         any_row = False
-        rows_to_pause = self._parsed(lines)
+        parsed = self._parsed(lines)
         while True:
-            rows = _with_break(rows_to_pause(), lines, any_row=any_row)
-            while batch := list(islice(rows, size)):
+            rows = _with_break(parsed.rows(), lines, any_row=any_row)
+            while batch := _filled(rows, size, begun=any_row):
+                self.reading = self.reading or _reading_of(parsed, batch)
                 any_row = True
                 yield batch
             if not lines.paused:
@@ -105,18 +130,43 @@ class _ByteSource:
         if not any_row:
             raise SourceError("is empty: give a source with at least one session id")
 
-    def _parsed(self, lines: Lines) -> Callable[[], Iterator[SourceRow]]:
-        match self.format or format_of_beginning(lines.peek(_show_format)):
+    def _parsed(self, lines: Lines) -> _Rows:
+        beginning = lines.peek(_show_format)
+        if (refusal := refusal_of_json(beginning, self.format)) is not None:
+            raise SourceError(refusal)
+        match self.format or format_of_beginning(beginning):
             case "jsonl":
-                return partial(json_rows, lines, self.id_column)
+                return JsonLines(lines, self.id_column)
             case "txt":
-                return partial(plain_rows, lines)
+                return PlainLines(lines, self.id_column)
             case name:
-                return delimited_rows(lines, self.id_column, tabs=name == "tsv")
+                return Table(lines, self.id_column, tabs=name == "tsv")
 
 
 def _show_format(beginning: list[str]) -> bool:
-    return any(line.strip() for line in beginning)
+    return any(map(_says_something, beginning))
+
+
+def _says_something(line: str) -> bool:
+    return bool(line.strip()) and not strip_blanks(line).startswith("#")
+
+
+def _reading_of(parsed: _Rows, batch: list[SourceRow]) -> str:
+    first = next((row.session_id for row in batch if row.session_id is not None), None)
+    return f"ids: {parsed.reading}" + (f"; first {sample_of(first)}" if first is not None else "")
+
+
+def _filled(rows: Iterator[SourceRow], size: int, *, begun: bool) -> list[SourceRow]:
+    """The next batch. Where the file is read otherwise from a line on, the last row says so; raises ReadingError if no
+    batch has ``begun`` before: then nothing of it is read."""
+    batch: list[SourceRow] = []
+    try:
+        batch.extend(islice(rows, size))
+    except ReadingError as error:
+        if not begun:
+            raise
+        batch.append(problem_row(error.line, "", f"{error}; nothing is read from there on"))
+    return batch
 
 
 def _with_break(rows: Iterator[SourceRow], lines: Lines, *, any_row: bool) -> Iterator[SourceRow]:

@@ -16,6 +16,11 @@ _loosely = re.compile(
     re.IGNORECASE | re.ASCII,
 ).fullmatch
 
+_anywhere = re.compile(
+    r"(?<![0-9a-f])([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})(?![0-9a-f])",
+    re.IGNORECASE | re.ASCII,
+).finditer
+
 
 def normalise_id(text: str) -> str | None:
     """The canonical form (lower case, hyphens) of the UUID that ``text`` is, or None when it is none.
@@ -32,6 +37,11 @@ def normalise_id(text: str) -> str | None:
 def is_uuid(text: str) -> bool:
     """Whether ``text`` is a UUID in any accepted spelling, the nil UUID included."""
     return _canonical(text) is not None
+
+
+def uuids_in(text: str) -> list[str]:
+    """Every UUID that stands anywhere in ``text``, in any accepted spelling, in its canonical form."""
+    return [_hyphenated("".join(found.groups())) for found in _anywhere(text)] if len(text) >= 32 else []
 
 
 def strip_blanks(text: str) -> str:
@@ -59,5 +69,9 @@ def _canonical(text: str) -> str | None:
     match = _loosely(text.strip(_WRAPPING))
     if match is None:
         return None
-    digits = match[2].replace("-", "").lower()
+    return _hyphenated(match[2].replace("-", ""))
+
+
+def _hyphenated(digits: str) -> str:
+    digits = digits.lower()
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from worker.models import SourceRow
-from worker.sources.columns import REASON_NAME, WISH_NAMES, accepted_names, column_name
+from worker.sources.columns import ID_NAMES, REASON_NAME, WISH_NAMES, id_keys, name_key
+from worker.sources.identifiers import is_uuid, normalise_id, uuids_in
 from worker.sources.lines import Lines, line_problem
-from worker.sources.problems import id_row, problem_row
+from worker.sources.problems import ReadingError, id_row, problem_row, sample_of, shown
 
 _KINDS = {
     dict: "an object",
@@ -17,51 +18,156 @@ _KINDS = {
     int: "a number",
     float: "a number",
 }
+_DEPTH = 8  # so deep an object is searched for other ids
 
 
-def json_rows(lines: Lines, id_column: str | None) -> Iterator[SourceRow]:
-    """One row for each line, as far as their next pause, that is not blank."""
-    names = accepted_names(id_column)
-    for line in lines:
-        if (problem := line_problem(line)) is not None:
-            yield problem_row(lines.number, line, problem)
-        elif line and not line.isspace():
-            yield _row(lines.number, line, names)
+class _Object(dict[str, Any]):
+    """A JSON object; ``pairs`` has all its members, also where a name stands twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
 
 
-def _row(number: int, line: str, names: tuple[str, ...]) -> SourceRow:
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        return problem_row(number, line, f"not JSON: {error.msg} at character {error.pos + 1}")
-    except (ValueError, RecursionError):
-        return problem_row(number, line, "not JSON: nested too deeply, or a number too long")
-    if isinstance(value, str):
-        return id_row(number, value)
-    if not isinstance(value, dict):
-        return problem_row(number, line, f"an object or a string expected, found {_kind(value)}")
-    return _object_row(number, line, value, names)
+_decode = json.JSONDecoder(object_pairs_hook=_Object).decode
 
 
-def _object_row(number: int, line: str, value: dict[str, Any], names: tuple[str, ...]) -> SourceRow:
-    fields = {column_name(name): field for name, field in value.items()}
-    name = next((name for name in names if name in fields), None)
-    if name is None:
-        return problem_row(number, line, f"no field {names[0]!r}")
-    if not isinstance(fields[name], str):
-        return problem_row(number, line, f"field {name!r} holds {_kind(fields[name])}, not a string")
-    reason = fields.get(REASON_NAME) if name != REASON_NAME else None
+class JsonLines:
+    """A file of JSON lines. The first line says whether they are objects or strings, the first object which field."""
+
+    def __init__(self, lines: Lines, id_column: str | None) -> None:
+        self._lines = lines
+        self._id_column = id_column
+        self._keys = id_keys(id_column)
+        self._field: str | None = None
+        self._strings: bool | None = None
+
+    @property
+    def reading(self) -> str:
+        """How the ids are found, in words."""
+        if self._strings:
+            return "strings of JSON lines"
+        return f'field "{shown(self._field or "", 40)}" of JSON lines'
+
+    def rows(self) -> Iterator[SourceRow]:
+        """One row for each line, as far as their next pause, that is not blank.
+
+        Raises ReadingError where another field, too, may hold the id.
+        """
+        for line in self._lines:
+            if (problem := line_problem(line)) is not None:
+                yield problem_row(self._lines.number, line, problem)
+            elif line and not line.isspace():
+                yield self._row(self._lines.number, line)
+
+    def _row(self, number: int, line: str) -> SourceRow:
+        first = self._strings is None
+        if first:
+            self._strings = line.lstrip().startswith('"')
+        try:
+            value = _decode(line)
+        except json.JSONDecodeError as error:
+            if first and error.pos >= len(line.rstrip()):
+                raise ReadingError(number, "ends within a JSON value: give one object a line (JSON lines)") from None
+            return problem_row(number, line, f"not JSON: {error.msg} at character {error.pos + 1}")
+        except (ValueError, RecursionError):
+            return problem_row(number, line, "not JSON: nested too deeply, or a number too long")
+        if isinstance(value, str) and self._strings:
+            return id_row(number, value)
+        if isinstance(value, _Object) and not self._strings:
+            return self._object_row(number, line, value)
+        expected = "a string" if self._strings else "an object"
+        return problem_row(number, line, f"{expected} expected, as in the lines above, found {kind_of(value)}")
+
+    def _object_row(self, number: int, line: str, value: _Object) -> SourceRow:
+        found = [(name, field) for name, field in value.pairs if name_key(name) in self._keys]
+        if not found:
+            return problem_row(number, line, f"no field {self._field or self._id_column or ID_NAMES[0]!r}")
+        name, held = self._chosen(number, found, value)
+        if self._field is not None and name_key(name) != name_key(self._field):
+            return problem_row(number, line, f"no field {self._field!r}, as in the lines above")
+        if not isinstance(held, str):
+            return problem_row(number, line, f"field {shown(name, 40)!r} holds {kind_of(held)}, not a string")
+        self._field = self._field or name
+        reasons = [field for other, field in value.pairs if name_key(other) == REASON_NAME and other != name]
+        return _row_of(number, line, held, reasons, _wishes(value, name))
+
+    def _chosen(self, number: int, found: list[tuple[str, Any]], value: _Object) -> tuple[str, Any]:
+        """The field that holds the id. Raises ReadingError where more than one may."""
+        order = [name_key(name) for name in ID_NAMES]
+        if self._id_column is None:
+            found = sorted(found, key=lambda field: order.index(name_key(field[0])))
+        else:
+            found = [field for field in found if field[0] == self._id_column] or found
+        (name, held), *others = found
+        if others and not _settled(found, named=self._id_column is not None):
+            raise ReadingError(number, _several(found))
+        rivals = frozenset(order[: order.index(name_key(name)) + 1]) if self._id_column is None else frozenset[str]()
+        if (nested := _nested(value, rivals)) is not None:
+            where = shown(nested, 40)
+            mend = f"give what is in {where!r} a line each, or name the field with --id-column"
+            raise ReadingError(number, f"holds ids both in {shown(name, 40)!r} and within {where!r}: {mend}")
+        return name, held
+
+
+def _row_of(number: int, line: str, held: str, reasons: list[object], wishes: dict[str, object] | None) -> SourceRow:
+    told = [reason for reason in reasons if reason is not None]
+    if len(told) > 1:
+        return problem_row(number, line, "holds more than one field 'reason'")
+    reason = told[0] if told else None
     if reason is not None and not isinstance(reason, str):
-        return problem_row(number, line, f"field 'reason' holds {_kind(reason)}, not a string")
+        return problem_row(number, line, f"field 'reason' holds {kind_of(reason)}, not a string")
     if reason is not None and "\0" in reason:
         return problem_row(number, line, "contains a NUL byte")
-    row = id_row(number, fields[name], _encodable(reason.strip()) or None if reason else None)
-    row.wishes = {wish: fields[wish] for wish in WISH_NAMES if wish != name and fields.get(wish) is not None} or None
+    row = id_row(number, held, _encodable(reason.strip()) or None if reason else None)
+    row.wishes = wishes
     return row
 
 
-def _kind(value: object) -> str:
-    return _KINDS.get(type(value), "null")
+def _wishes(value: dict[str, Any], name: str) -> dict[str, object] | None:
+    return {wish: value[wish] for wish in WISH_NAMES if wish != name and value.get(wish) is not None} or None
+
+
+def _settled(found: list[tuple[str, Any]], *, named: bool) -> bool:
+    """Whether the first of these fields holds the id beyond doubt: all hold the same, or the others something else."""
+    (name, held), *others = found
+    if not isinstance(held, str) or not is_uuid(held):
+        return False
+    if all(isinstance(other, str) and normalise_id(other) == normalise_id(held) for _, other in others):
+        return True
+    return not named and all(name_key(rival) != name_key(name) and _is_no_id(other) for rival, other in others)
+
+
+def _is_no_id(held: object) -> bool:
+    if isinstance(held, str):
+        return bool(held.strip()) and not uuids_in(held)
+    return isinstance(held, bool | int | float)
+
+
+def _nested(value: dict[str, Any], rivals: frozenset[str], depth: int = _DEPTH) -> str | None:
+    """The name of a member within which, at any depth, a field of such a name holds a UUID; None where none does."""
+    for name, held in value.items():
+        for one in held if isinstance(held, list) else [held] if isinstance(held, dict) else ():
+            if isinstance(one, dict) and (_holds_id(one, rivals) or (depth and _nested(one, rivals, depth - 1))):
+                return name
+    return None
+
+
+def _holds_id(value: dict[str, Any], names: frozenset[str]) -> bool:
+    return any(name_key(name) in names and isinstance(held, str) and uuids_in(held) for name, held in value.items())
+
+
+def _several(found: list[tuple[str, Any]]) -> str:
+    samples = [sample_of(held) if isinstance(held, str) else kind_of(held) for _, held in found]
+    told = [f"{shown(name, 40)!r} ({sample})" for (name, _), sample in zip(found, samples, strict=True)]
+    if len({name for name, _ in found}) == 1:
+        return f"has the field {shown(found[0][0], 40)!r} more than once: {', '.join(told)}: correct the file"
+    return f"has more than one field that may hold the session id: {', '.join(told)}; name it with --id-column"
+
+
+def kind_of(value: object) -> str:
+    """What a JSON value is, in words."""
+    return next((word for kind, word in _KINDS.items() if isinstance(value, kind)), "null")
 
 
 def _encodable(text: str) -> str:

@@ -24,6 +24,11 @@ class Source(Protocol):
         """Of the source's bytes as they are, compressed or not; None until all of them have been read."""
         ...
 
+    @property
+    def reading(self) -> str | None:
+        """How its ids are found, in one line for a person; None until the first batch was read."""
+        ...
+
     def batches(self, size: int) -> Iterator[list[SourceRow]]:
         """Yield the rows in order, at most ``size`` and at least one at a time.
 
