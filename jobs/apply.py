@@ -9,8 +9,9 @@ import click
 
 from jobs.invocation import Invocation
 from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
-from jobs.running import conclude, run_to_end, say, somebody_is_there
+from jobs.running import conclude, run_to_end
 from jobs.taking_up import read_invocation_for
+from jobs.terminal import ask, say, somebody_is_there
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger
@@ -49,7 +50,7 @@ async def apply_run(invocation: Invocation, name: str, max_age: float) -> int:
         applied = invocation.settings.model_copy(update={"closes": True, "as_planned": True})
         invocation = replace(invocation, settings=applied)
         if count:
-            _expect_consent(run, min(count, applied.limit or count), applied.base_url, yes=invocation.yes)
+            await _expect_consent(run, min(count, applied.limit or count), applied.base_url, yes=invocation.yes)
         async with ledger.locked(run):
             await ledger.resettle(run)
         ended = await run_to_end(ledger, run, invocation, None)
@@ -73,18 +74,18 @@ def _expect_fresh_plan(run: Run, max_age: float) -> None:
         )
 
 
-def _expect_consent(run: Run, count: int, host: str, *, yes: bool) -> None:
+async def _expect_consent(run: Run, count: int, host: str, *, yes: bool) -> None:
     """A person agrees, by the number itself where many are to be closed. Raises ConfigurationError."""
     told = f"plan {run.name}: {counted(count, 'session')} to close on {host}, which cannot be undone"
-    say(told)
     if yes:
+        say(told)
         return
     if not somebody_is_there():
+        say(told)
         raise ConfigurationError("nobody is there to be asked: --yes applies the plan all the same")
     if count < _TYPED_BACK:
-        agreed = click.confirm("Close them?", default=False, err=True)
+        agreed = await ask("Close them?", told)
     else:
-        typed = str(click.prompt("Type their number to close them", default="", show_default=False, err=True))
-        agreed = typed.replace(",", "").strip() == str(count)
+        agreed = await ask("Type their number to close them", told, number=count)
     if not agreed:
         raise ConfigurationError(f"the plan {run.name} was not applied: nothing was sent")

@@ -12,7 +12,7 @@ from jobs.close import close_source
 from jobs.configuration import Given
 from jobs.invocation import Invocation
 from jobs.options import DEFAULT_LEDGER
-from jobs.running import say
+from jobs.terminal import say
 from worker.errors import ConfigurationError
 from worker.logs import ConsoleStream, configure_logging
 from worker.report.console import stderr_console

@@ -9,7 +9,7 @@ import click
 
 from jobs.invocation import read_ledger
 from jobs.options import LEDGER
-from jobs.running import say
+from jobs.terminal import say
 from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger, RowFilter
 from worker.models import Run

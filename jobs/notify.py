@@ -10,7 +10,7 @@ import httpx
 from pydantic import SecretStr
 
 from jobs.job import Job
-from jobs.running import say
+from jobs.terminal import say
 from worker.errors import ours_first
 from worker.models import Outcome
 from worker.pipeline import Ended

@@ -15,7 +15,7 @@ import click
 from jobs.close import open_rows
 from jobs.invocation import read_ledger
 from jobs.options import ID_COLUMN, JSON, LEDGER
-from jobs.running import say
+from jobs.terminal import say
 from worker.admission import OpenedSource
 from worker.errors import QueueUnreachableError
 from worker.ledger.opening import open_ledger

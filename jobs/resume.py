@@ -13,9 +13,10 @@ from jobs.configuration import config_path
 from jobs.invocation import Invocation
 from jobs.job_tables import known_job
 from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
-from jobs.running import conclude, reading, run_to_end, say
+from jobs.running import conclude, reading, run_to_end
 from jobs.sweep import sweep_on
 from jobs.taking_up import read_invocation_for
+from jobs.terminal import say
 from worker.admission import OpenedSource
 from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger

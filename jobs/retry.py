@@ -12,9 +12,10 @@ from jobs.invocation import Invocation
 from jobs.job_tables import known_job
 from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, SETTLE, working_options
 from jobs.resume import expect_no_plan
-from jobs.running import conclude, run_to_end, say
+from jobs.running import conclude, run_to_end
 from jobs.sweep import sweep_on
 from jobs.taking_up import read_invocation_for
+from jobs.terminal import say
 from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger

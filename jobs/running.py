@@ -1,16 +1,15 @@
 """Working on one run from its lock to its summary: what close, resume, retry, settle and demo have in common."""
 
 import json
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import anyio
 import click
 
 from jobs.invocation import Invocation
 from jobs.listening import listening
+from jobs.terminal import approve, say
 from worker.admission import OpenedSource, admit_source
 from worker.alarms import Alarms
 from worker.clock import now_ms
@@ -33,13 +32,6 @@ from worker.units import format_rate
 
 if TYPE_CHECKING:
     from worker.operations.watching import Telling
-
-_DISPLAY_GONE = 0.5  # seconds in which the display has left the terminal to the question
-
-
-def say(text: str) -> None:
-    """A line for the person, on standard error."""
-    click.echo(f"closeout: {text}", err=True)
 
 
 async def run_to_end(
@@ -87,38 +79,6 @@ async def run_to_end(
 def reading(source: OpenedSource | None) -> Watcher | None:
     """What feeds a run from a source."""
     return None if source is None else partial(admit_source, source=source)
-
-
-async def approve(context: Context, told: str, *, asks: bool) -> bool:
-    """Show what came of the canary; ask a person on a terminal whether to go on, else go on."""
-    say(told)
-    return await _ask(context, "Go on with the rest?") if asks and somebody_is_there() else True
-
-
-async def confirm(context: Context, told: str, *, yes: bool) -> bool:
-    """Show what is not as usual; ask a person on a terminal whether to go on, else do so only where ``yes`` says so."""
-    say(told)
-    return yes or (somebody_is_there() and await _ask(context, "Close them all the same?"))
-
-
-def somebody_is_there() -> bool:
-    """Whether a person at a terminal can be asked."""
-    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
-
-
-async def _ask(context: Context, question: str) -> bool:
-    context.progress.asking = True
-    await anyio.sleep(_DISPLAY_GONE)
-    try:
-        click.echo(f"{question} [y/N]: ", nl=False, err=True)
-        # Not in a thread: one that still waited for a line after Ctrl-C would keep the process from ending.
-        await anyio.wait_readable(sys.stdin)
-        return sys.stdin.readline().strip().lower() in {"y", "yes"}
-    except anyio.get_cancelled_exc_class():
-        click.echo(err=True)
-        raise
-    finally:
-        context.progress.asking = False
 
 
 async def watchers(invocation: Invocation, ledger: Ledger, run: Run) -> list[Watcher]:

@@ -9,7 +9,7 @@ import click
 
 from jobs.invocation import read_ledger
 from jobs.options import JSON, LEDGER
-from jobs.running import say
+from jobs.terminal import say
 from worker.ledger.opening import open_ledger, shown_address
 from worker.near import did_you_mean
 from worker.report.console import stdout_console

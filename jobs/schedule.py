@@ -24,9 +24,9 @@ from jobs.print_cron import print_cron
 from jobs.print_kubernetes import print_kubernetes
 from jobs.print_systemd import print_systemd
 from jobs.profiles import Planned, expect_own_profiles
-from jobs.running import say
 from jobs.scheduling import Keeping, keep_times, run_child
 from jobs.sweep import asked_for
+from jobs.terminal import say
 from jobs.units import timed_jobs
 from worker.clock import format_instant, now_ms
 from worker.errors import HaltError

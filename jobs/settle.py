@@ -9,8 +9,9 @@ import click
 
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import LOOKS, PACE, working_options
-from jobs.running import conclude, print_json, run_to_end, say
+from jobs.running import conclude, print_json, run_to_end
 from jobs.taking_up import read_invocation_for
+from jobs.terminal import say
 from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger
 from worker.models import Run

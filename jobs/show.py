@@ -10,7 +10,8 @@ from rich.console import Group
 
 from jobs.invocation import read_ledger
 from jobs.options import JSON, LEDGER
-from jobs.running import facts_of_plan, say
+from jobs.running import facts_of_plan
+from jobs.terminal import say
 from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger, shown_address
 from worker.ledger.protocol import Found, Ledger

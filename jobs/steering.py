@@ -8,7 +8,7 @@ import click
 
 from jobs.invocation import read_ledger
 from jobs.options import LEDGER
-from jobs.running import say
+from jobs.terminal import say
 from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger
 from worker.steering import steer

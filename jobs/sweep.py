@@ -15,7 +15,8 @@ from jobs.job import Job
 from jobs.job_tables import find_job
 from jobs.notify import tell_failure, telling
 from jobs.options import BRAKE, HOST, MORE_GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
-from jobs.running import conclude, confirm, run_to_end, say
+from jobs.running import conclude, run_to_end
+from jobs.terminal import confirm, say
 from worker.clock import now_ms
 from worker.context import Context
 from worker.errors import CloseoutError, RunBusyError

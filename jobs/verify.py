@@ -12,8 +12,8 @@ import click
 
 from jobs.invocation import Invocation
 from jobs.options import PACE, working_options
-from jobs.running import say
 from jobs.taking_up import read_invocation_for
+from jobs.terminal import say
 from worker.agreement import CONFIDENCE, upper_bound
 from worker.api.client import Api, Endpoint, open_api
 from worker.budget import BudgetStore

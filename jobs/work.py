@@ -14,7 +14,8 @@ from jobs.close import expect_same_host
 from jobs.invocation import Invocation, read_invocation
 from jobs.listening import listening
 from jobs.options import GUARDS, HOST, OPERATIONS, PACE, QUEUE, REASON, SETTLE, working_options
-from jobs.running import conclude, run_to_end, say
+from jobs.running import conclude, run_to_end
+from jobs.terminal import say
 from worker.adopting import adopt_orphans, runs_of_queue
 from worker.alarms import Alarms
 from worker.clock import now_ms

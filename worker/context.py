@@ -19,6 +19,7 @@ from worker.progress import Progress
 from worker.protected import Protected
 from worker.quota import Quota
 from worker.recorder import Recorder
+from worker.screen import Screen
 from worker.settings import Settings
 from worker.stopping import Stop
 from worker.verdict import GOES_ON, Halt, Judge
@@ -42,7 +43,7 @@ class Context:
     has made all ready as the lead, ``led_from`` seconds after it began.
 
     Work without an end has ``alarms``: it tells troubles there, and goes on, where another run halts. ``hold`` is how
-    its brake pauses closing.
+    its brake pauses closing. ``screen`` is what the run's display and its questions share.
     """
 
     run: Run
@@ -66,6 +67,7 @@ class Context:
     approve: Callable[[str], Awaitable[bool]] = _yes
     alarms: Alarms | None = None
     hold: Hold = field(default_factory=Hold)
+    screen: Screen = field(default_factory=Screen)
     _stirred: anyio.Event = field(default_factory=anyio.Event)
 
     def __post_init__(self) -> None:

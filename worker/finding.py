@@ -42,11 +42,16 @@ class Sweep:
 class Finding:
     """Runs until everything that the rule chooses is admitted.
 
-    ``tell`` shows a person what was counted, ``confirm`` asks whether to go on although it is not as usual.
+    ``tell`` shows a person what was counted; where that is not as usual, ``confirm`` shows it, says why, and asks
+    whether to go on.
     """
 
     def __init__(
-        self, context: Context, sweep: Sweep, tell: Callable[[str], None], confirm: Callable[[str], Awaitable[bool]]
+        self,
+        context: Context,
+        sweep: Sweep,
+        tell: Callable[[str], None],
+        confirm: Callable[[str, str], Awaitable[bool]],
     ) -> None:
         self._context = context
         self._sweep = sweep
@@ -94,15 +99,15 @@ class Finding:
 
     async def _accepted(self, tally: Tally) -> bool:
         context, chosen = self._context, tally.chosen
-        self._tell(_in_words(tally))
         if not context.run.rows_read:
             await context.ledger.tell(context.run, tally)
         else:  # the tally of the whole run was told by the process that began it
             chosen += (await context.ledger.counts(context.run)).outcomes[Outcome.CLOSED]
         strange = unusual(chosen, self._sweep.max_close, self._sweep.nights)
         if strange is None:
+            self._tell(_in_words(tally))
             return True
-        if await self._confirm(strange):
+        if await self._confirm(_in_words(tally), strange):
             self._most = NEVER
             return True
         context.stop.halt(f"{strange}{GOES_ON}: `closeout resume {context.run.name} --yes` goes on all the same")

@@ -28,8 +28,7 @@ class Progress:
     ``exchanges`` are by kind and status (None: no answer), ``request_seconds`` how long they took; ``resent`` are the
     closes that were not their session's first. ``write_seconds`` is how long it took to write a batch of answers, of
     which ``to_write`` wait. ``verdicts`` are the final ones, by ``eval_status``. ``taken_up`` counts sessions by
-    the outcome that they had before they became pending again. ``asking``: a person is being asked, and nothing else
-    may write to the terminal.
+    the outcome that they had before they became pending again.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -50,7 +49,6 @@ class Progress:
     doubts: int = 0
     phase: str = "closing"
     before: Counts | None = None
-    asking: bool = False
 
     def __post_init__(self) -> None:
         self.began = self.clock()

@@ -146,9 +146,9 @@ class Town:
 
         context.log = structlog.wrap_logger(None, wrapper_class=_QUIET)
 
-        async def confirm(strange: str) -> bool:
+        async def confirm(*told: str) -> bool:
             await anyio.lowlevel.checkpoint()
-            self.told.append(strange)
+            self.told += told
             return yes
 
         async def find(context: Context) -> None:

@@ -216,10 +216,9 @@ def test_what_was_said_while_a_person_was_asked_stays() -> None:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(show_display, context, console)
                 await until(lambda: "closing" in out.getvalue())
-                context.progress.asking = True
-                await until(lambda: "\x1b[?25h" in out.getvalue())
-                out.write("canary: 5 closed")
-                context.progress.asking = False
+                async with context.screen.cleared():
+                    assert out.getvalue().endswith("\x1b[2K")
+                    out.write("canary: 5 closed")
                 await until(lambda: "closing" in out.getvalue().partition("canary: 5 closed")[2])
                 tasks.cancel_scope.cancel()
 

@@ -33,9 +33,8 @@ async def show_display(context: Context, console: Console | None = None) -> None
     meter = Meter(context)
     try:
         while True:
-            if not context.progress.asking:
+            async with context.screen.turn:
                 await _draw(meter, console)
-            await anyio.sleep(_REFRESH)
     except OSError:
         return  # the terminal is gone; the run goes on
 
@@ -44,9 +43,9 @@ async def _draw(meter: Meter, console: Console) -> None:
     """Until a person is asked something. A display that began once more would wipe the lines where it was before."""
     # Standard output is the result's: it may well go to a file while this is on.
     with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
-        while not meter.context.progress.asking:
+        live.update(Frame(meter.take()), refresh=True)
+        while not await meter.context.screen.wanted(_REFRESH):
             live.update(Frame(meter.take()), refresh=True)
-            await anyio.sleep(_REFRESH)
 
 
 async def show_lines(context: Context, every: float = 5.0, stream: TextIO | None = None) -> None:
@@ -56,11 +55,12 @@ async def show_lines(context: Context, every: float = 5.0, stream: TextIO | None
     try:
         while True:
             await anyio.sleep(every)
-            shot = meter.take()
-            now = (shot.rows_read, shot.done, shot.settled, shot.waiting_for, shot.draining)
-            if context.alarms is None or now != before:
-                print(line_of(shot), file=stream or sys.stderr, flush=True)
-            before = now
+            async with context.screen.turn:
+                shot = meter.take()
+                now = (shot.rows_read, shot.done, shot.settled, shot.waiting_for, shot.draining)
+                if context.alarms is None or now != before:
+                    print(line_of(shot), file=stream or sys.stderr, flush=True)
+                before = now
     except OSError:
         return  # nobody reads any more; the run goes on
 

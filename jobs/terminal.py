@@ -1,0 +1,125 @@
+"""What talks with the person at the terminal: lines on standard error, and questions."""
+
+import io
+import os
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TextIO
+
+import anyio
+import click
+
+from worker.context import Context
+from worker.report.wording import printable
+from worker.screen import Screen
+
+
+def say(text: str) -> None:
+    """A line for the person, on standard error."""
+    click.echo(_line(text), err=True)
+
+
+def _line(text: str) -> str:
+    return f"closeout: {printable(text)}"
+
+
+def somebody_is_there() -> bool:
+    """Whether a person at a terminal can be asked."""
+    streams = (sys.stdin, sys.stderr)
+    return all(stream is not None and not stream.closed and stream.isatty() for stream in streams)
+
+
+async def approve(context: Context, told: str, *, asks: bool) -> bool:
+    """Show what came of the canary; ask a person on a terminal whether to go on, else go on."""
+    if asks and somebody_is_there():
+        return await ask("Go on with the rest?", told, screen=context.screen)
+    say(told)
+    return True
+
+
+async def confirm(context: Context, *told: str, yes: bool) -> bool:
+    """Show what is not as usual; ask a person on a terminal whether to go on, else do so only where ``yes`` says so."""
+    if not yes and somebody_is_there():
+        return await ask("Close them all the same?", *told, screen=context.screen)
+    for each in told:
+        say(each)
+    return yes
+
+
+async def ask(question: str, *facts: str, number: int | None = None, screen: Screen | None = None) -> bool:
+    """Ask a person who is there, below the facts that the answer depends on; whether the person agrees.
+
+    ``y`` and ``yes`` agree, or, where a ``number`` is given, only that number typed back. All else is a no: an empty
+    line, the end of the input, a terminal that is gone. What was typed before the question stands does not answer it.
+
+    ``screen`` is that of the run, if one is at work: its display is gone while the question stands. What others write
+    to standard error meanwhile appears after the answer. The caller's cancellation, as by Ctrl-C, ends the question.
+    """
+    prompt = f"{question} [y/N]: " if number is None else f"{question}: "
+    async with (screen or Screen()).cleared():
+        with _held_back() as terminal:
+            try:
+                _forget_what_was_typed()
+                print(*map(_line, facts), prompt, sep="\n", end="", file=terminal, flush=True)
+                answer = await _typed(terminal)
+            except OSError:
+                return False  # the terminal is gone
+    return _agrees(answer, number)
+
+
+def _agrees(answer: str, number: int | None) -> bool:
+    answer = answer.strip()
+    if number is None:
+        return answer.lower() in {"y", "yes"}
+    return answer.replace(",", "") == str(number)
+
+
+async def _typed(terminal: TextIO) -> str:
+    """The line that the person types; nothing where the input ends before the line does."""
+    stdin, typed = sys.stdin.fileno(), b""
+    try:
+        while not typed.endswith(b"\n"):
+            # Not in a thread: one that still waited for a line after Ctrl-C would keep the process from ending. Not by
+            # readline(): it would hold up all else where a line comes in pieces.
+            await anyio.wait_readable(stdin)
+            piece = os.read(stdin, 4096)
+            if not piece:
+                return ""
+            typed += piece
+    finally:
+        if not typed.endswith(b"\n"):  # the cursor is still behind the question
+            with suppress(OSError):
+                print(file=terminal, flush=True)
+    return typed.decode(errors="replace")
+
+
+def _forget_what_was_typed() -> None:
+    stdin = sys.stdin.fileno()
+    if os.tcgetpgrp(stdin) == os.getpgrp():  # a process in the background would be stopped
+        with suppress(termios.error):
+            termios.tcflush(stdin, termios.TCIFLUSH)
+
+
+class _Held(io.StringIO):
+    """What is written to standard error while a question stands."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+@contextmanager
+def _held_back() -> Iterator[TextIO]:
+    """Only who has what is yielded writes to the terminal; what others write appears at the end."""
+    terminal, held = sys.stderr, _Held()
+    sys.stderr = held
+    try:
+        yield terminal
+    finally:
+        sys.stderr = terminal
+        with suppress(OSError):
+            terminal.write(held.getvalue())
+            terminal.flush()

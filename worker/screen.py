@@ -1,0 +1,34 @@
+"""The terminal of a run, which its display and a question take in turns."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+
+class Screen:
+    """Whoever holds the ``turn`` may write to the terminal.
+
+    The display holds it while it is drawn, and gives it up as soon as it is ``wanted``: by then it has left the screen.
+    """
+
+    def __init__(self) -> None:
+        self.turn = anyio.Lock()
+        self._wanted = anyio.Event()
+
+    @asynccontextmanager
+    async def cleared(self) -> AsyncIterator[None]:
+        """The turn of a question, which begins once the display has left the screen, and goes before all others."""
+        self._wanted.set()
+        try:
+            async with self.turn:  # it is handed on in order: a display that waits to come back is behind
+                yield
+        finally:
+            self._wanted = anyio.Event()
+
+    async def wanted(self, seconds: float) -> bool:
+        """Whether a question wants the turn, now or within so many seconds."""
+        with anyio.move_on_after(seconds):
+            await self._wanted.wait()
+            return True
+        return False
