@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 import anyio
-import click
 
 from worker.context import Context
 from worker.report.wording import printable
@@ -18,7 +17,9 @@ from worker.screen import Screen
 
 def say(text: str) -> None:
     """A line for the person, on standard error."""
-    click.echo(_line(text), err=True)
+    if sys.stderr is not None:  # print() would take standard output for none
+        # click's echo would go past a display that is on there, onto its last line, and be painted over.
+        print(_line(text), file=sys.stderr, flush=True)
 
 
 def _line(text: str) -> str:

@@ -15,16 +15,20 @@ class Screen:
     def __init__(self) -> None:
         self.turn = anyio.Lock()
         self._wanted = anyio.Event()
+        self._waiting = 0  # questions, including the one that stands
 
     @asynccontextmanager
     async def cleared(self) -> AsyncIterator[None]:
         """The turn of a question, which begins once the display has left the screen, and goes before all others."""
+        self._waiting += 1
         self._wanted.set()
         try:
             async with self.turn:  # it is handed on in order: a display that waits to come back is behind
                 yield
         finally:
-            self._wanted = anyio.Event()
+            self._waiting -= 1
+            if not self._waiting:
+                self._wanted = anyio.Event()
 
     async def wanted(self, seconds: float) -> bool:
         """Whether a question wants the turn, now or within so many seconds."""

@@ -225,3 +225,30 @@ def test_what_was_said_while_a_person_was_asked_stays() -> None:
     anyio.run(asked)
     drawn_next = out.getvalue().partition("canary: 5 closed")[2].partition("closing")[0]
     assert "\x1b[1A" not in drawn_next
+
+
+def test_no_line_comes_while_a_question_stands() -> None:
+    """Nor all those afterwards that were kept back: one picture of now."""
+    standing, out = Standing(), io.StringIO()
+
+    async def asked() -> None:
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                async with standing.context.screen.cleared():
+                    tasks.start_soon(show_lines, standing.context, 0.0, out)
+                    await anyio.wait_all_tasks_blocked()
+                    assert out.getvalue() == ""
+                while not out.getvalue():  # a stream tells nobody
+                    await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
+
+    anyio.run(asked)
+
+
+def test_without_standard_error_no_line_goes_elsewhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Standard output is the result's."""
+    monkeypatch.setattr("sys.stderr", None)
+    anyio.run(show_lines, Standing().context, 0.0)
+    assert capsys.readouterr().out == ""

@@ -43,14 +43,19 @@ async def _draw(meter: Meter, console: Console) -> None:
     """Until a person is asked something. A display that began once more would wipe the lines where it was before."""
     # Standard output is the result's: it may well go to a file while this is on.
     with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
-        live.update(Frame(meter.take()), refresh=True)
-        while not await meter.context.screen.wanted(_REFRESH):
+        try:
             live.update(Frame(meter.take()), refresh=True)
+            while not await meter.context.screen.wanted(_REFRESH):
+                live.update(Frame(meter.take()), refresh=True)
+        finally:
+            live.update(Text())  # its last picture is drawn whole, and would push others off a terminal of few rows
 
 
 async def show_lines(context: Context, every: float = 5.0, stream: TextIO | None = None) -> None:
     """Print a line every few seconds until cancelled; in work without an end, none where nothing has changed."""
-    meter = Meter(context)
+    meter, stream = Meter(context), stream or sys.stderr
+    if stream is None:  # print() would take standard output for none
+        return
     before: tuple[object, ...] = ()
     try:
         while True:
@@ -59,7 +64,7 @@ async def show_lines(context: Context, every: float = 5.0, stream: TextIO | None
                 shot = meter.take()
                 now = (shot.rows_read, shot.done, shot.settled, shot.waiting_for, shot.draining)
                 if context.alarms is None or now != before:
-                    print(line_of(shot), file=stream or sys.stderr, flush=True)
+                    print(line_of(shot), file=stream, flush=True)
                 before = now
     except OSError:
         return  # nobody reads any more; the run goes on
