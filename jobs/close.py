@@ -11,10 +11,11 @@ import anyio
 import anyio.to_thread
 import click
 
-from jobs.forecasting import forecast_of
+from jobs.forecasting import Expected, expected_of, forecast_of
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import BRAKE, CLOSE, GUARDS, HOST, OPERATIONS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, reading, run_to_end
+from jobs.terminal import ask, say, somebody_is_there
 from worker.admission import OpenedSource
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
@@ -39,7 +40,8 @@ def command(  # the rest is read by name
     """Close the sessions that SOURCE lists.
 
     SOURCE is a .csv, .tsv, .jsonl, .ndjson or .txt file, any of them also .gz or .zst, or - for standard input.
-    A SOURCE whose last run is unfinished is gone on with.
+    A SOURCE whose last run is unfinished is resumed. Before anything is sent it says how it finds the ids, and on a
+    terminal it asks; where more than one reading is possible it refuses.
     """
     invocation = read_invocation(context)
     if dry_run:
@@ -50,17 +52,38 @@ def command(  # the rest is read by name
 async def close_source(invocation: Invocation, source: str, *, new_run: bool) -> int:
     """Close all that the source lists; returns the exit code. Raises SourceError with nothing sent."""
     opened = await anyio.to_thread.run_sync(open_rows, source, invocation.settings.id_column, abandon_on_cancel=True)
+    expected = await anyio.to_thread.run_sync(expected_of, opened, invocation.settings)
+    await _expect_consent(invocation, opened, expected)
     async with open_ledger(invocation.ledger, create=True) as ledger:
         async with _one_at_a_time(ledger, invocation.ledger, opened.location):
             unfinished = None if new_run else await _unfinished(ledger, opened.location)
             if unfinished is None:
-                told = await anyio.to_thread.run_sync(forecast_of, opened, invocation.settings)
+                told = forecast_of(expected, invocation.settings)
                 run = await ledger.create_run(run_of_source(opened, invocation.settings), now_ms())
         if unfinished is None:
             ended = await run_to_end(ledger, run, invocation, reading(opened), told=told and f"forecast: {told}")
         else:
             ended = await _go_on(ledger, unfinished, invocation, opened)
         return await conclude(ledger, ended, invocation)
+
+
+async def _expect_consent(invocation: Invocation, opened: OpenedSource, expected: Expected | None) -> None:
+    """Say how the source is read; a person on a terminal agrees to close it. Raises ConfigurationError."""
+    settings = invocation.settings
+    if invocation.yes or not somebody_is_there():
+        say(reading_of(opened))
+        return
+    many = str(expected) if expected is not None else "as many sessions as the source gives"
+    known = {"profile": settings.profile, "organisation": settings.organisation}
+    whose = ", ".join(f"{name} {value}" for name, value in known.items() if value)
+    where = f"{settings.base_url}{f' ({whose})' if whose else ''}"
+    if not await ask("Close them?", reading_of(opened), f"{many} to close on {where}, which cannot be undone"):
+        raise ConfigurationError(f"{opened.name} was not closed: nothing was sent")
+
+
+def reading_of(opened: OpenedSource) -> str:
+    """How a source is read, in one line."""
+    return f"{opened.name}: {opened.reading}"
 
 
 @asynccontextmanager
@@ -84,6 +107,7 @@ async def plan_source(invocation: Invocation, source: str) -> int:
     """Plan all that the source lists; returns the exit code. Raises SourceError with nothing sent."""
     invocation = invocation.that_plans()
     opened = await anyio.to_thread.run_sync(open_rows, source, invocation.settings.id_column, abandon_on_cancel=True)
+    say(reading_of(opened))
     async with open_ledger(invocation.ledger, create=True) as ledger:
         run = await ledger.create_run(run_of_source(opened, invocation.settings), now_ms())
         ended = await run_to_end(ledger, run, invocation, reading(opened))
@@ -103,6 +127,7 @@ def run_of_source(opened: OpenedSource, settings: Settings) -> NewRun:
         location=opened.location,
         source_stat=source_stat(opened.location),
         made_by=whoami(),
+        reading=opened.reading,
     )
 
 

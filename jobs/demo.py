@@ -54,6 +54,7 @@ def command(context: click.Context, /, folder: str, **_: Any) -> int:  # the res
             ledger=str(home / DEFAULT_LEDGER),
             progress=context.params["progress"],
             console=console,
+            yes=True,
             api_gone=True,
         )
         code = anyio.run(partial(close_source, invocation, str(source), new_run=True))

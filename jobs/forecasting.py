@@ -1,30 +1,57 @@
 """What a person is told before a run: how long it will take, and at which share of the limit."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from worker.admission import OpenedSource
 from worker.clock import now_ms
 from worker.forecast import Allowance, estimate_sessions, forecast, in_words
 from worker.settings import Settings
+from worker.units import counted
 
 _COMPRESSED = (".gz", ".zst")
 _CHUNK = 1 << 20
 
 
-def forecast_of(opened: OpenedSource, settings: Settings) -> str | None:
-    """The forecast in one line, from the beginning of the source; None where its size cannot be guessed. Blocking."""
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How many sessions a source holds, as far as its beginning tells; ``estimated``: it was not read to its end."""
+
+    sessions: int
+    estimated: bool
+
+    def __str__(self) -> str:
+        return f"some {self.sessions:,} sessions" if self.estimated else counted(self.sessions, "session")
+
+
+def expected_of(opened: OpenedSource, settings: Settings) -> Expected | None:
+    """How many sessions are to be closed; None where that cannot be guessed. Blocking."""
     rows = len({row.session_id for row in opened.beginning if row.session_id is not None})
-    sessions = rows if opened.complete else _estimated(opened, rows)
-    if not sessions:
+    complete = opened.complete and _is_file(opened)
+    sessions = rows if complete else _estimated(opened, rows)
+    if sessions is not None and settings.limit is not None and settings.limit < sessions:
+        return Expected(settings.limit, estimated=False)
+    return Expected(sessions, estimated=not complete) if sessions is not None else None
+
+
+def forecast_of(expected: Expected | None, settings: Settings) -> str | None:
+    """The forecast in one line; None where the size of the source cannot be guessed."""
+    if expected is None or not expected.sessions:
         return None
-    estimated = not opened.complete
-    if settings.limit is not None and settings.limit < sessions:
-        sessions, estimated = settings.limit, False
     allowance = Allowance(settings.allowed_rate, settings.org_limit, settings.quiet_windows, settings.zone)
-    return in_words(forecast(sessions, allowance, now_ms(), settles=settings.settle, estimated=estimated), allowance)
+    estimated = expected.estimated
+    told = forecast(expected.sessions, allowance, now_ms(), settles=settings.settle, estimated=estimated)
+    return in_words(told, allowance)
+
+
+def _is_file(opened: OpenedSource) -> bool:
+    """A named pipe has a location, too, and must not be opened again."""
+    return opened.location is not None and Path(opened.location).is_file()
 
 
 def _estimated(opened: OpenedSource, rows: int) -> int | None:
     """As many more rows as the rest of the file is longer than its beginning."""
-    if opened.location is None or opened.location.lower().endswith(_COMPRESSED):
+    if opened.location is None or not _is_file(opened) or opened.location.lower().endswith(_COMPRESSED):
         return None
     lines = opened.beginning[-1].line
     with open(opened.location, "rb") as file:  # a location is text, as the ledger keeps it

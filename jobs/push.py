@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 import click
 
-from jobs.close import open_rows
+from jobs.close import open_rows, reading_of
 from jobs.invocation import read_ledger
 from jobs.options import ID_COLUMN, JSON, LEDGER
 from jobs.terminal import say
@@ -65,6 +65,7 @@ def command(
 async def push_source(source: str, url: str, id_column: str | None, ledger: str, *, as_json: bool) -> int:
     """Push all rows that name a session; returns the exit code. Raises SourceError and QueueError."""
     opened = await anyio.to_thread.run_sync(open_rows, source, id_column, abandon_on_cancel=True)
+    say(reading_of(opened))
     async with _opened(url, ledger) as queue:
         done = Pushed()
         while rows := await anyio.to_thread.run_sync(opened.take, abandon_on_cancel=True):

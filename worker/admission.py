@@ -56,8 +56,8 @@ def _checked(row: SourceRow, settings: Settings) -> SourceRow:
 class OpenedSource:
     """A source that has been found readable, and how far it has been read. Blocking: for worker threads.
 
-    ``beginning`` are its first rows; ``complete`` tells that these are all, so far as one may know before reading on.
-    Raises SourceError when nothing at all can be read.
+    ``beginning`` are its first rows, and ``reading`` says how their ids are found; ``complete`` tells that these are
+    all, so far as one may know before reading on. Raises SourceError when nothing at all can be read.
     """
 
     def __init__(self, source: Source) -> None:
@@ -70,6 +70,7 @@ class OpenedSource:
         self._source = source
         batches = source.batches(_BATCH)
         self.beginning = next(batches, [])
+        self.reading = source.reading
         self.complete = self.location is not None and len(self.beginning) < _BATCH
         self._batches = _chain(self.beginning, batches)
 

@@ -291,7 +291,8 @@ class Run:
 
     ``seconds`` is the time spent working, over all processes that have ended, and ``waited`` what of it was spent
     waiting, by cause. ``begun_at`` is when the process that works on it now began. ``made_by`` is who made it, and
-    where; ``source_sha256`` that of the source's bytes, once it was read to its end.
+    where; ``source_sha256`` that of the source's bytes, once it was read to its end; ``reading`` says how its ids were
+    found.
     """
 
     id: int
@@ -315,6 +316,7 @@ class Run:
     tally: Tally | None = None
     made_by: str | None = None
     source_sha256: str | None = None
+    reading: str | None = None
 
 
 def worked_until(run: Run, then: Millis | None) -> Run:

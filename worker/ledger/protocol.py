@@ -25,7 +25,10 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """What a run is made of; ``location`` and ``source_stat`` are None for a stream. ``made_by``: login and host."""
+    """What a run is made of; ``location`` and ``source_stat`` are None for a stream. ``made_by``: login and host.
+
+    ``reading`` says how the ids of the source are found, where it has columns or the like.
+    """
 
     source: str
     options: str
@@ -33,6 +36,7 @@ class NewRun:
     location: str | None = None
     source_stat: str | None = None
     made_by: str | None = None
+    reading: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

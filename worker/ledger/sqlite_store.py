@@ -98,7 +98,7 @@ class SqliteStore:
 
     def create_run(self, new: NewRun, now: Millis) -> Run:
         values = {"name": new_name(), "job": new.job, "source": new.source, "location": new.location}
-        more = {"source_stat": new.source_stat, "options": new.options, "made_by": new.made_by}
+        more = {"source_stat": new.source_stat, "options": new.options, "made_by": new.made_by, "reading": new.reading}
         ((run,),) = self._write("create_run", **values, **more, now=now)
         return self.run(run)
 

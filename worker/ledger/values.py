@@ -53,7 +53,7 @@ def run_of(row: Row) -> Run:
 _RUN_COLUMNS = (
     "id", "name", "job", "source", "location", "source_stat", "options", "state", "why", "rows_read", "duplicates",
     "source_done", "digest", "created_at", "ended_at", "seconds", "waited", "begun_at", "tally",
-    "made_by", "source_sha256",
+    "made_by", "source_sha256", "reading",
 )  # fmt: skip
 
 

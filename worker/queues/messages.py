@@ -12,6 +12,7 @@ from worker.sources.identifiers import explain_no_id, normalise_id
 from worker.sources.problems import problem_row, shown
 
 LONGEST_KEY = 200
+_FIELDS = ("session_id", "reason", "key", "not_before")
 _LAST_INSTANT: Millis = 253_402_300_799_999  # the end of the year 9999
 _KINDS = {
     dict: "an object",
@@ -61,7 +62,7 @@ def _row_of(text: str, reason_problem: Callable[[str], str | None]) -> QueuedRow
     if normalise_id(text) is not None or not text.lstrip().startswith("{"):
         return QueuedRow(_row(text, None))
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise _MalformedError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
     except (ValueError, RecursionError):
@@ -77,6 +78,15 @@ def _row_of(text: str, reason_problem: Callable[[str], str | None]) -> QueuedRow
     if key is not None and len(key) > LONGEST_KEY:
         raise _MalformedError(f"field 'key' is {len(key):,} characters long; at most {LONGEST_KEY} are read")
     return QueuedRow(_row(session, reason), key or None, _instant(value.get("not_before")))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Which of two values a sender means, nobody can tell."""
+    found = dict(pairs)
+    twice = next((name for name in _FIELDS if name in found and sum(name == other for other, _ in pairs) > 1), None)
+    if twice is not None:
+        raise _MalformedError(f"field {twice!r} stands there more than once")
+    return found
 
 
 def _row(session: str, reason: str | None) -> SourceRow:

@@ -57,6 +57,7 @@ def source_facts(story: Story) -> Facts:
         ("job", run.job),
         ("source", run.source),
         ("location", run.location),
+        ("read as", run.reading),
         ("SHA-256 of the source", run.source_sha256 or ("not known" if run.source_done and not run.job else "")),
         ("rows read", read if run.source_done else f"{read}; not read to its end"),
         ("counted", tally_words(run.tally) if run.tally else ""),

@@ -121,6 +121,7 @@ def run_facts(run: Run, counts: Counts, settings: Settings, invalid: Sequence[In
     """What was asked, what came of it and what it took; ``invalid`` are the kinds of invalid rows to name."""
     return [
         fact("asked", _asked(run)),
+        *([fact("read as", run.reading)] if run.reading else []),
         fact("host", f"{settings.base_url}, API {settings.api}"),
         *_outcomes(counts, invalid),
         *_evaluations(counts),

@@ -13,8 +13,8 @@ SELECT true FROM pg_locks WHERE locktype = 'advisory' AND granted AND mode = 'Ex
 
 -- name: create_run
 -- A new run. `RETURNING id` numbers it.
-INSERT INTO runs (name, job, source, location, source_stat, options, made_by, created_at)
-VALUES (:name, :job, :source, :location, :source_stat, :options, :made_by, :now) RETURNING id;
+INSERT INTO runs (name, job, source, location, source_stat, options, made_by, reading, created_at)
+VALUES (:name, :job, :source, :location, :source_stat, :options, :made_by, :reading, :now) RETURNING id;
 
 -- name: runs
 -- All runs, the newest first.

@@ -1,0 +1,1 @@
+ALTER TABLE runs ADD COLUMN reading TEXT; -- how the ids of the source were found, in words

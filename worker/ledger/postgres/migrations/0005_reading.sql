@@ -1,0 +1,1 @@
+ALTER TABLE runs ADD COLUMN reading text; -- how the ids of the source were found, in words
