@@ -1,6 +1,5 @@
 """``closeout close SOURCE``: the main job."""
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -116,7 +115,7 @@ async def plan_source(invocation: Invocation, source: str) -> int:
 
 def open_rows(source: str, id_column: str | None) -> OpenedSource:
     """Open a file, or standard input; blocking."""
-    return OpenedSource(open_source(source, id_column=id_column, stdin=sys.stdin.buffer))
+    return OpenedSource(open_source(source, id_column=id_column))
 
 
 def run_of_source(opened: OpenedSource, settings: Settings) -> NewRun:

@@ -1,5 +1,7 @@
 """Questions, by what the screen of a real terminal shows while they stand, and what comes of the answer."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.front_door.support import FAST, Desk, Witness, desk_of, quick, wait_until, waited
+from tests.front_door.support import FAST, LONGEST, Desk, Witness, desk_of, quick, wait_until, waited
 from tests.front_door.terminal import CTRL_C, CTRL_D, Terminal, at_a_terminal, squeezed
 from tests.front_door.test_sweep import IDLE, add, ago, night
 from worker.sandbox import Sandbox, rendering
@@ -275,6 +277,26 @@ def test_two_questions_of_one_run_stand_one_after_the_other(tmp_path: Path) -> N
         terminal.type("n\n")
         assert terminal.ended() == 3
         assert asking.closed == 5
+
+
+@places(*PLACES)
+def test_with_a_closed_standard_input_nobody_is_asked(tmp_path: Path, place: Place) -> None:
+    """What may not go on unasked does not; the canary is judged without a person."""
+    with place(tmp_path) as asking:
+        command = (sys.executable, "-m", "worker", *asking.words, *FAST, "--no-settle")
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$@" <&-', "sh", *command],
+            cwd=asking.desk.home,
+            env=asking.desk.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LONGEST,
+        )
+    assert done.returncode == (4 if place is canary else asking.no), done.stderr
+    assert asking.closed == (40 if place is canary else asking.before)
+    assert "[y/N]" not in done.stderr
+    assert all(f"closeout: {fact}" in done.stderr.splitlines() for fact in asking.facts)
 
 
 def test_what_a_server_says_moves_no_cursor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

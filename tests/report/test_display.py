@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import anyio
 import anyio.lowlevel
+import pyte
 import pytest
 from rich.console import Console
 
@@ -135,6 +136,27 @@ def test_the_display_is_gone_when_it_is_cancelled() -> None:
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1
     last_frame = text.rindex("run k3m9x2pq")
     assert "\x1b[2K" in text[last_frame:]
+
+
+def test_the_display_leaves_a_terminal_of_few_rows_without_a_trace() -> None:
+    """It was cut to the rows that there are; drawn whole at the end, it would stay in what scrolls back."""
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, height=5, color_system=None, _environ={})
+
+    async def watch() -> None:
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(show_display, Standing().context, console)
+            await anyio.wait_all_tasks_blocked()
+            beside.cancel_scope.cancel()
+
+    console.print("what was said before")
+    anyio.run(watch)
+    console.print("what was said after")
+    screen = pyte.HistoryScreen(80, 5)
+    pyte.Stream(screen).feed(out.getvalue().replace("\n", "\r\n"))
+    above = ["".join(line[column].data for column in range(80)).rstrip() for line in screen.history.top]
+    shown = [line.rstrip() for line in screen.display]
+    assert [line for line in above + shown if line] == ["what was said before", "what was said after"]
 
 
 class Ending(io.StringIO):
