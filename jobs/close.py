@@ -14,7 +14,7 @@ from jobs.forecasting import Expected, expected_of, forecast_of
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import BRAKE, CLOSE, GUARDS, HOST, OPERATIONS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, reading, run_to_end
-from jobs.terminal import ask, say, somebody_is_there
+from jobs.terminal import ask, keyboard, say
 from worker.admission import OpenedSource
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
@@ -68,16 +68,20 @@ async def close_source(invocation: Invocation, source: str, *, new_run: bool) ->
 
 async def _expect_consent(invocation: Invocation, opened: OpenedSource, expected: Expected | None) -> None:
     """Say how the source is read; a person on a terminal agrees to close it. Raises ConfigurationError."""
-    settings = invocation.settings
-    if invocation.yes or not somebody_is_there():
-        say(reading_of(opened))
-        return
-    many = str(expected) if expected is not None else "as many sessions as the source gives"
+    with keyboard(stdin_is_read=opened.location is None) as typed_at:
+        if invocation.yes or typed_at is None:
+            say(reading_of(opened))
+            return
+        facts = (reading_of(opened), _what_is_closed(invocation.settings, expected))
+        if not await ask("Close them?", *facts, typed_at=typed_at):
+            raise ConfigurationError(f"{opened.name} was not closed: nothing was sent")
+
+
+def _what_is_closed(settings: Settings, expected: Expected | None) -> str:
+    many = str(expected) if expected is not None else "as many sessions as the pipe gives"
     known = {"profile": settings.profile, "organisation": settings.organisation}
     whose = ", ".join(f"{name} {value}" for name, value in known.items() if value)
-    where = f"{settings.base_url}{f' ({whose})' if whose else ''}"
-    if not await ask("Close them?", reading_of(opened), f"{many} to close on {where}, which cannot be undone"):
-        raise ConfigurationError(f"{opened.name} was not closed: nothing was sent")
+    return f"{many} to close on {settings.base_url}{f' ({whose})' if whose else ''}, which cannot be undone"
 
 
 def reading_of(opened: OpenedSource) -> str:

@@ -28,8 +28,34 @@ def _line(text: str) -> str:
 
 def somebody_is_there() -> bool:
     """Whether a person at a terminal can be asked."""
-    streams = (sys.stdin, sys.stderr)
-    return all(stream is not None and not stream.closed and stream.isatty() for stream in streams)
+    return _at_a_terminal(sys.stdin) and _at_a_terminal(sys.stderr)
+
+
+@contextmanager
+def keyboard(*, stdin_is_read: bool) -> Iterator[int | None]:
+    """The descriptor on which a person at a terminal types; None where nobody can be asked.
+
+    ``stdin_is_read``: standard input is a list of sessions, and no answer. The terminal itself is asked then, unless
+    this process is in its background or has none.
+    """
+    if not stdin_is_read:
+        yield sys.stdin.fileno() if somebody_is_there() else None
+        return
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC) if _at_a_terminal(sys.stderr) else None
+    except OSError:
+        terminal = None
+    if terminal is None:
+        yield None
+        return
+    try:
+        yield terminal if os.tcgetpgrp(terminal) == os.getpgrp() else None
+    finally:
+        os.close(terminal)
+
+
+def _at_a_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and not stream.closed and stream.isatty()
 
 
 async def approve(context: Context, told: str, *, asks: bool) -> bool:
@@ -49,22 +75,30 @@ async def confirm(context: Context, *told: str, yes: bool) -> bool:
     return yes
 
 
-async def ask(question: str, *facts: str, number: int | None = None, screen: Screen | None = None) -> bool:
+async def ask(
+    question: str,
+    *facts: str,
+    number: int | None = None,
+    screen: Screen | None = None,
+    typed_at: int | None = None,
+) -> bool:
     """Ask a person who is there, below the facts that the answer depends on; whether the person agrees.
 
     ``y`` and ``yes`` agree, or, where a ``number`` is given, only that number typed back. All else is a no: an empty
     line, the end of the input, a terminal that is gone. What was typed before the question stands does not answer it.
 
     ``screen`` is that of the run, if one is at work: its display is gone while the question stands. What others write
-    to standard error meanwhile appears after the answer. The caller's cancellation, as by Ctrl-C, ends the question.
+    to standard error meanwhile appears after the answer. ``typed_at`` is the descriptor of ``keyboard``, standard
+    input's where there is none. The caller's cancellation, as by Ctrl-C, ends the question.
     """
     prompt = f"{question} [y/N]: " if number is None else f"{question}: "
     async with (screen or Screen()).cleared():
         with _held_back() as terminal:
             try:
-                _forget_what_was_typed()
+                descriptor = sys.stdin.fileno() if typed_at is None else typed_at
+                _forget_what_was_typed(descriptor)
                 print(*map(_line, facts), prompt, sep="\n", end="", file=terminal, flush=True)
-                answer = await _typed(terminal)
+                answer = await _typed(descriptor, terminal)
             except OSError:
                 return False  # the terminal is gone
     return _agrees(answer, number)
@@ -77,15 +111,15 @@ def _agrees(answer: str, number: int | None) -> bool:
     return answer.replace(",", "") == str(number)
 
 
-async def _typed(terminal: TextIO) -> str:
+async def _typed(keyboard: int, terminal: TextIO) -> str:
     """The line that the person types; nothing where the input ends before the line does."""
-    stdin, typed = sys.stdin.fileno(), b""
+    typed = b""
     try:
         while not typed.endswith(b"\n"):
             # Not in a thread: one that still waited for a line after Ctrl-C would keep the process from ending. Not by
             # readline(): it would hold up all else where a line comes in pieces.
-            await anyio.wait_readable(stdin)
-            piece = os.read(stdin, 4096)
+            await anyio.wait_readable(keyboard)
+            piece = os.read(keyboard, 4096)
             if not piece:
                 return ""
             typed += piece
@@ -96,11 +130,10 @@ async def _typed(terminal: TextIO) -> str:
     return typed.decode(errors="replace")
 
 
-def _forget_what_was_typed() -> None:
-    stdin = sys.stdin.fileno()
-    if os.tcgetpgrp(stdin) == os.getpgrp():  # a process in the background would be stopped
+def _forget_what_was_typed(keyboard: int) -> None:
+    if os.tcgetpgrp(keyboard) == os.getpgrp():  # a process in the background would be stopped
         with suppress(termios.error):
-            termios.tcflush(stdin, termios.TCIFLUSH)
+            termios.tcflush(keyboard, termios.TCIFLUSH)
 
 
 class _Held(io.StringIO):

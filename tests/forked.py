@@ -43,12 +43,13 @@ class Forked:
         anew: bool = False,
         terminal: int | None = None,
     ) -> None:
-        """``stdin`` is DEVNULL, PIPE or a file descriptor; ``terminal`` is one that becomes all three streams."""
+        """``stdin`` is DEVNULL, PIPE or a file descriptor; ``terminal`` is one that becomes all three streams, or the
+        two others where ``stdin`` is one."""
         self.returncode: int | None = None
         self.stdin: IO[bytes] | None = None
         self.stdout: IO[bytes] | None = None
         self.stderr: IO[bytes] | None = None
-        theirs = [terminal] * 3 if terminal is not None else self._pipes(stdin)
+        theirs = self._pipes(stdin) if terminal is None else [terminal if stdin < 0 else stdin, terminal, terminal]
         self._told, telling = os.pipe()
         order = {"words": words, "cwd": str(cwd), "env": dict(env), "anew": anew, "terminal": terminal is not None}
         self.pid = _forker().fork(order, [*theirs, telling])
@@ -225,7 +226,8 @@ def _settle_in(streams: list[int], order: _Order) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if order.terminal:
-        os.login_tty(os.dup(streams[0]))
+        os.login_tty(os.dup(streams[1]))
+        os.dup2(streams[0], 0)
     else:
         for ours, theirs in enumerate(streams):
             os.dup2(theirs, ours)

@@ -5,6 +5,7 @@ import os
 import pty
 import select
 import struct
+import subprocess
 import termios
 import time
 from collections.abc import Callable, Iterator
@@ -100,11 +101,16 @@ def _set_size(terminal: int, columns: int, rows: int) -> None:
 
 
 @contextmanager
-def at_a_terminal(desk: Desk, *words: str, columns: int = 200, rows: int = 40) -> Iterator[Terminal]:
-    """A command at work in a session of its own, whose terminal is the test's; killed at the end if still there."""
+def at_a_terminal(
+    desk: Desk, *words: str, columns: int = 200, rows: int = 40, stdin: int = subprocess.DEVNULL
+) -> Iterator[Terminal]:
+    """A command at work in a session of its own, whose terminal is the test's; killed at the end if still there.
+
+    ``stdin`` may be a descriptor that it reads instead of the terminal.
+    """
     master, slave = pty.openpty()
     _set_size(slave, columns, rows)
-    process = Forked(words, cwd=desk.home, env=desk.environment() | {"TERM": "xterm"}, terminal=slave)
+    process = Forked(words, cwd=desk.home, env=desk.environment() | {"TERM": "xterm"}, stdin=stdin, terminal=slave)
     os.close(slave)
     try:
         yield Terminal(process, master, columns, rows)

@@ -34,6 +34,8 @@ def test_a_person_at_a_terminal_is_asked(
     with desk_of(tmp_path, quick()) as (desk, sandbox):
         desk.write_ids(sandbox.add_sessions(40))
         with at_a_terminal(desk, "close", "sessions.csv", *WORDS, progress, "--canary", "5") as terminal:
+            terminal.wait_for_question("Close them? [y/N]:")
+            terminal.type("y\n")
             terminal.wait_for(QUESTION)
             told = terminal.seen
             assert sandbox.counts.requests["close"] == 5
@@ -62,6 +64,8 @@ def test_a_list_no_longer_than_the_canary_asks_nothing(tmp_path: Path) -> None:
     with desk_of(tmp_path, quick()) as (desk, sandbox):
         desk.write_ids(sandbox.add_sessions(5))
         with at_a_terminal(desk, "close", "sessions.csv", *WORDS, "--canary", "5") as terminal:
+            terminal.wait_for_question("Close them? [y/N]:")
+            terminal.type("y\n")
             assert terminal.ended() == 4
     assert QUESTION not in terminal.seen
     assert outcomes(desk) == {"closed": 5}
