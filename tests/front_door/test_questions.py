@@ -170,7 +170,7 @@ def test_yes_goes_on(tmp_path: Path, place: Place, typed: str) -> None:
 
 
 @places(*PLACES)
-@pytest.mark.parametrize("typed", ["n\n", "\n", "maybe\n", "yy\n", CTRL_D, "y" + CTRL_D + CTRL_D])
+@pytest.mark.parametrize("typed", ["n\n", "\n", "yy\n", CTRL_D, "y" + CTRL_D + CTRL_D])
 def test_anything_else_is_a_no(tmp_path: Path, place: Place, typed: str) -> None:
     """Also the end of the input, at once or within a line: no more is sent than was before."""
     with place(tmp_path) as asking, asking.at_a_terminal() as terminal:
@@ -195,9 +195,7 @@ def test_one_ctrl_c_ends_a_question(tmp_path: Path, place: Place, begun: str) ->
     assert_alone(terminal, asking.question, f"{begun}^C")
 
 
-@pytest.mark.parametrize(
-    ("typed", "agreed"), [("1,000\n", True), (" 1000 \n", True), ("y\n", False), ("100\n", False), (CTRL_D, False)]
-)
+@pytest.mark.parametrize(("typed", "agreed"), [("1,000\n", True), ("y\n", False), ("100\n", False), (CTRL_D, False)])
 def test_many_are_agreed_to_by_their_number(tmp_path: Path, typed: str, *, agreed: bool) -> None:
     """And by nothing else."""
     with great_plan(tmp_path) as asking, asking.at_a_terminal() as terminal:
