@@ -14,7 +14,7 @@ from jobs.forecasting import Expected, expected_of, forecast_of
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import BRAKE, CLOSE, GUARDS, HOST, OPERATIONS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, reading, run_to_end
-from jobs.terminal import ask, keyboard, say
+from jobs.terminal import ask, keyboard
 from worker.admission import OpenedSource
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
@@ -60,17 +60,17 @@ async def close_source(invocation: Invocation, source: str, *, new_run: bool) ->
                 told = forecast_of(expected, invocation.settings)
                 run = await ledger.create_run(run_of_source(opened, invocation.settings), now_ms())
         if unfinished is None:
-            ended = await run_to_end(ledger, run, invocation, reading(opened), told=told and f"forecast: {told}")
+            lines = [reading_of(opened), *([f"forecast: {told}"] if told else [])]
+            ended = await run_to_end(ledger, run, invocation, reading(opened), told=lines)
         else:
             ended = await _go_on(ledger, unfinished, invocation, opened)
         return await conclude(ledger, ended, invocation)
 
 
 async def _expect_consent(invocation: Invocation, opened: OpenedSource, expected: Expected | None) -> None:
-    """Say how the source is read; a person on a terminal agrees to close it. Raises ConfigurationError."""
+    """A person on a terminal agrees to close what the source lists, as it is read. Raises ConfigurationError."""
     with keyboard(stdin_is_read=opened.location is None) as typed_at:
         if invocation.yes or typed_at is None:
-            say(reading_of(opened))
             return
         facts = (reading_of(opened), _what_is_closed(invocation.settings, expected))
         if not await ask("Close them?", *facts, typed_at=typed_at):
@@ -110,10 +110,9 @@ async def plan_source(invocation: Invocation, source: str) -> int:
     """Plan all that the source lists; returns the exit code. Raises SourceError with nothing sent."""
     invocation = invocation.that_plans()
     opened = await anyio.to_thread.run_sync(open_rows, source, invocation.settings.id_column, abandon_on_cancel=True)
-    say(reading_of(opened))
     async with open_ledger(invocation.ledger, create=True) as ledger:
         run = await ledger.create_run(run_of_source(opened, invocation.settings), now_ms())
-        ended = await run_to_end(ledger, run, invocation, reading(opened))
+        ended = await run_to_end(ledger, run, invocation, reading(opened), told=[reading_of(opened)])
         return await conclude(ledger, ended, invocation)
 
 
@@ -150,7 +149,8 @@ async def _go_on(ledger: Ledger, run: Run, invocation: Invocation, opened: Opene
     unchanged = run.source_done and run.source_stat == source_stat(opened.location)
     if not unchanged:
         await anyio.to_thread.run_sync(opened.skip, run)
-    return await run_to_end(ledger, run, invocation, reading(None if unchanged else opened), told=told)
+    lines = [told, reading_of(opened)]
+    return await run_to_end(ledger, run, invocation, reading(None if unchanged else opened), told=lines)
 
 
 def expect_same_host(run: Run, settings: Settings) -> None:

@@ -65,8 +65,8 @@ def command(
 async def push_source(source: str, url: str, id_column: str | None, ledger: str, *, as_json: bool) -> int:
     """Push all rows that name a session; returns the exit code. Raises SourceError and QueueError."""
     opened = await anyio.to_thread.run_sync(open_rows, source, id_column, abandon_on_cancel=True)
-    say(reading_of(opened))
     async with _opened(url, ledger) as queue:
+        say(reading_of(opened))
         done = Pushed()
         while rows := await anyio.to_thread.run_sync(opened.take, abandon_on_cancel=True):
             await _push_rows(queue, rows, done)

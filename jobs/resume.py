@@ -53,11 +53,10 @@ async def resume_run(invocation: Invocation, name: str, source: str | None, conf
         opened = await anyio.to_thread.run_sync(
             rest_of_source, run, source or run.location, invocation, abandon_on_cancel=True
         )
-        if opened is not None:
-            say(reading_of(opened))
         if opened is None and not run.source_done:
             say(f"the rest of {run.source} cannot be read again: going on with the {run.rows_read:,} rows read of it")
-        ended = await run_to_end(ledger, run, invocation, reading(opened))
+        told = [reading_of(opened)] if opened is not None else []
+        ended = await run_to_end(ledger, run, invocation, reading(opened), told=told)
         return await conclude(ledger, ended, invocation)
 
 

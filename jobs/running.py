@@ -41,13 +41,13 @@ async def run_to_end(
     feed: Watcher | None,
     *,
     settle_only: bool = False,
-    told: str | None = None,
+    told: Sequence[str] = (),
     alarms: Alarms | None = None,
     beside: Sequence[Watcher] = (),
 ) -> Ended:
     """Hold the run's lock and work until it ends. Raises RunBusyError, with nothing sent.
 
-    ``told`` is a line more for the person, once the run is held; ``alarms`` is that of work without an end; ``beside``
+    ``told`` are more lines for the person, once the run is held; ``alarms`` is that of work without an end; ``beside``
     runs beside it.
     """
     settings = invocation.settings
@@ -55,8 +55,8 @@ async def run_to_end(
 
     async def begun(telling: "Telling | None", current: Run) -> list[Watcher]:
         say(f"run {run.name}: {doing} on {settings.base_url}, at {format_rate(settings.allowed_rate)} at most")
-        if told is not None:
-            say(told)
+        for line in told:
+            say(line)
         listened = [telling.watch_run] if telling is not None else []
         return [*await watchers(invocation, ledger, current), *listened, *beside]
 

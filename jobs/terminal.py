@@ -35,8 +35,7 @@ def somebody_is_there() -> bool:
 def keyboard(*, stdin_is_read: bool) -> Iterator[int | None]:
     """The descriptor on which a person at a terminal types; None where nobody can be asked.
 
-    ``stdin_is_read``: standard input is a list of sessions, and no answer. The terminal itself is asked then, unless
-    this process is in its background or has none.
+    ``stdin_is_read``: standard input is a list of sessions, and no answer. The terminal itself is asked then.
     """
     if not stdin_is_read:
         yield sys.stdin.fileno() if somebody_is_there() else None
@@ -49,7 +48,7 @@ def keyboard(*, stdin_is_read: bool) -> Iterator[int | None]:
         yield None
         return
     try:
-        yield terminal if os.tcgetpgrp(terminal) == os.getpgrp() else None
+        yield terminal
     finally:
         os.close(terminal)
 

@@ -127,8 +127,9 @@ class Desk:
 
 
 def says_the_host_alone(done: Done, desk: Desk) -> bool:
-    """Standard error holds the line that names the host, the forecast, and no complaint."""
+    """Standard error holds the line that names the host, how the source is read, the forecast, and no complaint."""
     line = rf"closeout: run \w+: closing on {re.escape(desk.url or '')}, at [\d.,]+/s at most\n"
+    line += r"(closeout: [^\n]+: ids: [^\n]+\n)?"
     line += r"(closeout: forecast: [^\n]+\n)?"
     return re.fullmatch(line, done.err) is not None
 

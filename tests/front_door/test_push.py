@@ -46,7 +46,8 @@ def test_a_rows_wishes_go_with_it(tmp_path: Path, name: str, content: str) -> No
         done = desk.run("push", name, "queue:sessions")
         assert done.code == 1
         assert done.out == f"5 rows of {name}: 3 pushed to queue:sessions, 2 invalid\n"
-        first, second = done.err.splitlines()
+        read_as, first, second = done.err.splitlines()
+        assert ": ids: " in read_as
         assert "field 'not_before' is no instant" in first
         assert "'k-1' is that of another session" in second
         assert bodies(desk) == [

@@ -3,7 +3,7 @@
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,9 +14,11 @@ from worker.sources.problems import sample_of, shown
 ID_NAMES = ("session_id", "conversation_id", "id")
 REASON_NAME = "reason"
 WISH_NAMES = ("key", "not_before")  # what `push` hands on besides
+NAMES_IN_ROWS = "has its names in the rows, beside the values"
 _MOST_NAMES_SHOWN = 20
-# In a record of several cells without a UUID these tell a header, though none of them is taken for the id's name.
-_HEADER_WORDS = frozenset({"session", "sessionuuid", "conversation", "conversationuuid", "uuid", "guid", "sid"})
+# Names that may mean the id, and are never taken for it: they tell a header, and make a column that is called just
+# ``id`` one of several.
+RIVAL_KEYS = frozenset({"session", "sessionuuid", "conversation", "conversationuuid", "uuid", "guid", "sid"})
 
 Cells = Sequence[str]
 
@@ -55,6 +57,18 @@ def id_keys(id_column: str | None) -> frozenset[str]:
     return frozenset(map(name_key, ID_NAMES if id_column is None else (id_column,)))
 
 
+def with_rivals(keys: Set[str]) -> frozenset[str]:
+    """Which of the names of a record may be the id's, where no setting says."""
+    found = keys & id_keys(None)
+    return frozenset(found | (keys & RIVAL_KEYS) if found == {"id"} else found)
+
+
+def rank_of(name: str) -> tuple[int, str]:
+    """By what to sort names that may be the id's, the better ones first."""
+    key = name_key(name)
+    return next((at for at, one in enumerate(ID_NAMES) if name_key(one) == key), len(ID_NAMES)), key
+
+
 def number_of(id_column: str | None) -> int | None:
     """The 0-based position that a setting such as "2" means, or None."""
     text = strip_blanks(id_column or "")
@@ -76,9 +90,15 @@ def is_header(cells: Cells, keys: frozenset[str]) -> bool:
     return any(name_key(cell) in keys for cell in cells) and not any(map(uuids_in, cells))
 
 
+def names_its_value(cells: Cells) -> bool:
+    """Whether the record holds a name of the id beside a UUID, as a table does that has its names in a column."""
+    keys = id_keys(None) | RIVAL_KEYS
+    return any(name_key(cell) in keys for cell in cells) and any(map(is_uuid, cells))
+
+
 def is_later_header(cells: Cells, layout: Layout, keys: frozenset[str]) -> bool:
     """Whether a record that names no session is a header further down, such as files that were joined have."""
-    if is_header(cells, keys | _HEADER_WORDS if len(cells) > 1 else keys):
+    if is_header(cells, keys | RIVAL_KEYS if len(cells) > 1 else keys):
         return True
     in_place = name_key(cells[layout.id_at]) if layout.id_at < len(cells) else ""
     return (
@@ -157,7 +177,8 @@ def _layout_with_header(names: Cells, row: Cells | None, id_column: str | None) 
 def _candidates(names: Cells, id_column: str | None) -> list[int]:
     """The columns that may be meant. A name as it is written goes before one that is spelt otherwise."""
     if id_column is None:
-        return [at for at, name in enumerate(names) if name_key(name) in id_keys(None)]
+        keys = with_rivals(set(map(name_key, names)))
+        return [at for at, name in enumerate(names) if name_key(name) in keys]
     written = [at for at, name in enumerate(names) if strip_blanks(name) == strip_blanks(id_column)]
     named = written or [at for at, name in enumerate(names) if name_key(name) == name_key(id_column)]
     number = number_of(id_column)
@@ -166,8 +187,7 @@ def _candidates(names: Cells, id_column: str | None) -> list[int]:
 
 def _telling(found: list[int], names: Cells, row: Cells | None) -> int | None:
     """The column of the better name, where the first row holds a UUID there and something else in all others."""
-    order = [name_key(name) for name in ID_NAMES]
-    best, *others = sorted(found, key=lambda at: order.index(name_key(names[at])))
+    best, *others = sorted(found, key=lambda at: rank_of(names[at]))
     if row is None or max(found) >= len(row) or name_key(names[best]) == name_key(names[others[0]]):
         return None
     settled = is_uuid(row[best]) and all(strip_blanks(row[at]) and not uuids_in(row[at]) for at in others)
@@ -204,6 +224,8 @@ def _layout_without_header(row: Cells, id_column: str | None) -> Layout:
         id_at = number_of(id_column)
         if id_at is None or id_at >= len(row):
             raise SourceError(_no_column(row, id_column, headless=True))
+    elif names_its_value(row):
+        raise SourceError(f"{NAMES_IN_ROWS}: give one session a row, or the id column's number with --id-column")
     elif len(distinct_uuids(row)) > 1:
         raise SourceError(_several([at for at, cell in enumerate(row) if uuids_in(cell)], None, row))
     else:

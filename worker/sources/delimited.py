@@ -7,6 +7,7 @@ from worker.errors import SourceError
 from worker.models import SourceRow
 from worker.sources.bytestream import BrokenOffError
 from worker.sources.columns import (
+    NAMES_IN_ROWS,
     REASON_NAME,
     Layout,
     distinct_uuids,
@@ -17,6 +18,7 @@ from worker.sources.columns import (
     is_header,
     is_later_header,
     layout_of,
+    names_its_value,
     number_of,
 )
 from worker.sources.identifiers import normalise_id
@@ -26,7 +28,7 @@ from worker.sources.records import DELIMITERS, Record, read_records, take_delimi
 from worker.units import counted
 
 _MOST_UNREADABLE = 1_000
-_LONGEST_HEAD = 50  # records that are read to find the header or the first session
+_LONGEST_HEAD = 200  # records that are read to find the header or the first session
 
 
 class Table:
@@ -134,6 +136,8 @@ class Table:
             raise ReadingError(line, self._disagreement(cells))
         if layout.header is None and cells[0].lstrip().startswith("#"):
             return problem_row(line, cells[0], "begins with #, like a comment")
+        if layout.header is None and not self._asked and names_its_value(cells):
+            raise ReadingError(line, f"{NAMES_IN_ROWS}: give one session a row")
         if layout.header is None and not self._asked and len(distinct_uuids(cells)) > 1:
             samples = " and ".join(f"{sample_of(one)}" for one in sorted(distinct_uuids(cells)))
             raise ReadingError(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from worker.models import SourceRow
-from worker.sources.columns import ID_NAMES, REASON_NAME, WISH_NAMES, id_keys, name_key
+from worker.sources.columns import ID_NAMES, REASON_NAME, WISH_NAMES, id_keys, name_key, rank_of, with_rivals
 from worker.sources.identifiers import is_uuid, normalise_id, uuids_in
 from worker.sources.lines import Lines, line_problem
 from worker.sources.problems import ReadingError, id_row, problem_row, sample_of, shown
@@ -80,7 +80,8 @@ class JsonLines:
         return problem_row(number, line, f"{expected} expected, as in the lines above, found {kind_of(value)}")
 
     def _object_row(self, number: int, line: str, value: _Object) -> SourceRow:
-        found = [(name, field) for name, field in value.pairs if name_key(name) in self._keys]
+        keys = self._keys if self._id_column is not None else with_rivals(set(map(name_key, value)))
+        found = [(name, field) for name, field in value.pairs if name_key(name) in keys]
         if not found:
             return problem_row(number, line, f"no field {self._field or self._id_column or ID_NAMES[0]!r}")
         name, held = self._chosen(number, found, value)
@@ -94,16 +95,16 @@ class JsonLines:
 
     def _chosen(self, number: int, found: list[tuple[str, Any]], value: _Object) -> tuple[str, Any]:
         """The field that holds the id. Raises ReadingError where more than one may."""
-        order = [name_key(name) for name in ID_NAMES]
-        if self._id_column is None:
-            found = sorted(found, key=lambda field: order.index(name_key(field[0])))
-        else:
+        named = self._id_column is not None
+        if named:
             found = [field for field in found if field[0] == self._id_column] or found
+        else:
+            found = sorted(found, key=lambda field: rank_of(field[0]))
         (name, held), *others = found
-        if others and not _settled(found, named=self._id_column is not None):
+        if others and not _settled(found, named=named):
             raise ReadingError(number, _several(found))
-        rivals = frozenset(order[: order.index(name_key(name)) + 1]) if self._id_column is None else frozenset[str]()
-        if (nested := _nested(value, rivals)) is not None:
+        rivals = id_keys(None) if name_key(name) == "id" else id_keys(None) - {"id"}
+        if not named and (nested := _nested(value, rivals)) is not None:
             where = shown(nested, 40)
             mend = f"give what is in {where!r} a line each, or name the field with --id-column"
             raise ReadingError(number, f"holds ids both in {shown(name, 40)!r} and within {where!r}: {mend}")

@@ -8,7 +8,7 @@ from worker.sources.bytestream import BrokenOffError
 from worker.sources.problems import LONGEST_SHOWN
 
 LONGEST_LINE = 1_048_576
-_PEEK_LINES = 50
+_PEEK_LINES = 200
 _PEEK_SIZE = 65_536
 
 
