@@ -81,7 +81,7 @@ def test_a_break_among_peeked_lines_comes_only_when_they_are_read() -> None:
 
 def test_peeking_takes_a_bounded_number_of_lines_and_none_away() -> None:
     lines = Lines(iter([f"{number}\n" for number in range(1_000)]))
-    assert len(lines.peek(never)) == 50
+    assert len(lines.peek(never)) == 200
     assert sum(1 for _ in lines) == 1_000
 
 
