@@ -26,7 +26,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "sweep": (
         ("closeout sweep stale", "find and close what the job [jobs.stale] of closeout.toml chooses"),
         ("closeout sweep stale --dry-run", "only look, and say what would be closed"),
-        ("closeout sweep stale --yes", "go on where more than usual match, or none"),
+        ("closeout sweep stale --limit 500", "close five hundred at most"),
     ),
     "plan": (
         ("closeout plan sessions.csv", "look everything up, close nothing"),
@@ -51,7 +51,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "resume": (
         ("closeout resume last", "go on after Ctrl-C, a crash or a halt"),
-        ("closeout resume last --max-failures 20%", "after a brake, where the failures are to be borne"),
+        ("closeout resume last --rate 10/s", "slower than before"),
         ("closeout resume k3m9 --source rest.csv", "the file lies elsewhere now"),
     ),
     "retry": (

@@ -57,14 +57,14 @@ class Canary:
 
     async def _judge(self) -> None:
         context = self._context
-        goes_on = f"{GOES_ON}: `closeout resume {context.run.name}"
+        name = context.run.name
         why = await self._why_not()
         if why is not None:
-            context.stop.halt(f"{why}{goes_on} --canary 0` goes on all the same")
+            context.stop.halt(f"{why}{GOES_ON}: look at them with `closeout export {name}`, and mend the cause")
         elif await context.approve(await self._told()):
             context.quota.canary = None
         else:
-            context.stop.halt(f"the canary was not approved{goes_on}` asks again")
+            context.stop.halt(f"the canary was not approved{GOES_ON}: `closeout resume {name}` asks again")
 
     async def _why_not(self) -> str | None:
         """Judged by what the ledger holds: earlier processes may have closed some, and nothing else was tried yet."""

@@ -12,6 +12,11 @@ _MILLISECOND = timedelta(milliseconds=1)  # whole numbers throughout: a float of
 
 _LAST_INSTANT: Millis = 253_402_300_799_999  # the end of the year 9999
 _READING: Millis = 2  # by how much an instant that was cut and a duration that was rounded may fall short together
+# The machines that write the Date header and ``closed_at`` are different ones: 0.3 s apart where that was measured,
+# and a few seconds where one is badly set. That somebody else closes a session so shortly before us is far rarer.
+_APART: Millis = 10_000
+# Without a Date header only our own clock is left, which may be hours off, or set to another zone's time.
+_ASTRAY: Millis = 26 * 3_600_000
 
 
 def now_ms() -> Millis:
@@ -75,6 +80,10 @@ class ServerClock:
     def known(self) -> bool:
         """Whether any answer has told the time."""
         return self._low is not None
+
+    def surely_before(self, theirs: Millis, ours: Millis) -> bool:
+        """Whether an instant that the API wrote lies before one of ours, however far apart the clocks may be."""
+        return theirs < self.earliest(ours) - (_APART if self.known else _ASTRAY)
 
     def earliest(self, ours: Millis) -> Millis:
         """The earliest instant on the server's clock that our ``ours`` may have been."""

@@ -8,6 +8,7 @@ from anyio.abc import TaskGroup
 
 from worker.api.client import Api
 from worker.context import Context
+from worker.gate import SCOUTS
 from worker.guards import seen_too_long_ago
 from worker.models import NEVER, Claim, Outcome
 from worker.quota import OVER_CAP
@@ -89,6 +90,8 @@ class Closing:
             await context.hold.passage()
         while not context.protected.current(context.now()):
             await context.protected.wait()
+        while not context.gate.standing.proven and self._sent >= SCOUTS:
+            await context.idle(_IDLE)
         await context.gate.enter()
         term = context.crew.term
         claim = await self._next() if context.protected.current(context.now()) else None
@@ -150,6 +153,7 @@ class Closing:
         """
         context = self._context
         gate = context.gate
+        scouting = not gate.standing.proven
         try:
             if term != context.crew.term or not context.crew.may_send():
                 self._not_sent(claim, term)
@@ -161,7 +165,7 @@ class Closing:
         finally:
             gate.leave()
             self._sent -= 1
-            if not self._busy:
+            if scouting or not self._busy:
                 context.stir()
 
     def _not_sent(self, claim: Claim, term: int) -> None:

@@ -14,7 +14,7 @@ from worker.lag import Lag
 from worker.ledger.crew import Crew
 from worker.ledger.protocol import Ledger
 from worker.logs import get_logger
-from worker.models import Change, Claim, Exchange, Millis, Outcome, Record, Run, SessionState
+from worker.models import Answer, Change, Claim, Exchange, Listing, Millis, Outcome, Record, Run, SessionState
 from worker.progress import Progress
 from worker.protected import Protected
 from worker.quota import Quota
@@ -121,8 +121,8 @@ class Context:
         elif why is not None:
             name = self.run.name
             self.stop.halt(
-                f"{why}{GOES_ON}: look at them with `closeout export {name}`; `closeout resume {name}` goes on, "
-                "with a higher --max-failures if they are to be borne"
+                f"{why}{GOES_ON}: look at them with `closeout export {name}`, and mend the cause; then "
+                f"`closeout resume {name}` goes on"
             )
 
     async def spare(self, claim: Claim, detail: str, session: SessionState | None = None) -> None:
@@ -134,8 +134,17 @@ class Context:
 
     async def probe(self) -> bool:
         """Ask the API for a sign of life; whether it gave one."""
-        answer = await self.api.probe()
-        await self.recorder.put(Record(answer.exchange, ()))
+        answer = await self.sign_of_life()
         if answer.http_status == 429:
             await self.gate.told(answer)
         return self.gate.probed(answer)
+
+    async def sign_of_life(self) -> Answer:
+        """The answer to a harmless request that concerns no session, recorded; it is for the gate to judge."""
+        answer = await self.api.probe()
+        await self.recorder.put(Record(answer.exchange, ()))
+        if answer.foreign and answer.http_status != 429:  # a gateway may let through what closing needs, and no more
+            self.progress.exchanged(answer)
+            answer = await self.api.list_states(Listing(), None)
+            await self.recorder.put(Record(answer.exchange, ()))
+        return answer

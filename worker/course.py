@@ -88,8 +88,8 @@ class Paging:
 
 def _may_come(answer: Answer) -> bool:
     """Whether the same page, asked for again, may well come."""
-    status = answer.http_status
-    return status is None or status >= 500 or status in (408, 425, 429) or (status == 200 and not answer.from_api)
+    status = answer.api_status
+    return status is None or status >= 500 or status in (408, 425, 429)
 
 
 def _bearable(loss: int, looked_up: int) -> bool:
@@ -148,9 +148,9 @@ class Course:
         paging = self._paging
         paging.pages += 1
         paging.found += len(seen)
-        paging.allowed = paging.allowed and answer.http_status != 403
+        paging.allowed = paging.allowed and answer.api_status != 403
         self._going_on = None
-        if answer.http_status == 200:
+        if answer.api_status == 200:
             self._pass(window, answer)
         if head.session_id in self._left and not (self._going_on is not None and seen):
             self._single(head)
@@ -260,7 +260,7 @@ class Scan:
             return []
         self._tries = 0
         self._cursors.add(window.cursor)
-        self._paging.allowed = self._paging.allowed and answer.http_status != 403
+        self._paging.allowed = self._paging.allowed and answer.api_status != 403
         seen = [(self._left.pop(each.session_id), each) for each in answer.sessions if each.session_id in self._left]
         self._lost += 1 - len(seen)
         self._pays = len(seen) > 1

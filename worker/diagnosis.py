@@ -37,22 +37,23 @@ _TROUBLE: dict[int, tuple[Level, str, str]] = {
 def of_host(answer: Answer, base_url: str) -> Finding:
     """The answer to whoami: is this the API, and does it know the key?"""
     status = answer.http_status
-    if status in (200, 403):
-        knows = "knows the key" if status == 200 else "does not tell this key whose it is"
-        knows += f", which is of organisation {answer.organisation}" if answer.organisation is not None else ""
-        return Finding("host", "ok", f"{base_url} answers in {answer.exchange.ms} ms and {knows}")
     if status is None:
         told = f"{base_url} gives no answer ({answer.exchange.error})"
         return Finding("host", "problem", told, "check --base-url, the network and the firewall")
     if status >= 500:
-        return Finding("host", "problem", f"{base_url} answers {status}", "the API is in trouble: try again later")
-    unlike: tuple[Level, str, str] = (
-        "problem",
-        f"answers {status}, not as this API does",
-        "check --base-url and --api",
-    )
-    level, told, todo = _TROUBLE.get(status, unlike)
-    return Finding("host", level, f"{base_url} {told}", todo)
+        told = f"{base_url} answers {answer.trouble if answer.foreign else status}"
+        todo = "the API, or what stands before it, is in trouble: try again later"
+        return Finding("host", "problem", told, f"{todo}; check --base-url" if answer.foreign else todo)
+    if status in (200, 403) and answer.from_api:
+        knows = "knows the key" if status == 200 else "does not tell this key whose it is"
+        knows += f", which is of organisation {answer.organisation}" if answer.organisation is not None else ""
+        return Finding("host", "ok", f"{base_url} answers in {answer.exchange.ms} ms and {knows}")
+    if status in _TROUBLE and (answer.from_api or status == 429):
+        level, told, todo = _TROUBLE[status]
+        return Finding("host", level, f"{base_url} {told}", todo)
+    check = "check --base-url, --api and the key" if status in (401, 403) else "check --base-url and --api"
+    told = f"{base_url} does not speak the API: it answers {answer.answered}"
+    return Finding("host", "problem", told, check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,9 @@ def of_sharing(one: Holder, all_of_them: Sequence[Holder]) -> Finding | None:
 
 def of_reading(answer: Answer) -> Finding:
     """The answer to one page of the listing."""
-    if answer.http_status == 200 and answer.from_api:
+    if answer.api_status == 200:
         return Finding("may read", "ok", "the key may list sessions")
-    if answer.http_status == 403:
+    if answer.api_status == 403:
         todo = "give it the scope conversations:read; without it there is no --protect, no settling and no sweep"
         return Finding("may read", "problem", "the key may not list sessions (403)", todo)
     told = f"a list of sessions is answered with {_answered(answer)}"
@@ -95,9 +96,9 @@ def of_reading(answer: Answer) -> Finding:
 
 def of_closing(answer: Answer) -> Finding:
     """The answer to the close of a session that cannot exist: 404 from a key that may close."""
-    if answer.http_status in (404, 422) and answer.from_api:
+    if answer.api_status in (404, 422):
         return Finding("may close", "ok", "the key may close sessions")
-    if answer.http_status == 403:
+    if answer.api_status == 403:
         todo = "give it the scope conversations:write (later conversations:manage)"
         return Finding("may close", "problem", "the key may not close sessions (403)", todo)
     told = f"the close of a session that does not exist is answered with {_answered(answer)}"
@@ -105,6 +106,8 @@ def of_closing(answer: Answer) -> Finding:
 
 
 def _answered(answer: Answer) -> str:
+    if answer.foreign:
+        return answer.trouble
     return str(answer.http_status) if answer.http_status is not None else answer.exchange.error or "nothing"
 
 

@@ -110,8 +110,14 @@ class Finding:
         if await self._confirm(_in_words(tally), strange):
             self._most = NEVER
             return True
-        context.stop.halt(f"{strange}{GOES_ON}: `closeout resume {context.run.name} --yes` goes on all the same")
+        context.stop.halt(f"{strange}{GOES_ON}: {self._way_on}")
         return False
+
+    @property
+    def _way_on(self) -> str:
+        """A person is to look and to decide: no message says how to do without."""
+        run = self._context.run
+        return f"look with `closeout plan --job {run.job}`; `closeout resume {run.name}` asks whether to go on"
 
     async def _count(self) -> Tally:
         """How many are chosen, and the others by the reason. No further than it matters."""
@@ -165,8 +171,7 @@ class Finding:
         duplicates = await context.ledger.admit_within(context.run, rows, self._most, context.now(), parked=parked)
         if duplicates is None:
             context.stop.halt(
-                f"more sessions match by now than max_close = {self._most:,} allows{GOES_ON}: "
-                f"`closeout resume {context.run.name} --yes` goes on all the same"
+                f"more sessions match by now than max_close = {self._most:,} allows{GOES_ON}: {self._way_on}"
             )
             await anyio.sleep_forever()
             return 0

@@ -14,9 +14,10 @@ from worker.pacing import Pace
 from worker.progress import Progress
 from worker.stopping import Stop
 from worker.units import format_duration
-from worker.verdict import GOES_ON, RETRYABLE, Standing
+from worker.verdict import GOES_ON, RETRYABLE, Standing, strange_host
 
 _ABOUT = "API"
+SCOUTS = 3  # requests in flight until the API has answered one, and closes until it has answered a close
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,9 @@ class Patience:
 
 
 class Gate:
-    """A slot (at most ``concurrency`` requests in flight), then a permit of the pace.
+    """A slot (at most ``concurrency`` requests in flight, a few until the API has spoken), then a permit of the pace.
 
+    What does not speak as the API does is a trouble like no answer; where the API has not spoken yet, the run halts.
     Where nothing but trouble comes back for ``give_up_after``, or the API asks to wait longer than that, the run halts,
     or where it has ``alarms`` says so there.
     """
@@ -39,12 +41,14 @@ class Gate:
     ) -> None:
         self.pace = pace
         self.standing = Standing()
-        self._slots = anyio.Semaphore(patience.concurrency, fast_acquire=True)
+        self._slots = anyio.Semaphore(min(SCOUTS, patience.concurrency), fast_acquire=True)
+        self._more_slots = max(0, patience.concurrency - SCOUTS)
         self._give_up_after = patience.give_up_after
         self._stop = stop
         self._progress = progress
         self._now = now
         self._trouble_since: Millis | None = None
+        self._strange = False  # whether the trouble is that something else answers
         self._last_trouble = "nothing but failures, nor did a probe get through"  # of others on this budget
         self._began = now()
         self._streak = Streak()
@@ -69,20 +73,33 @@ class Gate:
     async def told(self, answer: Answer) -> None:
         """Learn from an answer, or from its absence."""
         self._progress.exchanged(answer)
+        if not self._is_host(answer):
+            return
         status = answer.http_status
-        if status == 429:
+        if status == 429:  # whoever says so
             self._streak.broken()
             await self.pace.throttled(answer.retry_after, answer.exchange.ms)
-        elif status is None or status >= 500:
+        elif status is None or status >= 500 or answer.foreign:
             await self._failed(answer)
         else:
             await self._answered(answer)
-        if status is None or status in RETRYABLE:
+        if status is None or status in RETRYABLE or answer.foreign:
             self._trouble(answer)
             return
         self._calm()
         if answer.exchange.kind == "close" and answer.from_api and status not in (401, 403):
             self.standing.proven = True
+
+    def _is_host(self, answer: Answer) -> bool:
+        """Whether this may be the host; if not, the run halts."""
+        if answer.from_api and not self.standing.spoken:
+            self.standing.spoken = True
+            for _ in range(self._more_slots):
+                self._slots.release()
+        why = strange_host(answer, self.standing)
+        if why is not None:
+            self._stop.halt(why)
+        return why is None
 
     async def _failed(self, answer: Answer) -> None:
         """When nothing but failures comes back, everyone holds fire until a probe is answered."""
@@ -97,16 +114,20 @@ class Gate:
             await self.pace.slowed(answer.exchange.ms)
 
     def probed(self, answer: Answer) -> bool:
-        """Whether a probe was answered: anything but a failure is a sign of life."""
+        """Whether the API answered a probe: anything but a failure is a sign of life.
+
+        Where something else answers closes, only an answer of the API to another request ends the trouble.
+        """
         self._progress.exchanged(answer)
-        status = answer.http_status
-        alive = status is not None and status < 500
+        status = answer.api_status
+        alive = self._is_host(answer) and status is not None and status < 500
         if alive:
             self._over()
-            self._calm()
+            if not self._strange:
+                self._calm()
         else:
             self._streak.confirmed = True
-            self._last_trouble = _trouble_of(answer)
+            self._last_trouble = answer.trouble
         return alive
 
     def _over(self) -> None:
@@ -117,7 +138,7 @@ class Gate:
 
     def _trouble(self, answer: Answer) -> None:
         now = self._now()
-        self._last_trouble = _trouble_of(answer)
+        self._last_trouble, self._strange = answer.trouble, answer.foreign
         if self._trouble_since is None:
             self._trouble_since = now
         self._check_patience()
@@ -144,14 +165,10 @@ class Gate:
             self.alarms.begin(_ABOUT, why)
 
     def _calm(self) -> None:
-        self._trouble_since = None
+        self._trouble_since, self._strange = None, False
         if self.alarms is not None:
             self.alarms.end(_ABOUT, "the API answers again")
 
     @property
     def _limit(self) -> str:
         return format_duration(self._give_up_after / 1000)
-
-
-def _trouble_of(answer: Answer) -> str:
-    return answer.exchange.error or f"status {answer.http_status}"

@@ -103,7 +103,7 @@ def seen_change(claim: Claim, row: SessionRow, judge: Judge, guards: Guards, ask
 
 def unseen_change(claim: Claim, answer: Answer, judge: Judge, now: Millis) -> Change | Halt:
     """What becomes of a parked item that could not be looked up; one that never can be is not closed."""
-    status = answer.http_status
+    status = answer.api_status
     change = Change(
         claim.seq,
         Outcome.PENDING,
@@ -111,7 +111,7 @@ def unseen_change(claim: Claim, answer: Answer, judge: Judge, now: Millis) -> Ch
         http_status=claim.http_status,
         error=claim.error,
         attempts=claim.attempts,
-        looks=claim.looks + (status != 429),
+        looks=claim.looks + (answer.http_status != 429),
     )
     if status == 403:
         why = f"the API answered 403: the key may not read sessions, which the guards need{GOES_ON}"
@@ -119,9 +119,11 @@ def unseen_change(claim: Claim, answer: Answer, judge: Judge, now: Millis) -> Ch
     why_not = halt_reason(answer, proven=judge.standing.proven)
     if why_not is not None:
         return Halt(why_not, change)
-    if status == 404 and answer.from_api:
+    if status == 404:
         detail = "not found when it was looked up before its close"
         return replace(change, outcome=Outcome.NOT_FOUND, due_at=None, http_status=404, detail=detail)
+    if change.looks >= judge.limits.max_attempts and answer.foreign:
+        return Halt(f"a session cannot be looked up before its close: {answer.trouble}{GOES_ON}", change)
     if change.looks >= judge.limits.max_attempts:
         detail = "it could not be looked up before its close, which the guards need"
         return replace(change, outcome=Outcome.FAILED, due_at=None, error=answer.exchange.error, detail=detail)

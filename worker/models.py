@@ -153,6 +153,7 @@ class Listing:
 
 Kind = Literal["close", "read", "list", "probe"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+FOREIGN_ANSWER = "foreign_answer"  # the error code of an answer with an error's status that is not the API's
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +173,9 @@ class Answer:
 
     ``http_status`` is None when no answer arrived; then ``sent`` tells whether the request may have reached the
     API. ``sessions`` holds the usable sessions of a 200, and ``rows`` the same in full where a listing asked for them.
-    ``from_api`` is true when the body has the API's own shape (for an error: ``{error, message}`` or ``{detail}``).
-    ``retry_after`` is in seconds, when told. ``server_time`` is the answer's Date header. ``organisation`` is whose key
-    it is, where that was asked and told.
+    ``from_api`` is true when the body has the API's own shape (``api.voice``), and tells of the session asked for;
+    where it is not, ``form`` says in words of ours what the body was. ``retry_after`` is in seconds, when told.
+    ``server_time`` is the answer's Date header. ``organisation`` is whose key it is, where that was asked and told.
     """
 
     exchange: Exchange
@@ -183,13 +184,37 @@ class Answer:
     rows: tuple[SessionRow, ...] = ()
     cursor: str | None = None
     from_api: bool = False
+    form: str = ""
     retry_after: float | None = None
     server_time: Millis | None = None
     organisation: str | None = None
 
     @property
     def http_status(self) -> int | None:
+        """Whoever gave it: good for a throttle and for what a person is told, and for no verdict."""
         return self.exchange.http_status
+
+    @property
+    def api_status(self) -> int | None:
+        """The status if the API gave it; None where nothing came back, or from somebody else."""
+        return self.exchange.http_status if self.from_api else None
+
+    @property
+    def foreign(self) -> bool:
+        """Whether something that is not the API answered, or that cannot be told from it."""
+        return self.exchange.http_status is not None and not self.from_api
+
+    @property
+    def answered(self) -> str:
+        """What came, in a few words for a person: ``404 with an HTML page``."""
+        return f"{self.http_status} with {self.form}" if self.form else f"{self.http_status}"
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with an answer that is of no use, in a few words for a person."""
+        if self.foreign:
+            return f"{self.answered}, not as the API answers"
+        return self.exchange.error or f"status {self.http_status}"
 
     @property
     def session(self) -> SessionState | None:

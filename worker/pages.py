@@ -12,7 +12,6 @@ from worker.walk import Walk
 
 _AGAIN = 0.5  # seconds before a page that could not be had is asked for again
 _ABOUT = "list"
-_TRIES = 3  # of a page that makes no sense
 _REFUSED_CURSOR = (400, 404, 410, 422)
 Request = Callable[[Listing, str | None], Awaitable[Answer]]
 
@@ -28,7 +27,6 @@ class Pages:
         self._request = request
         self._lacking = lacking
         self._trouble_since: Millis | None = None
-        self._nonsense = 0
         self.sent = 0
 
     async def of(self, listing: Listing) -> AsyncIterator[Answer]:
@@ -43,12 +41,12 @@ class Pages:
             await self._halt(f"the API's list of {walk.listing.status} sessions leads in a circle")
         while not walk.done:
             answer = await self._send(walk.listing, walk.cursor)
-            if answer.http_status == 200 and answer.from_api:
-                self._trouble_since, self._nonsense = None, 0
+            if answer.api_status == 200:
+                self._trouble_since = None
                 if self._context.alarms is not None:
                     self._context.alarms.end(_ABOUT, "sessions are listed again")
                 return walk.took(answer)
-            if answer.http_status not in _REFUSED_CURSOR or not answer.from_api or not walk.restart():
+            if answer.api_status not in _REFUSED_CURSOR or not walk.restart():
                 await self._judge(answer, walk.listing)
                 await anyio.sleep(_AGAIN)
         return None
@@ -67,24 +65,20 @@ class Pages:
 
     async def _judge(self, answer: Answer, listing: Listing) -> None:
         """What will not be otherwise the next time ends the run, and what has been so for too long."""
-        context, code = self._context, answer.http_status
+        context, code = self._context, answer.api_status
         if code == 403:
-            await self._halt("the API answered 403: the key may not list sessions")
+            await self._halt("the API answered 403: the key may not list sessions (scope conversations:read)")
         why = halt_reason(answer, proven=False)
         if why is not None:
             context.stop.halt(why)
             await anyio.sleep_forever()
         if code is not None and 400 <= code < 500 and code not in (408, 425, 429):
             await self._halt(f"the API answered {code} and does not list {listing.status} sessions")
-        self._nonsense += code == 200
-        if self._nonsense >= _TRIES:
-            await self._halt(f"the API's list of {listing.status} sessions cannot be read")
         if self._trouble_since is None:
             self._trouble_since = context.now()
         patience = context.settings.give_up_after
         if context.now() - self._trouble_since >= patience * 1000:
-            last = answer.exchange.error or code
-            why = f"no list of {listing.status} sessions for {format_duration(patience)} (last: {last})"
+            why = f"no list of {listing.status} sessions for {format_duration(patience)} (last: {answer.trouble})"
             if context.alarms is None:
                 await self._halt(why)
             else:

@@ -199,7 +199,8 @@ async def _end(context: Context, *, settle_only: bool) -> Ended:
         return Ended(replace(run, state=state, why=why), state, why, counts, exit_code, context.progress.seconds)
     if not ended or (run.state != state and not settle_only):
         return await _ended_by_another(context)
-    return Ended(run, state, why, counts, exit_code, context.progress.seconds)
+    told = context.stop.why or why  # also why settling alone broke off, which the ledger does not keep
+    return Ended(run, state, told, counts, exit_code, context.progress.seconds)
 
 
 async def _ended_by_another(context: Context) -> Ended:

@@ -17,7 +17,7 @@ from worker.verdict import GOES_ON
 _EVERY: Millis = 60_000
 _SELDOM: Millis = 240_000  # a list must be replaced before it is too old to close by
 _SHARE = 0.2  # of a low pace: the rest is for closing
-_LACKING = "so those that must be left alone are not known{}; --protect none closes whatever the status"
+_LACKING = "so those that must be left alone are not known{}"
 
 
 class Protecting:
@@ -57,7 +57,7 @@ class Protecting:
         if sent / rate * 1000 > OLDEST:
             context.stop.halt(
                 f"at {format_rate(rate)} the list of protected sessions ({sent:,} requests) is too old before it is "
-                f"whole{GOES_ON}: allow a higher --rate, or name fewer statuses with --protect"
+                f"whole{GOES_ON}: it takes a rate of {format_rate(sent * 1000 / OLDEST)} at least"
             )
             await anyio.sleep_forever()
 

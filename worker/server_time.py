@@ -3,7 +3,6 @@
 import anyio
 
 from worker.context import Context
-from worker.models import Record
 from worker.verdict import GOES_ON, RETRYABLE
 
 _AGAIN = 0.5  # seconds before an API that did not answer is asked again
@@ -17,12 +16,11 @@ async def learn_server_time(context: Context) -> None:
     while not context.api.server_clock.known:
         await context.gate.enter()
         try:
-            answer = await context.api.probe()
+            answer = await context.sign_of_life()
         finally:
             context.gate.leave()
         await context.gate.told(answer)
-        await context.recorder.put(Record(answer.exchange, ()))
-        status = answer.http_status
+        status = answer.api_status
         if answer.server_time is None and status is not None and status not in RETRYABLE:
             context.stop.halt(
                 f"the API's answers tell no time (no Date header), so no age of a session is known{GOES_ON}: "

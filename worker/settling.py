@@ -44,9 +44,9 @@ def settled_change(claim: Claim, session: SessionState, judge: Judge, lag: Lag, 
 def unseen_change(claim: Claim, sighting: Sighting, lag: Lag, now: Millis) -> Change:
     """What it means that a closed session could not be read: deleted since, or to be looked at again later."""
     answer = sighting.answer
-    if answer.http_status == 404 and answer.from_api:
+    if answer.api_status == 404:
         return Change(claim.seq, settled=True, detail="deleted since it was closed; eval_status as last seen")
-    if answer.http_status in (401, 403):
+    if answer.api_status in (401, 403):
         return Change(claim.seq, settle_at=NEVER, detail="the key may not read sessions; eval_status as last seen")
     return Change(claim.seq, looks=claim.looks + 1, settle_at=now + lag.next_look(now - (claim.recorded_at or now)))
 
@@ -224,7 +224,7 @@ class Settling:
 
     async def _conclude(self, sighting: Sighting) -> None:
         context = self._context
-        if sighting.answer.http_status == 401:
+        if sighting.answer.api_status == 401:
             context.stop.halt("the API answered 401: the key may not be used any more")
         if sighting.unseen is not None:
             changes: tuple[Change, ...] = (self._unseen(sighting.unseen, sighting),)

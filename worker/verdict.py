@@ -1,16 +1,20 @@
-"""What an answer means for an item. Decided by HTTP status first, by the body second; pure functions throughout."""
+"""What an answer means for an item. Decided by who answers, then by HTTP status; pure functions throughout.
+
+Whatever does not speak as the API does says nothing of a session: a close that it answers is in doubt.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from worker.clock import ServerClock
 from worker.lag import Grace
-from worker.models import LIVE_STATUSES, NEVER, Answer, Change, Claim, Millis, Outcome, SessionState
+from worker.models import FOREIGN_ANSWER, LIVE_STATUSES, NEVER, Answer, Change, Claim, Millis, Outcome, SessionState
 from worker.retry import Limits
 
 _LOST_PAUSE: Millis = 1_000  # a close whose answer was lost may still be under way: reading at once would miss it
 
-# Refused before any work was done: sending again repeats nothing. See ``_undone`` for 503.
+# The API refused before any work was done: sending again repeats nothing. A gateway's 429 proves no such thing: it may
+# have sent the request on before, and tried again by itself.
 _RETRYABLE_UNDONE = frozenset({425, 429, 503})
 # The close may have happened behind these: the session is read before it is sent again.
 _RETRYABLE_UNKNOWN = frozenset({408, 500, 502, 504})
@@ -32,12 +36,14 @@ class Halt:
 class Standing:
     """How the API has stood to this run so far.
 
-    ``proven`` is true once it has given a proper answer to a close: before, "not you" and "not here" speak of the key
-    or the host and not of one session. ``outage`` is when its last outage began and ended: a failure in that time
+    ``spoken`` is true once anything was answered as the API answers: before, this may be another host. ``proven`` is
+    true once it has given a proper answer to a close: before, "not you" speaks of the key and not of one session.
+    ``outage`` is when its last outage began and ended: a failure in that time
     speaks of the API, too.
     """
 
     proven: bool = False
+    spoken: bool = False
     outage: tuple[Millis, Millis] | None = None
 
     def swallowed(self, at: Millis | None) -> bool:
@@ -63,14 +69,14 @@ class Judge:
 
     def close_answer(self, claim: Claim, answer: Answer, now: Millis) -> Change | Halt:
         """What becomes of a claimed item after its close was sent."""
-        status = answer.http_status
-        if status is None:
-            return self._doubt(claim, answer, now) if answer.sent else self._again(claim, answer, now, sent=False)
+        status = answer.api_status
+        if not answer.sent:
+            return self._again(claim, answer, now, sent=False)
         if status == 200 and answer.session is not None and answer.session.session_id == claim.session_id:
             return self._acknowledged(claim, answer.session, now, asked=answer.exchange.at)
-        if _undone(answer):
+        if status in _RETRYABLE_UNDONE:
             return self._again(claim, answer, now, sent=status != 429)
-        if 200 <= status < 300 or status >= 500 or status == 408 or status in REFUSALS:
+        if status is None or 200 <= status < 300 or status >= 500 or status == 408 or status in REFUSALS:
             return self._doubt(claim, answer, now)
         why = halt_reason(answer, proven=self.standing.proven)
         if why is not None:
@@ -80,14 +86,19 @@ class Judge:
         return _final(claim, outcome, answer, detail)
 
     def _acknowledged(self, claim: Claim, session: SessionState, now: Millis, *, asked: Millis) -> Change:
-        before = self._closed_before(claim, session)
+        first = asked if claim.fresh else claim.first_attempt_at
+        before = self._closed_before(first, session, now)
         outcome = Outcome.ALREADY_CLOSED if before else Outcome.CLOSED
         return self._closed(claim, outcome, session, now, asked, http_status=200, attempts=claim.attempts + 1)
 
-    def _closed_before(self, claim: Claim, session: SessionState) -> bool:
-        if session.closed_at is None or claim.first_attempt_at is None:
+    def _closed_before(self, first: Millis | None, session: SessionState, now: Millis) -> bool:
+        """Whether it was closed before our first attempt. Where the clocks do not tell, we closed it.
+
+        A first attempt in the future was noted by another clock than ours, or before ours was set: it tells nothing.
+        """
+        if session.closed_at is None or first is None or first > now:
             return False
-        return session.closed_at < self.clock.earliest(claim.first_attempt_at)
+        return self.clock.surely_before(session.closed_at, first)
 
     def _closed(
         self,
@@ -101,7 +112,7 @@ class Judge:
         attempts: int,
     ) -> Change:
         """An answer that took long to arrive tells of when it was ``asked`` for, not of now."""
-        settled = self.verdict_final(session, recorded_at=now, now=asked)
+        settled = self.verdict_final(session, recorded_at=asked, now=asked)
         return Change(
             claim.seq,
             outcome,
@@ -114,9 +125,9 @@ class Judge:
         )
 
     def _doubt(self, claim: Claim, answer: Answer, now: Millis) -> Change:
-        """A refusal is read at once; after a lost answer the API is given a moment to finish."""
-        attempts = claim.attempts + 1
-        lost = answer.http_status not in REFUSALS
+        """The API's refusal is read at once; after a lost answer it is given a moment to finish."""
+        attempts = claim.attempts + (answer.http_status != 429)
+        lost = answer.api_status not in REFUSALS
         delay = max(self._told(answer), _LOST_PAUSE + self.wait(attempts)) if lost else 0
         return Change(
             claim.seq,
@@ -158,13 +169,13 @@ class Judge:
             return closed
         if claim.first_attempt_at is None:  # another run's doubt: this one has not tried it yet
             return replace(_kept(claim, Outcome.PENDING), due_at=0, session=session)
-        if _no_second_try(claim.http_status):
+        if _no_second_try(claim):
             detail = f"the API refused the close with status {claim.http_status}; the session is {session.status}"
             return replace(_kept(claim, Outcome.REJECTED), session=session, detail=detail)
         if self.standing.swallowed(claim.recorded_at):
             forgiven = max(claim.attempts - 1, 0)
             return replace(_kept(claim, Outcome.PENDING), due_at=now, session=session, attempts=forgiven)
-        if self._exhausted(claim, claim.attempts, now):
+        if claim.http_status != 429 and self._exhausted(claim, claim.attempts, now):
             detail = f"attempts or time used up; the session is {session.status}"
             return replace(_kept(claim, Outcome.FAILED), session=session, detail=detail)
         return replace(_kept(claim, Outcome.PENDING), due_at=now, session=session)
@@ -173,19 +184,19 @@ class Judge:
         """What becomes of an item whose session was seen closed; None: it was not."""
         if not self._was_closed(session):
             return None
-        outcome = Outcome.CLOSED if self._closed_by_us(claim, session) else Outcome.ALREADY_CLOSED
+        outcome = Outcome.CLOSED if self._closed_by_us(claim, session, now) else Outcome.ALREADY_CLOSED
         attempts = max(claim.attempts, 1) if outcome is Outcome.CLOSED else claim.attempts
         return self._closed(claim, outcome, session, now, now, http_status=claim.http_status, attempts=attempts)
 
-    def _closed_by_us(self, claim: Claim, session: SessionState) -> bool:
+    def _closed_by_us(self, claim: Claim, session: SessionState, now: Millis) -> bool:
         """A refused close did nothing; any close before it may have done it, and the time of closing tells."""
         if claim.first_attempt_at is None:
             return False
-        if claim.http_status in REFUSALS and claim.attempts <= 1:
+        if _refused(claim) and claim.attempts <= 1:
             return False
         if session.closed_at is None:
-            return session.status == "closed" and claim.http_status not in REFUSALS
-        return not self._closed_before(claim, session)
+            return session.status == "closed" and not _refused(claim)
+        return not self._closed_before(claim.first_attempt_at, session, now)
 
     def _exhausted(self, claim: Claim, attempts: int, now: Millis) -> bool:
         """The time of an outage is not held against an item."""
@@ -207,11 +218,12 @@ class Judge:
         )
         if answer.http_status == 429:
             return change
-        if answer.http_status == 404 and answer.from_api:
+        status = answer.api_status
+        if status == 404:
             return _final(claim, Outcome.NOT_FOUND, answer, "not found when its close was verified")
-        if answer.http_status in (401, 403):
-            return Halt(_refused_key(answer.http_status, "read sessions"), change)
-        final = answer.http_status is not None and answer.http_status not in RETRYABLE and answer.http_status != 200
+        if status in (401, 403):
+            return Halt(_refused_key(status, "read sessions"), change)
+        final = status is not None and status not in RETRYABLE and status != 200
         if final or self._exhausted(claim, looks, now):
             return replace(change, due_at=NEVER)
         return change
@@ -220,7 +232,8 @@ class Judge:
         """Whether this eval_status is the last word.
 
         Not while anything is pending or the session is live. A ``none`` without runs may only mean that no run has been
-        queued yet: it is believed once the close is old enough, by the server's clock.
+        queued yet: it is believed once the close is old enough, by the server's clock; and by ours, too, if it may have
+        been closed just before we recorded it, as the clock behind ``closed_at`` may be another.
         """
         evals = session.evals
         if session.status in LIVE_STATUSES or evals.status == "pending" or evals.pending or evals.critical_pending:
@@ -228,23 +241,38 @@ class Judge:
         if evals.status != "none" or evals.total:
             return True
         closed_at = session.closed_at if session.closed_at is not None else self.clock.latest(recorded_at)
-        return self.clock.earliest(now) - closed_at >= self.grace.value
+        if self.clock.earliest(now) - closed_at < self.grace.value:
+            return False
+        noted_since = recorded_at <= now and not self.clock.surely_before(closed_at, recorded_at)
+        return not noted_since or now - recorded_at >= self.grace.value
 
 
 def halt_reason(answer: Answer, *, proven: bool) -> str | None:
-    """Why no further request makes sense after this answer, or None."""
-    status = answer.http_status
+    """Why no further request makes sense after this answer of the API, or None."""
+    status = answer.api_status
     if status == 401:
         return _refused_key(401, "be used")
-    if proven or status is None:
-        return None
-    if status == 403:
+    if status == 403 and not proven:
         return _refused_key(403, "close sessions")
+    return None
+
+
+def strange_host(answer: Answer, standing: Standing) -> str | None:
+    """Why this cannot be the host, of an answer that is not the API's and none of a gateway in trouble; or None.
+
+    Once the API has spoken, such an answer is a trouble that passes; of closes it is, once a close was answered.
+    """
+    status = answer.http_status
+    if status is None or not answer.foreign or status in RETRYABLE or status >= 500:
+        return None
+    if standing.proven if answer.exchange.kind == "close" else standing.spoken:
+        return None
     if 300 <= status < 400:
         return f"the host redirects (status {status}), which is never followed: check --base-url{GOES_ON}"
-    if status in (404, 405) and not answer.from_api:
-        return f"the host answers {status}, and not as this API does: check --base-url and --api{GOES_ON}"
-    return None
+    check = "--base-url, --api and the key" if status in (401, 403) else "--base-url and --api"
+    if standing.spoken:
+        return f"closes are answered {answer.trouble}: check {check}{GOES_ON}"
+    return f"the host does not speak the API: it answers {answer.answered}: check {check}{GOES_ON}"
 
 
 def _refused_key(status: int, what: str) -> str:
@@ -262,14 +290,16 @@ def _final(claim: Claim, outcome: Outcome, answer: Answer, detail: str | None) -
     )
 
 
-def _undone(answer: Answer) -> bool:
-    """A 503 counts only in the API's own shape: a proxy's may stand for a request that got through."""
-    return answer.http_status in _RETRYABLE_UNDONE and (answer.http_status != 503 or answer.from_api)
+def _refused(claim: Claim) -> bool:
+    """Whether the API refused the last close: a gateway that answers so may have got it through."""
+    return claim.http_status in REFUSALS and claim.error != FOREIGN_ANSWER
 
 
-def _no_second_try(status: int | None) -> bool:
-    """A close answered so is not sent again, once the session is known to be live."""
-    return status in REFUSALS or (status is not None and status >= 500 and status not in RETRYABLE)
+def _no_second_try(claim: Claim) -> bool:
+    """A close answered so by the API is not sent again, once the session is known to be live."""
+    status = claim.http_status
+    failed = status is not None and status >= 500 and status not in RETRYABLE and claim.error != FOREIGN_ANSWER
+    return failed or _refused(claim)
 
 
 def _kept(claim: Claim, outcome: Outcome) -> Change:

@@ -58,13 +58,14 @@ class Verification:
             self._found(claim.session_id, disagreement(self._items[claim.seq], session))
         if sighting.unseen is None:
             return
-        if sighting.answer.http_status == 404 and sighting.answer.from_api:
+        status = sighting.answer.api_status
+        if status == 404:
             self.findings.checked += 1
             self._found(sighting.unseen.session_id, gone(self._items[sighting.unseen.seq]))
             return
         self.findings.unread += 1
-        if sighting.answer.http_status in (401, 403):
-            self._stop.halt(f"the API answered {sighting.answer.http_status}: the key may not read sessions")
+        if status in (401, 403):
+            self._stop.halt(f"the API answered {status}: the key may not read sessions")
 
     def _found(self, session_id: str, wrong: str | None) -> None:
         if wrong is not None:

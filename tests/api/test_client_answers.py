@@ -99,10 +99,10 @@ async def test_a_good_answer_holds_the_session() -> None:
 
 
 async def test_the_servers_clock_is_learnt() -> None:
-    """From the date of each answer, good or bad."""
+    """From the date of each answer of the API, good or bad."""
     date = "Mon, 02 Mar 2026 10:00:00 GMT"
     now = parse_http_date(date) or 0
-    async with serving(json_reply({"error": "x"}, 500, {"date": date})) as (url, _), client(url) as api:
+    async with serving(json_reply({"error": "x", "message": "y"}, 500, {"date": date})) as (url, _), client(url) as api:
         answer: Answer = await api.read(SESSION)
         assert api.server_clock.earliest(answer.exchange.at) <= now + 1_000
         assert api.server_clock.latest(answer.exchange.at) >= now
@@ -168,7 +168,8 @@ async def test_an_html_error_is_not_the_apis() -> None:
 
     async with serving(page) as (url, _):
         answer: Answer = await closed_by(url)
-    assert (answer.http_status, answer.exchange.error, answer.from_api) == (404, "http_404", False)
+    assert (answer.http_status, answer.exchange.error, answer.from_api) == (404, "foreign_answer", False)
+    assert (answer.api_status, answer.form) == (None, "an HTML page")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,8 @@ async def test_no_number_in_an_error_breaks_the_client(retry_after: str) -> None
     """Whatever goes wrong is an answer, and no exception."""
 
     async def reply(_: web.Request) -> web.Response:
-        return web.Response(status=429, text=f'{{"error": "rate_limited", "retry_after": {retry_after}}}')
+        text = f'{{"error": "rate_limited", "message": "m", "retry_after": {retry_after}}}'
+        return web.Response(status=429, text=text, content_type="application/json")
 
     async with serving(reply) as (url, _):
         answer: Answer = await closed_by(url)

@@ -177,7 +177,7 @@ async def test_a_cancelled_request_is_cancelled() -> None:
 
 async def test_nothing_that_fails_tells_the_key() -> None:
     """Codes only."""
-    async with serving(json_reply({"error": f"bad key {KEY}", "message": KEY}, 401)) as (url, _):
+    async with serving(json_reply({"error": f"bad_key:{KEY}", "message": KEY}, 401)) as (url, _):
         answer: Answer = await closed_by(url)
     assert answer.exchange.error == "http_401"
     assert KEY not in repr(answer)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.api.support import KEY
 from tests.api.test_models import json_values
-from worker.api.told import error_code, from_api, told_wait
+from worker.api.told import error_code, told_wait
 from worker.clock import parse_http_date
 
 DATE = "Mon, 02 Mar 2026 10:00:00 GMT"
@@ -91,13 +91,3 @@ def test_a_code_is_short_and_plain(body: Any) -> None:
     assert code.isascii()
     assert not set(code) & set(" \t\r\n@\"'")
     assert KEY not in code
-
-
-def test_the_apis_errors_have_its_shape() -> None:
-    """A proxy's page or another service's JSON has not."""
-    assert from_api({"error": "x", "message": "y"})
-    assert from_api({"detail": [{"loc": []}]})
-    assert not from_api({"detail": "Not Found"})  # a framework's own 404, for a path that it does not have
-    assert not from_api({"message": "y"})
-    assert not from_api(None)
-    assert not from_api(["error"])

@@ -138,3 +138,28 @@ def test_a_clock_that_was_set_replaces_what_was_known(step: int, offset: int) ->
     clock.observe(date_at(NOW + offset), NOW - 5, NOW + 5)
     clock.observe(date_at(NOW + 1_000 + offset + step), NOW + 995, NOW + 1_005)
     assert clock.earliest(NOW) <= NOW + offset + step <= clock.latest(NOW)
+
+
+@given(
+    apart=st.integers(-9_000, 9_000), ours=st.integers(-9 * 3_600_000, 9 * 3_600_000), took=st.integers(0, 900),
+    since=st.integers(0, 10**9), answers=st.lists(st.integers(0, 60_000), max_size=5),
+)  # fmt: skip
+def test_what_happened_after_is_never_before_whatever_the_clocks(
+    apart: int, ours: int, took: int, since: int, answers: list[int]
+) -> None:
+    """The Date header's clock, the database's and ours: seconds apart, or hours, with a Date header or without."""
+    clock = ServerClock()
+    for later in answers:
+        sent = NOW + later
+        clock.observe((sent + took) // 1000 * 1000, sent + ours, sent + took + ours)
+    assert not clock.surely_before(NOW + since + apart, NOW + ours)
+
+
+@pytest.mark.parametrize("ours", [-3_600_000, 0, 3_600_000])
+@pytest.mark.parametrize("apart", [-3_000, 0, 3_000])
+def test_what_happened_twenty_seconds_before_was_before(apart: int, ours: int) -> None:
+    """By the Date header; without one only what is more than a day ago."""
+    clock = ServerClock()
+    assert clock.surely_before(NOW - 2 * 86_400_000 + apart, NOW + ours)
+    clock.observe(NOW // 1000 * 1000, NOW + ours, NOW + ours + 200)
+    assert clock.surely_before(NOW - 20_000 + apart, NOW + ours)

@@ -1,10 +1,12 @@
 """What is said of a set-up, by what was seen of it."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.engine.support import NOW, an_answer
 from worker.budget import Budget
-from worker.diagnosis import Level, of_budget, of_clock, of_closing, of_disk, of_host
+from worker.diagnosis import Level, of_budget, of_clock, of_closing, of_disk, of_host, of_reading
 from worker.models import Answer, Exchange
 
 
@@ -26,6 +28,25 @@ def test_the_host_is_judged_by_its_answer(status: int | None, level: Level) -> N
     found = of_host(an_answer(status, kind="probe"), "https://api.example.com")
     assert found.level == level
     assert bool(found.todo) == (level != "ok")
+
+
+@pytest.mark.parametrize("status", [200, 204, 301, 401, 403, 404, 405])
+def test_a_host_that_answers_anything_is_told_from_one_that_knows_the_key(status: int) -> None:
+    """It is called what it is, with what it answers."""
+    answer = replace(an_answer(status, kind="probe", from_api=False), form="an HTML page")
+    found = of_host(answer, "https://x.example")
+    assert (found.level, found.told) == (
+        "problem", f"https://x.example does not speak the API: it answers {status} with an HTML page",
+    )  # fmt: skip
+    assert "check --base-url" in found.todo
+
+
+def test_a_list_or_a_close_that_something_else_answers_says_nothing_of_the_key() -> None:
+    """Not that it may, nor that it may not."""
+    for status in (200, 403, 404, 422):
+        assert of_reading(an_answer(status, kind="list", from_api=False)).level == "problem"
+        assert "scope" not in of_reading(an_answer(status, kind="list", from_api=False)).todo
+        assert of_closing(an_answer(status, from_api=False)).level == "warning"
 
 
 def test_a_404_for_a_session_that_cannot_exist_shows_that_the_key_may_close() -> None:

@@ -31,6 +31,7 @@ class Bench:
 async def test_no_more_than_the_concurrency_is_in_flight() -> None:
     """The fifth waits until one leaves."""
     bench = Bench(4)
+    await bench.gate.told(an_answer(200))
     most = 0
     full = anyio.Event()
 
@@ -132,6 +133,70 @@ async def test_only_a_proper_answer_proves_key_and_host(status: int | None, from
     bench = Bench()
     await bench.gate.told(an_answer(status, from_api=from_api))
     assert bench.gate.standing.proven is proven
+
+
+@pytest.mark.parametrize("status", [200, 204, 301, 400, 401, 403, 404, 405, 409, 418, 422])
+async def test_a_host_that_has_never_spoken_as_the_api_is_left_at_its_first_answer(status: int) -> None:
+    """Nothing that is to come can be better; a gateway in trouble is given its time."""
+    for kind in ("close", "read", "list"):
+        bench = Bench()
+        await bench.gate.told(an_answer(status, kind=kind, from_api=False))
+        assert bench.stop.state == "halted"
+        assert "--base-url" in (bench.stop.why or "")
+    probed = Bench()
+    assert not probed.gate.probed(an_answer(status, kind="probe", from_api=False))
+    assert probed.stop.state == "halted"
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520, 524, 599])
+async def test_a_gateway_in_trouble_may_stand_before_the_api(status: int) -> None:
+    """It passes, or --give-up-after does."""
+    bench = Bench()
+    await bench.gate.told(an_answer(status, from_api=False, retry_after=1))
+    assert not bench.stop.requested
+    bench.now += GIVE_UP_AFTER
+    await bench.gate.told(an_answer(status, from_api=False, retry_after=1))
+    assert "not as the API answers" in (bench.stop.why or "")
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 409, 422])
+async def test_once_the_api_has_spoken_something_else_is_an_outage(status: int) -> None:
+    """It holds everyone after a few, a probe that it answers is no sign of life, and it is given up in time."""
+    bench = Bench()
+    await bench.gate.told(an_answer(200))
+    for _ in range(10):
+        await bench.gate.told(an_answer(status, from_api=False))
+    assert bench.pace.budget.down_since is not None
+    assert not bench.gate.probed(an_answer(status, kind="probe", from_api=False))
+    assert bench.gate.probed(an_answer(200, kind="probe"))
+    assert not bench.stop.requested
+    bench.now += GIVE_UP_AFTER
+    await bench.gate.told(an_answer(status, from_api=False))
+    assert bench.stop.state == "halted", "a probe that is answered does not make closes answered"
+
+
+async def test_closes_that_something_else_answers_from_the_first_on_halt() -> None:
+    """A wall before the closes alone."""
+    bench = Bench()
+    await bench.gate.told(an_answer(200, kind="list"))
+    await bench.gate.told(an_answer(403, kind="read", from_api=False))
+    assert not bench.stop.requested
+    await bench.gate.told(an_answer(403, from_api=False))
+    assert bench.stop.state == "halted"
+
+
+async def test_few_requests_are_in_flight_until_the_api_has_spoken() -> None:
+    """Whatever the concurrency: another host is noticed by its first answer."""
+    bench = Bench(64)
+    with anyio.move_on_after(0.2):
+        while True:
+            await bench.gate.enter()
+    assert bench.progress.in_flight == 3
+    await bench.gate.told(an_answer(404, kind="read"))
+    with anyio.fail_after(5):
+        for _ in range(61):
+            await bench.gate.enter()
+    assert bench.progress.in_flight == 64
 
 
 async def test_only_a_close_proves_that_the_key_may_close() -> None:

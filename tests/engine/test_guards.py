@@ -93,6 +93,15 @@ def test_what_can_never_be_looked_up_has_failed() -> None:
     assert throttled.outcome is Outcome.PENDING
 
 
+def test_what_something_else_answers_to_the_last_ends_the_run_and_not_the_session() -> None:
+    """Nothing is said of a session that the API did not say."""
+    tired = replace(FRESH, looks=MAX_ATTEMPTS - 1)
+    halt = unseen_change(tired, an_answer(403, kind="read", from_api=False), a_judge(), NOW)
+    assert isinstance(halt, Halt)
+    assert halt.change.outcome is Outcome.PENDING
+    assert "not as the API answers" in halt.why
+
+
 def test_a_session_that_does_not_exist_is_not_found() -> None:
     """By the API's own word."""
     change = unseen_change(FRESH, an_answer(404, kind="read"), a_judge(), NOW)

@@ -143,7 +143,7 @@ def test_a_pace_at_which_no_list_is_ever_new_enough_ends_the_run() -> None:
     """It would list for ever, and close nothing."""
     context = protect(ListingApi(), 1_200, {}, rate=0.009)
     assert "0.009/s" in (context.stop.why or "")
-    assert "--protect" in (context.stop.why or "")
+    assert "it takes a rate of 0.01/s at least" in (context.stop.why or "")
 
 
 def test_the_list_is_renewed_every_minute() -> None:
@@ -182,10 +182,10 @@ def test_what_may_be_otherwise_the_next_time_is_asked_for_again(status: int | No
 
 @pytest.mark.parametrize("status", [401, 403, 404, 422])
 def test_a_refusal_ends_the_run_in_one_line(status: int) -> None:
-    """It says how to go on without."""
+    """It names the cause, and no way around the guard."""
     context = protect(ListingApi(troubles=[an_answer(status, kind="list")]), 1, {})
     assert f"the API answered {status}" in (context.stop.why or "")
-    assert ("--protect none" in (context.stop.why or "")) == (status != 401)
+    assert "--protect" not in (context.stop.why or "")
     assert not context.protected.current(0)
 
 
@@ -214,11 +214,14 @@ def test_a_host_that_is_not_this_api_ends_the_run(nonsense: Answer) -> None:
     assert "check --base-url" in (context.stop.why or "")
 
 
-def test_a_list_that_cannot_be_read_ends_the_run() -> None:
-    """A 200 without a list, three times."""
-    unreadable = an_answer(200, kind="list", error="unreadable_answer", from_api=False)
-    context = protect(ListingApi(troubles=[unreadable] * 9), 20, {})
-    assert "cannot be read" in (context.stop.why or "")
+def test_something_else_in_the_apis_place_is_waited_for_and_ends_the_run_in_the_end() -> None:
+    """Once the API has spoken, a page of something else may pass; after --give-up-after it does not."""
+    good, unreadable = an_answer(429, kind="list", retry_after=0.1), an_answer(200, kind="list", from_api=False)
+    passing = protect(ListingApi({"a": "waiting_for_human"}, [good, *[unreadable] * 9]), 60, {})
+    assert not passing.stop.requested
+    assert passing.protected.find("a") is not None
+    staying = protect(ListingApi(troubles=[good, *[unreadable] * 1_999]), 700, {})
+    assert "not as the API answers" in (staying.stop.why or "")
 
 
 def test_a_page_that_never_comes_ends_the_run_in_the_end() -> None:

@@ -143,19 +143,26 @@ def test_a_401_always_halts(proven: bool) -> None:
     assert isinstance(a_judge(proven=proven).close_answer(a_claim(), an_answer(401), NOW), Halt)
 
 
-@pytest.mark.parametrize(
-    ("status", "from_api"),
-    [(403, True), (403, False), (301, False), (302, True), (308, False), (404, False), (405, False)],
-)
-def test_what_speaks_of_the_key_or_the_host_halts_until_it_is_proven(status: int, from_api: bool) -> None:
-    """Before any proper answer these mean a wrong key or address; after one they mean this session."""
-    answer = an_answer(status, from_api=from_api)
-    halt = a_judge(proven=False).close_answer(a_claim(), answer, NOW)
+def test_a_403_speaks_of_the_key_until_it_is_proven() -> None:
+    """Before any proper answer it means a wrong key; after one it means this session."""
+    halt = a_judge(proven=False).close_answer(a_claim(), an_answer(403), NOW)
     assert isinstance(halt, Halt)
-    assert str(status) in halt.why
-    later = judged(answer)
-    assert later.outcome is (Outcome.NOT_FOUND if status == 404 else Outcome.REJECTED)
-    assert later.attempts == 1
+    assert "403" in halt.why
+    later = judged(an_answer(403))
+    assert (later.outcome, later.attempts) == (Outcome.REJECTED, 1)
+
+
+@pytest.mark.parametrize("proven", [True, False])
+@given(status=st.integers(100, 599), attempts=st.integers(0, MAX_ATTEMPTS), told=st.none() | st.floats(0, 1e6))
+def test_what_is_not_the_apis_leaves_a_close_in_doubt(
+    proven: bool, status: int, attempts: int, told: float | None
+) -> None:
+    """Whatever its status says: whoever stands before the API does not know what became of the request."""
+    answer = an_answer(status, from_api=False, error="foreign_answer", retry_after=told)
+    change = judged(answer, a_claim(attempts=attempts), proven=proven)
+    assert (change.outcome, change.attempts) == (Outcome.IN_DOUBT, attempts + (status != 429))
+    assert change.due_at is not None
+    assert NOW + 1_000 <= change.due_at < NOW + GIVE_UP_AFTER + WAIT + 1_000
 
 
 def test_the_apis_own_404_is_never_a_halt() -> None:

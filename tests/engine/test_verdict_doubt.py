@@ -156,12 +156,38 @@ def test_a_passing_trouble_is_looked_at_again(status: int | None) -> None:
     assert (change.outcome, change.due_at) == (Outcome.IN_DOUBT, NOW + WAIT)
 
 
-@pytest.mark.parametrize(("status", "from_api"), [(400, True), (404, False), (422, True), (301, False)])
-def test_an_answer_that_cannot_change_leaves_the_item_in_doubt(status: int, from_api: bool) -> None:
+@pytest.mark.parametrize("status", [400, 422])
+def test_an_answer_that_cannot_change_leaves_the_item_in_doubt(status: int) -> None:
     """Nothing more is sent for it, and nothing is claimed about it."""
-    change = unanswered(status, from_api=from_api)
+    change = unanswered(status)
     assert isinstance(change, Change)
     assert (change.outcome, change.due_at) == (Outcome.IN_DOUBT, NEVER)
+
+
+@given(status=st.integers(100, 599), looks=st.integers(0, MAX_ATTEMPTS + 1))
+def test_a_look_that_something_else_answers_says_nothing(status: int, looks: int) -> None:
+    """It is looked at again, a bounded number of times; neither the key nor the session is judged by it."""
+    change = unanswered(status, looks=looks, from_api=False)
+    assert isinstance(change, Change)
+    given_up = status != 429 and looks + 1 >= MAX_ATTEMPTS
+    assert (change.outcome, change.due_at) == (Outcome.IN_DOUBT, NEVER if given_up else NOW + WAIT)
+
+
+@pytest.mark.parametrize("http_status", [400, 409, 501])
+def test_a_refusal_that_is_not_the_apis_is_none(http_status: int) -> None:
+    """The close behind it may have been carried out: then it is ours, and else it may be sent again."""
+    claim = a_claim(attempts=1, http_status=http_status, error="foreign_answer", first_attempt_at=NOW - 5_000)
+    judge = a_judge()
+    assert judge.doubt_found(claim, a_session("closed", closed_at=NOW - 1_000), NOW).outcome is Outcome.CLOSED
+    assert judge.doubt_found(claim, a_session("closed", closed_at=None), NOW).outcome is Outcome.CLOSED
+    assert judge.doubt_found(claim, a_session("active"), NOW).outcome is Outcome.PENDING
+
+
+def test_a_gateways_throttling_is_never_held_against_an_item() -> None:
+    """However late it is: a 429 is nobody's failure, whoever gave it."""
+    claim = a_claim(attempts=0, http_status=429, error="foreign_answer", first_attempt_at=NOW - 2 * GIVE_UP_AFTER)
+    change = a_judge().doubt_found(claim, a_session("active"), NOW)
+    assert (change.outcome, change.attempts) == (Outcome.PENDING, 0)
 
 
 @pytest.mark.parametrize(("status", "counted"), [(429, 0), (503, 1), (None, 1)])

@@ -129,5 +129,6 @@ def test_a_canary_that_has_failed_stops_a_resumed_run_again(tmp_path: Path) -> N
         third = desk.run("resume", "last", *JSON, "--canary", "0")
     assert (first.code, second.code, third.code) == (3, 3, 1)
     assert "1 of the canary's 10 sessions failed" in second.summary["why"]
-    assert "--canary 0" in second.summary["why"]
+    assert "mend the cause" in second.summary["why"]
+    assert "--canary" not in second.summary["why"]
     assert third.summary["outcomes"]["closed"] == 30

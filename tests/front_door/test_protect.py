@@ -44,7 +44,7 @@ def test_protection_can_be_turned_off_or_widened(tmp_path: Path) -> None:
 
 
 def test_a_key_that_may_not_list_closes_nothing_unless_told_to(tmp_path: Path) -> None:
-    """One line says what to do."""
+    """One line names the cause, and no way around the guard."""
     with desk_of(tmp_path, quick()) as (desk, sandbox):
         desk.env["CLOSEOUT_API_KEY"] = "another"
         sandbox.add_key("another", scopes=["conversations:write"])
@@ -54,7 +54,8 @@ def test_a_key_that_may_not_list_closes_nothing_unless_told_to(tmp_path: Path) -
         allowed = desk.run("resume", "last", *FAST, "--no-settle", "--protect", "none", "--json")
     assert refused.code == 3
     assert "the API answered 403: the key may not list sessions" in refused.out
-    assert "--protect none" in refused.out
+    assert "scope conversations:read" in refused.out
+    assert "--protect" not in refused.out
     assert allowed.summary["outcomes"]["closed"] == 5
 
 

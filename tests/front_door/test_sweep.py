@@ -80,7 +80,7 @@ def test_a_session_that_a_person_comes_to_meanwhile_is_left_alone(tmp_path: Path
 
 @pytest.mark.parametrize("yes", [False, True])
 def test_more_than_may_be_closed_closes_nothing(tmp_path: Path, *, yes: bool) -> None:
-    """It halts and says how to go on; ``--yes`` is an answer given before."""
+    """It halts and says how to look, not how to do without; ``--yes`` is an answer given before."""
     with night(tmp_path, IDLE + "max_close = 20\n") as (desk, sandbox):
         add(sandbox, 50, ago(days=2))
         done = desk.run("sweep", "night", *WORDS, *(["--yes"] if yes else []))
@@ -89,7 +89,8 @@ def test_more_than_may_be_closed_closes_nothing(tmp_path: Path, *, yes: bool) ->
     assert "more sessions match than max_close = 20 allows" in done.err
     assert done.code == (0 if yes else 3)
     if not yes:
-        assert "--yes" in done.summary["why"]
+        assert "closeout plan --job night" in done.summary["why"]
+        assert "--yes" not in done.summary["why"]
     assert again.code == 0
     assert again.summary["outcomes"]["closed"] == sandbox.counts.closes_effective == 50
 

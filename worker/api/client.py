@@ -5,14 +5,17 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import httpx
 
 from worker.api.models import organisation_of, parse_json, parse_page, parse_row, parse_rows, parse_session
-from worker.api.told import error_code, from_api, told_wait
+from worker.api.told import error_code, told_wait
 from worker.api.transport import open_transport
+from worker.api.voice import error_is_the_apis, form_of, page_is_the_apis
 from worker.clock import ServerClock, format_instant, now_ms, parse_http_date
-from worker.models import PAGE_SIZE, Answer, Exchange, Kind, Listing, Millis, SessionRow, SessionState
+from worker.models import FOREIGN_ANSWER, PAGE_SIZE, Answer, Exchange, Kind, Listing, Millis, SessionRow, SessionState
 
 COLLECTIONS = {"1.21": "/v1/v2/conversations", "1.90": "/v1/conversations"}
 _WHOAMI = "/v1/identity/whoami"
@@ -34,7 +37,7 @@ class Endpoint:
 
 
 class ReadingApi:
-    """Reads and lists sessions, and has no way to change one. ``server_clock`` learns from each answer.
+    """Reads and lists sessions, and has no way to change one. ``server_clock`` learns from each answer of the API.
 
     Requests go to the transport directly, which bounds the time that each takes. All that ``httpx.AsyncClient`` would
     add (redirects, cookies, authentication, the environment's proxies and keys) must not happen here, and costs a third
@@ -64,7 +67,7 @@ class ReadingApi:
 
     async def read(self, session_id: str, *, rows: bool = False) -> Answer:
         """One session's state; with ``rows`` all of it that a rule may choose by."""
-        return await self._exchange("read", lambda: self._about(session_id, "GET"), rows=rows)
+        return await self._exchange("read", lambda: self._about(session_id, "GET"), rows=rows, about=session_id)
 
     async def probe(self) -> Answer:
         """A sign of life that concerns no session: which organisation the key belongs to."""
@@ -95,7 +98,9 @@ class ReadingApi:
         stream, extensions = httpx.ByteStream(body), {"target": target}
         return httpx.Request(method, self._collection, headers=self._headers, stream=stream, extensions=extensions)
 
-    async def _exchange(self, kind: Kind, request: Callable[[], httpx.Request], *, rows: bool) -> Answer:
+    async def _exchange(
+        self, kind: Kind, request: Callable[[], httpx.Request], *, rows: bool, about: str | None = None
+    ) -> Answer:
         at, began = self._now(), time.perf_counter()
         try:
             response = await self._transport.handle_async_request(request())
@@ -104,18 +109,22 @@ class ReadingApi:
             return Answer(Exchange(at, kind, None, code, _elapsed(began)), sent=sent)
         ms = _elapsed(began)
         date = parse_http_date(response.headers.get("date"))
-        if date is not None:
-            self.server_clock.observe(date, at, at + ms)
         if response.status_code == 200:
-            return _good(kind, at, ms, response, date, rows=rows)
-        return self._bad(kind, at, ms, response, date)
+            answer = _good(kind, at, ms, response, date, rows=rows, about=about)
+        else:
+            answer = self._bad(kind, at, ms, response, date)
+        if date is not None and answer.from_api:
+            self.server_clock.observe(date, at, at + ms)
+        return answer
 
     def _bad(self, kind: Kind, at: Millis, ms: int, response: httpx.Response, date: Millis | None) -> Answer:
-        body = parse_json(response.content)
-        code = error_code(body, response.status_code, secret=self._endpoint.key)
+        status, media_type, body = response.status_code, response.headers.get("content-type"), _json_of(response)
         told = told_wait(response.headers.get("retry-after"), body, date if date is not None else at + ms)
-        exchange = Exchange(at, kind, response.status_code, code, ms)
-        return Answer(exchange, from_api=from_api(body), retry_after=told, server_time=date)
+        if not error_is_the_apis(status, media_type, body):
+            exchange = Exchange(at, kind, status, FOREIGN_ANSWER, ms)
+            return Answer(exchange, form=_form_of(response), retry_after=told, server_time=date)
+        exchange = Exchange(at, kind, status, error_code(body, status, secret=self._endpoint.key), ms)
+        return Answer(exchange, from_api=True, retry_after=told, server_time=date)
 
 
 class Api(ReadingApi):
@@ -124,7 +133,8 @@ class Api(ReadingApi):
     async def close(self, session_id: str, reason: str | None) -> Answer:
         """Ask for one close. What it means is for ``verdict`` to say."""
         body = json.dumps({"reason": reason}).encode() if reason else b"{}"
-        return await self._exchange("close", lambda: self._about(session_id, "POST", "/close", body), rows=False)
+        request = partial(self._about, session_id, "POST", "/close", body)
+        return await self._exchange("close", request, rows=False, about=session_id)
 
 
 def _params_of(listing: Listing) -> dict[str, str]:
@@ -143,26 +153,44 @@ def _params_of(listing: Listing) -> dict[str, str]:
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def _good(kind: Kind, at: Millis, ms: int, response: httpx.Response, date: Millis | None, *, rows: bool) -> Answer:
-    if kind == "probe":
-        organisation = organisation_of(parse_json(response.content))
-        return Answer(Exchange(at, kind, 200, None, ms), from_api=True, server_time=date, organisation=organisation)
+def _good(  # the parts of an exchange
+    kind: Kind, at: Millis, ms: int, response: httpx.Response, date: Millis | None, *, rows: bool, about: str | None
+) -> Answer:
+    organisation, cursor = None, None
     sessions: tuple[SessionState, ...] = ()
     listed: tuple[SessionRow, ...] = ()
-    cursor = None
-    if kind == "list" and rows:
-        full = parse_rows(response.content)
-        listed, cursor = full if full is not None else ((), None)
-        sessions, usable = listed, full is not None
+    if kind == "probe":
+        organisation = organisation_of(_json_of(response))
+        usable = organisation is not None
     elif kind == "list":
-        page = parse_page(response.content)
-        sessions, cursor = page if page is not None else ((), None)
-        usable = page is not None
+        if rows:
+            listed, cursor = parse_rows(response.content) or ((), None)
+            sessions = listed
+        else:
+            sessions, cursor = parse_page(response.content) or ((), None)
+        usable = bool(sessions) or page_is_the_apis(_json_of(response))
     else:
         session = parse_row(response.content) if rows else parse_session(response.content)
-        sessions, usable = (session,) if session else (), session is not None
+        sessions, usable = (session,) if session else (), session is not None and session.session_id == about
     exchange = Exchange(at, kind, 200, None if usable else "unreadable_answer", ms)
-    return Answer(exchange, sessions=sessions, rows=listed, cursor=cursor, from_api=usable, server_time=date)
+    return Answer(
+        exchange,
+        sessions=sessions,
+        rows=listed,
+        cursor=cursor,
+        from_api=usable,
+        form="" if usable else _form_of(response),
+        server_time=date,
+        organisation=organisation,
+    )
+
+
+def _json_of(response: httpx.Response) -> Any:  # JSON is of any type until it has been looked at
+    return parse_json(response.content)
+
+
+def _form_of(response: httpx.Response) -> str:
+    return form_of(response.headers.get("content-type"), response.content, _json_of(response))
 
 
 def _elapsed(began: float) -> int:

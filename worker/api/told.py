@@ -20,11 +20,6 @@ def error_code(body: Any, status: int, *, secret: str) -> str:
     return f"http_{status}"
 
 
-def from_api(body: Any) -> bool:
-    """Whether an error has the shape of this API: ``{error, message}``, or ``{detail: [...]}`` for a 422."""
-    return isinstance(body, dict) and ("error" in body or isinstance(body.get("detail"), list))
-
-
 def told_wait(header: str | None, body: Any, server_now: Millis) -> float | None:
     """Seconds to wait, from Retry-After (seconds or a date) or the body's ``retry_after``; None if not told.
 

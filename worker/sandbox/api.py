@@ -112,7 +112,7 @@ def _carry_out(sandbox: Sandbox, session: Session, route: Route, reason: str | N
     else:
         session.closes_effective += 1
         sandbox.counts.closes_effective += 1
-        session.end(sandbox.now_us(), reason=reason)
+        session.end(sandbox.now_us(), reason=reason, stamp_us=sandbox.stamp_us)
         session.skipped_evals = fault.shape == "drift"
     return Reply(body=_render(sandbox, session, route.dialect).encode())
 

@@ -21,7 +21,8 @@ class SandboxConfig:
     Identity
         ``seed`` decides ids, faults and evaluations. ``api_key`` belongs to the organisation ``own`` and holds
         ``scopes``. ``dialects`` are served at once, each at its own path. ``clock_offset`` is how far the server's
-        clock is ahead of the given one (below 0: behind).
+        clock is ahead of the given one (below 0: behind), and ``database_offset`` how far the clock that writes
+        ``closed_at`` and ``updated_at`` is ahead of the server's. Without ``dated`` answers have no Date header.
     Closing again
         ``second_close`` is the status that answers a close of a session which is already terminal; with "200" the
         session is sent with its old ``closed_at``.
@@ -48,6 +49,8 @@ class SandboxConfig:
     scopes: frozenset[str] = ALL_SCOPES
     dialects: tuple[Dialect, ...] = ("1.21", "1.90")
     clock_offset: float = 0.0
+    database_offset: float = 0.0
+    dated: bool = True
 
     second_close: Literal["200", "400", "409"] = "200"
 

@@ -131,13 +131,13 @@ class Sandbox:
         """Close a session as somebody else would, outside the counts; one that has ended stays as it is."""
         session = self.store.by_id[session_id]
         if not session.terminal:
-            session.end(self.now_us(), reason=reason)
+            session.end(self.now_us(), reason=reason, stamp_us=self.stamp_us)
 
     def set_status(self, session_id: str, status: str) -> None:
         """Move a session to another status; a terminal one ends it now."""
         session = self.store.by_id[session_id]
         if status in TERMINAL:
-            session.end(self.now_us(), status)
+            session.end(self.now_us(), status, stamp_us=self.stamp_us)
         else:
             session.status = status
             session.closed_us = session.evals_from_us = None
@@ -181,6 +181,11 @@ class Sandbox:
     def now_us(self) -> int:
         """Read the server's clock."""
         return int((self.clock() + self.config.clock_offset) * 1_000_000)
+
+    @property
+    def stamp_us(self) -> int:
+        """How far the database's clock is ahead of the server's."""
+        return int(self.config.database_offset * 1_000_000)
 
     def organisation_id(self, organisation: str) -> str:
         """Give the UUID of an organisation."""

@@ -77,8 +77,9 @@ class Handler:
         retry_after = "" if reply.retry_after is None else f"Retry-After: {reply.retry_after}\r\n"
         connection = "" if request.keep_alive else "Connection: close\r\n"
         length = "" if reply.status == 204 else f"Content-Length: {len(reply.body)}\r\n"
+        date = f"Date: {self._date_now()}\r\n" if self._sandbox.config.dated else ""
         head = (
-            f"HTTP/1.1 {reply.status} {_PHRASES.get(reply.status, 'Unassigned')}\r\nDate: {self._date_now()}\r\n"
+            f"HTTP/1.1 {reply.status} {_PHRASES.get(reply.status, 'Unassigned')}\r\n{date}"
             f"Content-Type: {reply.content_type}\r\n{length}{retry_after}{connection}\r\n"
         )
         return head.encode() if request.method == "HEAD" else head.encode() + reply.body

@@ -44,9 +44,10 @@ class Session:
     def terminal(self) -> bool:
         return self.status in TERMINAL
 
-    def end(self, now_us: int, status: str = "closed", reason: str | None = None) -> None:
-        """End the session and start its evaluators."""
-        self.closed_us = self.updated_us = self.evals_from_us = now_us
+    def end(self, now_us: int, status: str = "closed", reason: str | None = None, *, stamp_us: int = 0) -> None:
+        """End the session and start its evaluators; what is written of it is by so much later than now."""
+        self.evals_from_us = now_us
+        self.closed_us = self.updated_us = now_us + stamp_us
         self.reason = reason
         self.status = status  # last, so that another thread never sees it ended without a time
 
