@@ -54,7 +54,7 @@ def test_a_key_that_may_not_list_closes_nothing_unless_told_to(tmp_path: Path) -
         allowed = desk.run("resume", "last", *FAST, "--no-settle", "--protect", "none", "--json")
     assert refused.code == 3
     assert "the API answered 403: the key may not list sessions" in refused.out
-    assert "scope conversations:read" in refused.out
+    assert "conversations:read" in refused.out
     assert "--protect" not in refused.out
     assert allowed.summary["outcomes"]["closed"] == 5
 
