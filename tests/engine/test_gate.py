@@ -168,11 +168,22 @@ async def test_once_the_api_has_spoken_something_else_is_an_outage(status: int) 
         await bench.gate.told(an_answer(status, from_api=False))
     assert bench.pace.budget.down_since is not None
     assert not bench.gate.probed(an_answer(status, kind="probe", from_api=False))
-    assert bench.gate.probed(an_answer(200, kind="probe"))
     assert not bench.stop.requested
     bench.now += GIVE_UP_AFTER
     await bench.gate.told(an_answer(status, from_api=False))
-    assert bench.stop.state == "halted", "a probe that is answered does not make closes answered"
+    assert bench.stop.state == "halted"
+
+
+async def test_a_probe_that_is_answered_does_not_make_closes_answered() -> None:
+    """Where something stands before the closes alone, only an answer of the API to a session's request ends that."""
+    bench = Bench()
+    await bench.gate.told(an_answer(200))
+    await bench.gate.told(an_answer(403, from_api=False))
+    bench.now += GIVE_UP_AFTER - 1
+    assert bench.gate.probed(an_answer(200, kind="probe"))
+    bench.now += 1
+    await bench.gate.told(an_answer(403, from_api=False))
+    assert bench.stop.state == "halted"
 
 
 async def test_closes_that_something_else_answers_from_the_first_on_halt() -> None:
