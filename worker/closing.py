@@ -14,6 +14,7 @@ from worker.models import NEVER, Claim, Outcome
 from worker.quota import OVER_CAP
 
 _IDLE = 0.25  # seconds between looks for work when there is none
+_SCOUT = 1.0  # seconds that a close waits for the answers to the first ones: they may take long, or never come
 
 
 class Closing:
@@ -90,8 +91,7 @@ class Closing:
             await context.hold.passage()
         while not context.protected.current(context.now()):
             await context.protected.wait()
-        while not context.gate.standing.proven and self._sent >= SCOUTS:
-            await context.idle(_IDLE)
+        await self._scout()
         await context.gate.enter()
         term = context.crew.term
         claim = await self._next() if context.protected.current(context.now()) else None
@@ -103,6 +103,12 @@ class Closing:
         self._ready.release()
         context.hold.sent(claim.seq)
         self._sent += 1
+
+    async def _scout(self) -> None:
+        """Until a close was answered by the API, few leave at a time: another may answer closes in its place."""
+        with anyio.move_on_after(_SCOUT):
+            while not self._context.gate.standing.proven and self._sent >= SCOUTS:
+                await self._context.idle(_IDLE)
 
     async def _next(self) -> Claim | None:
         """The next one that may be closed. A stop comes after what is left alone has its outcome, and sends nothing."""

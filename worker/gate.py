@@ -14,10 +14,10 @@ from worker.pacing import Pace
 from worker.progress import Progress
 from worker.stopping import Stop
 from worker.units import format_duration
-from worker.verdict import GOES_ON, RETRYABLE, Standing, strange_host
+from worker.verdict import GOES_ON, RETRYABLE, Standing, is_strange, strange_host
 
 _ABOUT = "API"
-SCOUTS = 3  # requests in flight until the API has answered one, and closes until it has answered a close
+SCOUTS = 3  # requests in flight until the API has answered one; and closes, of which none was answered by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class Gate:
         self._progress = progress
         self._now = now
         self._trouble_since: Millis | None = None
+        self._asking = False
+        self._strange_closes = 0  # until the first one that the API answers
         self._strange = False  # whether the trouble is that something else answers
         self._last_trouble = "nothing but failures, nor did a probe get through"  # of others on this budget
         self._began = now()
@@ -73,7 +75,9 @@ class Gate:
     async def told(self, answer: Answer) -> None:
         """Learn from an answer, or from its absence."""
         self._progress.exchanged(answer)
-        if not self._is_host(answer):
+        if answer.from_api:
+            self._spoke()
+        elif await self._is_another_host(answer):
             return
         status = answer.http_status
         if status == 429:  # whoever says so
@@ -90,16 +94,32 @@ class Gate:
         if answer.exchange.kind == "close" and answer.from_api and status not in (401, 403):
             self.standing.proven = True
 
-    def _is_host(self, answer: Answer) -> bool:
-        """Whether this may be the host; if not, the run halts."""
-        if answer.from_api and not self.standing.spoken:
+    def _spoke(self) -> None:
+        if not self.standing.spoken:
             self.standing.spoken = True
             for _ in range(self._more_slots):
                 self._slots.release()
-        why = strange_host(answer, self.standing)
-        if why is not None:
-            self._stop.halt(why)
-        return why is None
+
+    async def _is_another_host(self, answer: Answer) -> bool:
+        """Whether an answer that is not the API's shows that this is not its host: then the run halts.
+
+        The API itself may garble an answer: where it has not spoken yet, whoami tells. Of closes the first few tell.
+        """
+        if not is_strange(answer) or self._asking:
+            return False
+        if not self.standing.spoken and self.pace.probe is not None and answer.exchange.kind != "probe":
+            self._asking = True
+            try:
+                await self.pace.probe()
+            finally:
+                self._asking = False
+        self._strange_closes += answer.exchange.kind == "close" and not self.standing.proven
+        if self.standing.spoken and self._strange_closes < SCOUTS:
+            return False
+        if self.standing.proven or (self.standing.spoken and answer.exchange.kind != "close"):
+            return False
+        self._stop.halt(strange_host(answer, self.standing))
+        return True
 
     async def _failed(self, answer: Answer) -> None:
         """When nothing but failures comes back, everyone holds fire until a probe is answered."""
@@ -120,7 +140,11 @@ class Gate:
         """
         self._progress.exchanged(answer)
         status = answer.api_status
-        alive = self._is_host(answer) and status is not None and status < 500
+        if answer.from_api:
+            self._spoke()
+        elif is_strange(answer) and not self.standing.spoken and not self._asking:
+            self._stop.halt(strange_host(answer, self.standing))
+        alive = status is not None and status < 500
         if alive:
             self._over()
             if not self._strange:

@@ -257,16 +257,15 @@ def halt_reason(answer: Answer, *, proven: bool) -> str | None:
     return None
 
 
-def strange_host(answer: Answer, standing: Standing) -> str | None:
-    """Why this cannot be the host, of an answer that is not the API's and none of a gateway in trouble; or None.
-
-    Once the API has spoken, such an answer is a trouble that passes; of closes it is, once a close was answered.
-    """
+def is_strange(answer: Answer) -> bool:
+    """Whether something else than the API answered, and no gateway in trouble before it."""
     status = answer.http_status
-    if status is None or not answer.foreign or status in RETRYABLE or status >= 500:
-        return None
-    if standing.proven if answer.exchange.kind == "close" else standing.spoken:
-        return None
+    return answer.foreign and status is not None and status not in RETRYABLE and status < 500
+
+
+def strange_host(answer: Answer, standing: Standing) -> str:
+    """Why no further request makes sense, where all that answers is strange."""
+    status = answer.http_status or 0
     if 300 <= status < 400:
         return f"the host redirects (status {status}), which is never followed: check --base-url{GOES_ON}"
     check = "--base-url, --api and the key" if status in (401, 403) else "--base-url and --api"

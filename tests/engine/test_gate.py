@@ -3,6 +3,7 @@
 import random
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from tests.engine.support import NOW, an_answer
@@ -191,9 +192,27 @@ async def test_closes_that_something_else_answers_from_the_first_on_halt() -> No
     bench = Bench()
     await bench.gate.told(an_answer(200, kind="list"))
     await bench.gate.told(an_answer(403, kind="read", from_api=False))
-    assert not bench.stop.requested
-    await bench.gate.told(an_answer(403, from_api=False))
+    for _ in range(3):
+        assert not bench.stop.requested
+        await bench.gate.told(an_answer(403, from_api=False))
     assert bench.stop.state == "halted"
+
+
+async def test_one_garbled_answer_of_the_api_is_not_another_host() -> None:
+    """Before the run halts whoami is asked, once however many wait for it."""
+    for speaks in (True, False):
+        bench, asked = Bench(), list[int]()
+
+        async def probe() -> bool:
+            asked.append(1)  # noqa: B023  # called within the turn
+            await anyio.lowlevel.checkpoint()
+            return bench.gate.probed(an_answer(200, kind="probe", from_api=speaks))  # noqa: B023  # as above
+
+        bench.pace.probe = probe
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(bench.gate.told, an_answer(200, kind="list", from_api=False))
+        assert (len(asked), bench.stop.requested, bench.gate.standing.spoken) == (1, not speaks, speaks)
 
 
 async def test_few_requests_are_in_flight_until_the_api_has_spoken() -> None:
