@@ -17,7 +17,8 @@ from worker.units import format_duration
 from worker.verdict import GOES_ON, RETRYABLE, Standing, is_strange, strange_host
 
 _ABOUT = "API"
-SCOUTS = 3  # requests in flight until the API has answered one; and closes, of which none was answered by it
+SCOUTS = 3  # requests in flight until the API has answered one
+_WALL = 10  # closes that something else answers, from the first on: by chance not even a bad network does that
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Gate:
         self._progress = progress
         self._now = now
         self._trouble_since: Millis | None = None
-        self._asking = False
+        self._asking = anyio.Lock()  # held while whoami is asked whose host this is
         self._strange_closes = 0  # until the first one that the API answers
         self._strange = False  # whether the trouble is that something else answers
         self._last_trouble = "nothing but failures, nor did a probe get through"  # of others on this budget
@@ -62,6 +63,9 @@ class Gate:
         """Return when one request may leave; ``leave`` must follow."""
         await self._slots.acquire()
         try:
+            if not self.standing.spoken:
+                async with self._asking:  # nothing leaves for a host that is just found out to be another
+                    pass
             await self.pace.permit(lane, self._slots.value + 1)
         except BaseException:
             self._slots.release()
@@ -103,18 +107,16 @@ class Gate:
     async def _is_another_host(self, answer: Answer) -> bool:
         """Whether an answer that is not the API's shows that this is not its host: then the run halts.
 
-        The API itself may garble an answer: where it has not spoken yet, whoami tells. Of closes the first few tell.
+        The API itself may garble an answer: where it has not spoken yet, whoami tells. Of closes the first ten tell.
         """
-        if not is_strange(answer) or self._asking:
+        if not is_strange(answer):
             return False
         if not self.standing.spoken and self.pace.probe is not None and answer.exchange.kind != "probe":
-            self._asking = True
-            try:
-                await self.pace.probe()
-            finally:
-                self._asking = False
+            async with self._asking:
+                if not self.standing.spoken and not self._stop.requested:
+                    await self.pace.probe()
         self._strange_closes += answer.exchange.kind == "close" and not self.standing.proven
-        if self.standing.spoken and self._strange_closes < SCOUTS:
+        if self.standing.spoken and self._strange_closes < _WALL:
             return False
         if self.standing.proven or (self.standing.spoken and answer.exchange.kind != "close"):
             return False
@@ -142,7 +144,7 @@ class Gate:
         status = answer.api_status
         if answer.from_api:
             self._spoke()
-        elif is_strange(answer) and not self.standing.spoken and not self._asking:
+        elif is_strange(answer) and not self.standing.spoken:
             self._stop.halt(strange_host(answer, self.standing))
         alive = status is not None and status < 500
         if alive:

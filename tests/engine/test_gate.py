@@ -192,7 +192,7 @@ async def test_closes_that_something_else_answers_from_the_first_on_halt() -> No
     bench = Bench()
     await bench.gate.told(an_answer(200, kind="list"))
     await bench.gate.told(an_answer(403, kind="read", from_api=False))
-    for _ in range(3):
+    for _ in range(10):
         assert not bench.stop.requested
         await bench.gate.told(an_answer(403, from_api=False))
     assert bench.stop.state == "halted"
