@@ -59,7 +59,7 @@ async def _unsettled(ledger: Ledger, run: Run) -> bool:
 async def _tell_as_they_are(ledger: Ledger, runs: list[Run], invocation: Invocation) -> None:
     if invocation.as_json:
         for run in runs:
-            ended = Ended(run, run.state, run.why, await ledger.counts(run), exit_code=0, seconds=0)
+            ended = Ended(run, run.state, run.why, await ledger.counts(run), exit_code=0)
             print_json(ended, invocation.for_run(run))
 
 

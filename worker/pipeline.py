@@ -24,7 +24,7 @@ from worker.last_call import LastCall
 from worker.leading import keep_in_step, take_over
 from worker.ledger.crew import Crew, RunEnd
 from worker.ledger.protocol import Counts, Ledger
-from worker.models import Millis, Outcome, Run, RunState, as_found
+from worker.models import Millis, Outcome, Run, RunState, as_found, worked_until
 from worker.pace_log import note_paces
 from worker.pacing import Pace
 from worker.planning import Planning
@@ -40,6 +40,7 @@ from worker.stopping import Stop, watch_signals
 from worker.verdict import Judge
 from worker.verifying import Verifying
 
+_LOOK = 0.05  # seconds between looks whether others are still at work
 _WRONG = (Outcome.NOT_FOUND, Outcome.INVALID, Outcome.REJECTED, Outcome.FAILED)
 
 
@@ -52,7 +53,6 @@ class Ended:
     why: str | None
     counts: Counts
     exit_code: int
-    seconds: float
 
 
 def build_context(  # noqa: PLR0917  # the parts of a run, each named by its type
@@ -151,6 +151,8 @@ async def _stages(context: Context, feed: Watcher | None, *, settle_only: bool) 
     async with anyio.create_task_group() as recording:
         with context.recorder:
             recording.start_soon(context.recorder.run)
+            if context.crew.over:
+                return
             async with anyio.create_task_group() as stages:
                 closing = None
                 if settle_only:
@@ -196,22 +198,40 @@ async def _end(context: Context, *, settle_only: bool) -> Ended:
     await (pace.leave(context.run.name) if ended else pace.give_back())
     run = await context.ledger.find_run(context.run.name)
     if context.stop.state == "interrupted":
-        return Ended(replace(run, state=state, why=why), state, why, counts, exit_code, context.progress.seconds)
+        run = worked_until(run, context.now())  # others may go on with it
+        return Ended(replace(run, state=state, why=why), state, why, counts, exit_code)
     if not ended or (run.state != state and not settle_only):
         return await _ended_by_another(context)
+    if await _others_left(context):
+        run, counts = await _found(context)
+        exit_code = finished_exit_code(counts) if state == "finished" else exit_code
     told = context.stop.why or why  # also why settling alone broke off, which the ledger does not keep
-    return Ended(run, state, told, counts, exit_code, context.progress.seconds)
+    return Ended(run, state, told, counts, exit_code)
 
 
 async def _ended_by_another(context: Context) -> Ended:
     """As the ledger says: all processes of a run end alike."""
     await context.crew.leave(RunEnd("interrupted", None, 0.0), context.now())
     await context.gate.pace.give_back()
-    run, counts = await context.ledger.find_run(context.run.name), await context.ledger.counts(context.run)
+    await _others_left(context)
+    run, counts = await _found(context)
     if run.state == "running":  # by others, who took this process for dead
         run = replace(run, state="interrupted", why="not heard of for longer than the lease; others go on")
     code = finished_exit_code(counts) if run.state == "finished" else HaltError.exit_code
-    return Ended(run, run.state, run.why, counts, code, context.progress.seconds)
+    return Ended(run, run.state, run.why, counts, code)
+
+
+async def _others_left(context: Context) -> bool:
+    """Wait for the last answers that others record; whether there was anybody. A person need not wait for them."""
+    waited = False
+    while context.stop.state != "interrupted" and await context.crew.others():
+        waited = True
+        await anyio.sleep(_LOOK)
+    return waited
+
+
+async def _found(context: Context) -> tuple[Run, Counts]:
+    return await context.ledger.find_run(context.run.name), await context.ledger.counts(context.run)
 
 
 def judge_end(counts: Counts, stop: Stop, last_call: Stop, *, source_done: bool) -> tuple[RunState, str | None, int]:

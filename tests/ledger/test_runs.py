@@ -8,11 +8,13 @@ import pytest
 from tests.ledger.support import NOW, Opener, a_run, claim_all, exchange, outcomes_of
 from worker.clock import now_ms
 from worker.errors import RunNotFoundError
+from worker.lease import Terms
 from worker.ledger.crew import RunEnd
 from worker.ledger.protocol import Ledger, NewRun
-from worker.models import Record, worked_until
+from worker.models import Record, RunState, worked_until
 
 pytestmark = pytest.mark.anyio
+TERMS = Terms(lease=30, timeout=29, patience=5)
 
 
 async def test_a_new_run_is_what_was_asked(ledger: Ledger) -> None:
@@ -141,3 +143,33 @@ async def test_two_who_write_at_the_same_moment_take_turns(opener: Opener, tmp_p
             tasks.start_soon(make_runs, one)
             tasks.start_soon(make_runs, two)
         assert len(await one.runs()) == 60
+
+
+@pytest.mark.parametrize("state", ["finished", "halted"])
+async def test_a_run_that_ended_after_it_was_looked_at_is_over_for_who_comes_late(
+    ledger: Ledger, state: RunState
+) -> None:
+    """It is neither begun nor ended once more: what its end was, and how long it took, stays as it is."""
+    seen = await a_run(ledger, range(3))
+    await ledger.end_run(seen, RunEnd(state, "why", 2.5, {"throttled": 1.5}), NOW)
+    ended = await ledger.find_run(seen.name)
+    async with ledger.joined(seen, TERMS) as crew:
+        with anyio.fail_after(10):
+            await crew.ready()
+        assert (crew.over, crew.leading, crew.first) == (True, False, False)
+        assert not await crew.leave(RunEnd("interrupted", None, 1.0), NOW + 1)
+    assert await ledger.find_run(seen.name) == ended
+
+
+async def test_who_has_seen_the_end_of_a_run_goes_on_with_it(ledger: Ledger) -> None:
+    """As do those who come to one that was interrupted meanwhile, or who work on it alone, such as for its verdicts."""
+    halted, interrupted, alone = [await a_run(ledger, [number]) for number in range(3)]
+    await ledger.end_run(halted, RunEnd("halted", "why", 1.0), NOW)
+    await ledger.end_run(interrupted, RunEnd("interrupted", "why", 1.0), NOW)
+    await ledger.end_run(alone, RunEnd("finished", None, 1.0), NOW)
+    for run in (await ledger.find_run(halted.name), interrupted, alone):
+        async with ledger.joined(run, TERMS, alone=run is alone) as crew:
+            assert (crew.over, crew.leading, crew.first) == (False, True, True)
+            await ledger.start_run(run, "{}")
+            assert await crew.leave(RunEnd("finished", None, 1.0), NOW + 1)
+        assert (await ledger.find_run(run.name)).seconds == 2.0

@@ -1,9 +1,10 @@
 """Several processes at work on one run: who leads, who is dead, and what an answer that comes late is worth."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import anyio
 import psycopg
@@ -20,7 +21,21 @@ from worker.ledger.postgres.ledger import PostgresLedger
 from worker.models import NEVER, Outcome, Run
 
 pytestmark = pytest.mark.anyio
-TERMS = Terms(lease=30, timeout=29, patience=5)
+TERMS = Terms(lease=30, timeout=29, patience=60)
+HELD_UP = """
+CREATE OR REPLACE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_advisory_xact_lock(hashtext(TG_TABLE_SCHEMA)); RETURN NEW; END';
+CREATE TRIGGER hold_up BEFORE UPDATE ON runs FOR EACH ROW WHEN (NEW.ended_at IS NOT NULL) EXECUTE FUNCTION hold_up();
+"""
+# Whether whoever leaves waits at its end, and what came of the heartbeats of the worker $1 since: one was taken in, or
+# waits as that of the one that leaves does.
+IS_LEAVING = "SELECT clock_timestamp() FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+HAS_BEATEN = """
+SELECT 1 FROM workers WHERE id = %s AND beat_at > %s UNION ALL
+SELECT 1 FROM pg_stat_activity one, pg_stat_activity other
+WHERE one.pid = ANY (pg_blocking_pids(other.pid)) AND pg_backend_pid() = ANY (pg_blocking_pids(one.pid))
+GROUP BY one.pid HAVING count(*) > 1
+"""
 Pair = tuple[PostgresLedger, Crew]
 
 
@@ -62,7 +77,7 @@ async def test_the_first_leads_and_another_takes_over_when_it_leaves(run: Run, p
     assert (leading.first, leading.leading, following.first, following.leading) == (True, True, False, False)
     assert not await leading.leave(RunEnd("interrupted", "TERM", 2.0), NOW)
     assert (await other.find_run(run.name)).state == "running"
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         await following.until(lambda: following.leading)
     assert await following.leave(RunEnd("interrupted", "TERM", 1.5), NOW)
     found = await lead.find_run(run.name)
@@ -73,11 +88,99 @@ async def test_the_end_of_a_run_reaches_all(run: Run, pair: tuple[Pair, Pair]) -
     """Whoever ends it; who leaves after that changes nothing."""
     (lead, leading), (_, following) = pair
     assert await following.leave(RunEnd("halted", "too many failures", 0.0), NOW)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         await leading.until(lambda: leading.over)
     assert not await leading.leave(RunEnd("finished", None, 1.0), NOW)
     found = await lead.find_run(run.name)
     assert (found.state, found.why) == ("halted", "too many failures")
+
+
+@contextmanager
+def endings_held_up(url: str) -> Iterator["psycopg.Connection[Any]"]:
+    """Whoever ends a run waits at the end of that transaction for a lock, which this connection holds."""
+    place = parse_address(url)
+    with psycopg.connect(place.url, autocommit=True, options=f"-csearch_path={place.schema}") as holding:
+        holding.execute(HELD_UP)
+        holding.execute("SELECT pg_advisory_lock(hashtext(current_schema()))")
+        try:
+            yield holding
+        finally:
+            holding.execute("DROP FUNCTION hold_up CASCADE")
+
+
+async def told(connection: "psycopg.Connection[Any]", query: str, *values: object) -> tuple[Any, ...]:
+    """What the server says once it has anything to say."""
+    while (row := connection.execute(query.encode(), values).fetchone()) is None:  # noqa: ASYNC110  # it is the server's
+        await anyio.sleep(0.02)
+    return tuple(row)
+
+
+async def test_nobody_takes_the_lead_of_a_run_that_is_just_ending(url: str, run: Run) -> None:
+    """The lead has left and its end is not yet to be seen: whoever took over now would begin what is over anew."""
+    terms = Terms(lease=30, timeout=1, patience=5)
+    with endings_held_up(url) as holding, anyio.fail_after(60):
+        async with at_work(url, run, terms) as (lead, leading), at_work(url, run, terms) as (_, following):
+            async with anyio.create_task_group() as ending:
+                ending.start_soon(leading.leave, RunEnd("halted", "too many failures", 2.0), NOW)
+                since = await told(holding, IS_LEAVING)
+                await told(holding, HAS_BEATEN, getattr(following, "owner", None), *since)
+                holding.execute("SELECT pg_advisory_unlock(hashtext(current_schema()))")
+            await following.until(lambda: following.over or following.leading)
+            assert (following.over, following.leading) == (True, False)
+            found = await lead.find_run(run.name)
+            assert (found.state, found.why, found.seconds) == ("halted", "too many failures", 2.0)
+
+
+async def test_a_run_that_ends_before_another_is_heard_of_is_over_for_it(url: str, run: Run) -> None:
+    """It has joined, and knows nothing yet of whether the run has begun."""
+    async with (
+        PostgresLedger.open(url) as other,
+        at_work(url, run) as (lead, leading),
+        other.joined(run, Terms(lease=30, timeout=1, patience=5)) as following,
+    ):
+        assert await leading.leave(RunEnd("halted", "too many failures", 2.0), NOW)
+        with anyio.fail_after(60):
+            await following.ready()
+            await following.until(lambda: following.over or following.leading)
+        assert (following.over, following.leading) == (True, False)
+        assert (await lead.find_run(run.name)).state == "halted"
+
+
+async def test_who_has_ended_a_run_can_wait_for_those_who_still_record(
+    url: str, run: Run, pair: tuple[Pair, Pair]
+) -> None:
+    """Until they leave, or count as dead; whoever comes later is not waited for."""
+    (lead, leading), (_, following) = pair
+    await leading.leave(RunEnd("finished", None, 2.0), NOW)
+    assert await leading.others()
+    with anyio.fail_after(60):
+        await following.until(lambda: following.over)
+    await following.leave(RunEnd("interrupted", None, 0.0), NOW)
+    async with at_work(url, await lead.find_run(run.name)) as (_, again):
+        assert again.leading
+        assert not await leading.others()
+        assert await again.leave(RunEnd("finished", None, 1.0), NOW)
+    assert not await following.others()
+
+
+async def test_a_dead_one_is_waited_for_as_long_as_its_lease(url: str, pair: tuple[Pair, Pair]) -> None:
+    """What it records until then is taken in."""
+    (_, leading), (_, following) = pair
+    await leading.leave(RunEnd("finished", None, 2.0), NOW)
+    assert await leading.others()
+    await taken_for_dead(url, following)
+    assert not await leading.others()
+
+
+async def test_what_a_lead_waited_for_counts_also_where_others_go_on(run: Run, pair: tuple[Pair, Pair]) -> None:
+    """It is of the run, and not of whoever ends it."""
+    (lead, leading), (_, following) = pair
+    await leading.leave(RunEnd("interrupted", "TERM", 2.0, {"throttled": 1.5}), NOW)
+    with anyio.fail_after(60):
+        await following.until(lambda: following.leading)
+    await following.leave(RunEnd("finished", None, 1.0, {"throttled": 0.25, "paused": 1.0}), NOW)
+    found = await lead.find_run(run.name)
+    assert (found.seconds, found.waited) == (3.0, {"throttled": 1.75, "paused": 1.0})
 
 
 async def test_each_claims_what_others_have_not(run: Run, pair: tuple[Pair, Pair]) -> None:
@@ -112,7 +215,7 @@ async def test_what_a_dead_worker_had_claimed_is_in_doubt(url: str, run: Run, pa
     (lead, leading), (other, following) = pair
     claims = await lead.claim(run, 2, NOW)
     await taken_for_dead(url, leading)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         await leading.until(lambda: leading.lost)
         await following.until(lambda: following.leading)
     assert not leading.may_send()
@@ -133,7 +236,7 @@ async def test_a_late_answer_counts_where_it_is_a_close_that_was_acknowledged(
     (lead, leading), (other, following) = pair
     one, two, three, four, five, six = await claim_all(lead, run)
     await taken_for_dead(url, leading)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         await following.until(lambda: following.leading)
     found = closed(3, status="expired")
     await other.record(
@@ -163,7 +266,7 @@ async def test_an_answer_for_what_another_has_claimed_changes_nothing_but_for_th
     (lead, leading), (other, following) = pair
     one, two, *_ = await claim_all(lead, run)
     await taken_for_dead(url, leading)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         await following.until(lambda: following.leading)
         await leading.until(lambda: leading.lost)
     await other.record(run, [changed(each, Outcome.PENDING, due_at=NOW) for each in (one, two)], NOW)
@@ -185,7 +288,7 @@ async def test_a_dead_lead_that_is_still_writing_is_taken_over_from_later(url: s
             async with at_work(url, run) as (_, following):
                 assert (following.first, following.leading) == (False, False)
                 hanging.rollback()
-                with anyio.fail_after(10):
+                with anyio.fail_after(60):
                     await following.until(lambda: following.leading)
 
 
@@ -238,7 +341,7 @@ async def test_who_is_taken_for_dead_before_the_run_has_begun_joins_anew(url: st
     async with not_begun(url, url, run, TERMS) as (leading, following):
         assert (leading.leading, following.leading) == (True, False)
         await taken_for_dead(url, following)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await following.until(lambda: following.lost)
             await leading.begin()
             await following.ready()
@@ -252,5 +355,5 @@ async def test_a_database_that_stays_away_is_given_up_by_who_waits_for_the_other
         async with not_begun(url, proxy.url(url), run, short) as (_, following):
             proxy.close()
             for wait in (following.ready, partial(following.until, lambda: following.over)):
-                with anyio.fail_after(10), pytest.raises(LedgerError, match=r"the ledger postgresql://.* failed: "):
+                with anyio.fail_after(60), pytest.raises(LedgerError, match=r"the ledger postgresql://.* failed: "):
                     await wait()

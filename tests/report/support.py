@@ -55,7 +55,7 @@ COUNTS = Counts(
 
 
 def ended(run: Run = RUN, counts: Counts = COUNTS, exit_code: int = 1) -> Ended:
-    return Ended(run, run.state, run.why, counts, exit_code, seconds=run.seconds)
+    return Ended(run, run.state, run.why, counts, exit_code)
 
 
 def result_row(**values: object) -> tuple[object, ...]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import anyio
 
 from worker.errors import LedgerError
-from worker.models import Millis, RunState
+from worker.models import Millis, Run, RunState
 
+UNFINISHED: frozenset[RunState] = frozenset({"running", "interrupted"})  # whoever comes goes on with such a run
 _LOOK = 0.05  # seconds between looks whether a lease covers a request again
 
 
@@ -27,6 +28,11 @@ class RunEnd:
     why: str | None
     seconds: float
     waited: Mapping[str, float] = field(default_factory=dict)
+
+
+def ended_since(looked_at: Run, state: RunState, ended_at: Millis | None) -> bool:
+    """Whether others have ended a run since it was looked at; one that they only interrupted goes on."""
+    return state not in UNFINISHED and ended_at != looked_at.ended_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,8 @@ class Crew:
 
     ``first``: nobody was at work when it joined. ``leading``: it leads now. ``lost``: it was not heard of for longer
     than its lease, and what it had claimed is in doubt by now; ``rejoin`` begins anew, and ``term`` counts how often.
-    ``over``: another process has ended the run. ``closing``: the lead has not ended closing before its time.
+    ``over``: others have ended the run, be it before this process joined. ``closing``: the lead has not ended closing
+    before its time.
     ``failure``: the ledger has not been reached for as long as that is borne, and whoever waits is told so.
 
     What it tells the others, when asked: ``shares``, whether they may take up what was never tried; ``closes``, whether
@@ -105,11 +112,14 @@ class Crew:
 
     async def leave(self, end: RunEnd, now: Millis) -> bool:
         """End the run so; or, where others go on after an interruption, leave it to them. Whether it has ended now."""
+        if self.over:
+            return False
         await self._end(end, now)
         return True
 
-    def hurry(self) -> None:
-        """Something has changed that others should know soon."""
+    async def others(self) -> bool:
+        """Whether anybody who was at work when this process left still is: what the ledger holds may change."""
+        return False
 
     def _expect_ledger(self) -> None:
         if self.failure is not None:

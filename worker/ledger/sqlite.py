@@ -12,7 +12,7 @@ import anyio.to_thread
 from worker.budget import BudgetKey, BudgetStore, Decided, Decision
 from worker.lease import Terms
 from worker.ledger.connection import Connection
-from worker.ledger.crew import Crew, RunEnd, WorkerRow
+from worker.ledger.crew import Crew, RunEnd, WorkerRow, ended_since
 from worker.ledger.naming import the_run
 from worker.ledger.protocol import (
     ALL_ROWS,
@@ -101,10 +101,13 @@ class SqliteLedger:
         run: Run,
         terms: Terms,  # noqa: ARG002  # the system drops the lock of a process that has died
         *,
-        alone: bool = False,  # noqa: ARG002  # it always is
+        alone: bool = False,
     ) -> AsyncIterator[Crew]:
         with run_lock(self.path, run):
-            yield Crew(partial(self.end_run, run))
+            crew, found = Crew(partial(self.end_run, run)), await self.find_run(run.name)
+            crew.over = not alone and ended_since(run, found.state, found.ended_at)
+            crew.first = crew.leading = not crew.over
+            yield crew
 
     async def workers(self) -> list[WorkerRow]:
         """Those of this machine; who they are is not known."""

@@ -8,19 +8,34 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 import anyio
 
 from worker.errors import LedgerError, RunBusyError
 from worker.lease import Lease, Terms, steady
-from worker.ledger.crew import Crew, RunEnd
+from worker.ledger.crew import UNFINISHED, Crew, RunEnd, ended_since
 from worker.ledger.postgres.database import Database
 from worker.ledger.postgres.statements import Statements, as_json
 from worker.logs import get_logger
-from worker.models import Millis, Run
+from worker.models import Millis, Run, RunState
 
 _TRIES, _PAUSE = 20, 0.1  # somebody may hold the run for a moment, to open rows of it again
-_UNFINISHED = ("running", "interrupted")
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a heartbeat is told: how the run stands, whether this worker leads it, and what its lead says.
+
+    ``led``: there is a lead that is not known to be dead.
+    """
+
+    state: RunState
+    ended_at: Millis | None
+    leads: bool
+    begun: bool
+    closing: bool
+    led: bool
 
 
 class PostgresCrew(Crew):
@@ -39,7 +54,7 @@ class PostgresCrew(Crew):
         self._lease = Lease(terms)
         self._heard_at = steady()  # when the ledger has last answered
         self._begun = False
-        self._hurry = asyncio.Event()
+        self._others: list[int] = []  # who was still at work when this process left
         self._beating = anyio.Lock()
 
     @asynccontextmanager
@@ -59,8 +74,8 @@ class PostgresCrew(Crew):
 
     async def ready(self) -> None:
         """One that is lost meanwhile is not heard of any more, nor told anything, until it joins again."""
-        while not (self._begun or self.leading):
-            await self.until(lambda: self._begun or self.leading or self.lost)
+        while not (self._begun or self.leading or self.over):
+            await self.until(lambda: self._begun or self.leading or self.over or self.lost)
             if self.lost:
                 await self.rejoin()
 
@@ -77,12 +92,16 @@ class PostgresCrew(Crew):
 
     async def leave(self, end: RunEnd, now: Millis) -> bool:
         """In one transaction, so that of two that leave one is the last."""
-        ended = await self._work.write(lambda sql: self._leave(sql, end, now))
+        ended, self._others = await self._work.write(lambda sql: self._leave(sql, end, now))
         self.owner = None
         return ended
 
-    def hurry(self) -> None:
-        self._hurry.set()
+    async def others(self) -> bool:
+        """A dead one is here for as long as its lease."""
+        if self._others:
+            left = await self._work.read(lambda sql: sql.rows("workers_here", owners=self._others))
+            self._others = [int(owner) for (owner,) in left]
+        return bool(self._others)
 
     def lose(self) -> None:
         """It is known that the lease is lost."""
@@ -106,26 +125,22 @@ class PostgresCrew(Crew):
             return False
         await sql.rows("run_locked", run=self._run.id)
         await bury(sql, self._run)
-        others = [bool(alone) for (alone,) in await sql.rows("workers_alive", run=self._run.id)]
+        others = [bool(alone) for _, alone in await sql.rows("workers_alive", run=self._run.id)]
         if others and (self._alone or any(others)):
             raise RunBusyError(self._busy)
         values = {"host": socket.gethostname(), "pid": os.getpid(), "alone": self._alone, "lease": self._terms.lease}
         self.owner = int(await sql.value("worker_registered", run=self._run.id, **values))
-        state, *_ = (await sql.rows("lead", run=self._run.id, owner=self.owner))[0]
-        if self._begun and state not in _UNFINISHED:
-            self.over = True
-        else:
+        self.over = self._ended(await self._look(sql, self.owner))
+        if not self.over:
             self._begun = False
             await sql.rows("lead_taken", run=self._run.id, owner=self.owner)
-            self.leading = (await sql.rows("lead", run=self._run.id, owner=self.owner))[0][1]
+            self.leading = (await self._look(sql, self.owner)).leads
         self.first = self.leading and not others  # one that is dead may not be buried yet: see ``workers_dead``
         return True
 
     async def _keep_beating(self) -> None:
         while True:
-            with anyio.move_on_after(self._terms.beat):
-                await self._hurry.wait()
-            self._hurry.clear()
+            await anyio.sleep(self._terms.beat)
             try:
                 if not self.lost:
                     await self._beat()
@@ -135,11 +150,12 @@ class PostgresCrew(Crew):
     async def _beat(self) -> None:
         """One heartbeat. One that fails is followed by the next; sending ends in time without any."""
         async with self._beating:
-            sent_at, owner, begun = steady(), self.owner, self._begun
+            sent_at, owner = steady(), self.owner
             if owner is None:
                 return
             try:
                 told = await self._database.transact(lambda sql: self._exchange(sql, owner), limit=self._terms.slack)
+                leads = told is not None and (told.leads or await self._succeed(owner, told))
             except LedgerError as error:
                 self._not_heard(error)
                 return
@@ -150,9 +166,10 @@ class PostgresCrew(Crew):
                 self.lose()
                 return
             self._lease.renewed(sent_at)
-            state, self.leading, has_begun, self.closing = told
-            self.over = begun and state != "running"
-            self._begun = self._begun or has_begun
+            self.leading, self.over = leads, self.over or self._ended(told)
+            if not leads:
+                self.closing = told.closing
+            self._begun = self._begun or (told.begun and told.led)
             self._tell()
 
     def _not_heard(self, error: LedgerError) -> None:
@@ -161,23 +178,41 @@ class PostgresCrew(Crew):
             self.failure = error
             self._tell()
 
-    async def _exchange(self, sql: Statements, owner: int) -> tuple[str, bool, bool, bool] | None:
-        """What a heartbeat tells, and is told of the run and its lead; None for a worker that is taken for dead."""
-        run = self._run.id
+    async def _exchange(self, sql: Statements, owner: int) -> _Told | None:
+        """What a heartbeat tells, and is told; None for a worker that is taken for dead."""
         if not await sql.changed("worker_beat", owner=owner, lease=self._terms.lease, rate=self.rate()):
             return None
         await bury(sql, self._run)
-        state, leads, *more = (await sql.rows("lead", run=run, owner=owner))[0]
-        if leads:
-            told = {"begun": self._begun, "shares": self._begun and self.shares(), "closing": self.closes()}
-            await sql.rows("lead_tells", run=run, owner=owner, **told)
-            return state, True, self._begun, self.closing
-        may_lead = not self._begun or state == "running"
-        if may_lead and await sql.changed("lead_taken", run=run, owner=owner):
-            return state, True, False, self.closing
-        return state, False, *more
+        told = await self._look(sql, owner)
+        if told.leads:
+            says = {"begun": self._begun, "shares": self._begun and self.shares(), "closing": self.closes()}
+            await sql.rows("lead_tells", run=self._run.id, owner=owner, **says)
+        return told
 
-    async def _leave(self, sql: Statements, end: RunEnd, now: Millis) -> bool:
+    async def _look(self, sql: Statements, owner: int) -> _Told:
+        return _Told(*(await sql.rows("lead", run=self._run.id, owner=owner))[0])
+
+    async def _succeed(self, owner: int, told: _Told) -> bool:
+        """Lead a run that nobody leads; whether this worker does now."""
+        if told.led or self._ended(told):
+            return False
+        return await self._database.transact(lambda sql: self._take_lead(sql, owner), limit=self._terms.slack)
+
+    async def _take_lead(self, sql: Statements, owner: int) -> bool:
+        """The run is held meanwhile: its last lead may just be leaving, and be about to have ended it."""
+        await sql.rows("run_locked", run=self._run.id)
+        if self._ended(await self._look(sql, owner)) or not await sql.rows("worker_alive", owner=owner):
+            return False
+        return bool(await sql.changed("lead_taken", run=self._run.id, owner=owner))
+
+    def _ended(self, told: _Told) -> bool:
+        """Whether others have ended what this process works on, or was about to."""
+        if self._begun:
+            return told.state not in UNFINISHED
+        return not self._alone and ended_since(self._run, told.state, told.ended_at)
+
+    async def _leave(self, sql: Statements, end: RunEnd, now: Millis) -> tuple[bool, list[int]]:
+        """Whether the run has ended now, and who is still at work on it."""
         values = {"run": self._run.id, "owner": self.owner}
         await sql.rows("run_locked", run=self._run.id)
         if not await sql.changed("worker_gone", owner=self.owner):
@@ -186,18 +221,19 @@ class PostgresCrew(Crew):
         await sql.rows("given_up", due=now + round(1000 * self._terms.timeout), **values)
         led = bool(await sql.changed("lead_left", **values))
         state, *_ = (await sql.rows("lead", **values))[0]
+        others = [int(owner) for owner, _ in await sql.rows("workers_alive", run=self._run.id)]
         if state != "running" and not self._alone:
-            return False
-        if end.state == "interrupted" and await sql.rows("workers_alive", run=self._run.id):
+            return False, others
+        seconds, waited = (end.seconds, dict(end.waited)) if led else (0.0, {})
+        worked = {"run": self._run.id, "seconds": seconds, "waited": as_json(waited)}
+        if end.state == "interrupted" and others:
             if led:
-                await sql.rows("led", run=self._run.id, seconds=end.seconds)
-            return False
+                await sql.rows("end_run", state="running", why=None, now=None, **worked)
+            return False, others
         if not led:
             await sql.rows("led_unsaid", run=self._run.id)
-        seconds, waited = (end.seconds, dict(end.waited)) if led else (0.0, {})
-        told = {"state": end.state, "why": end.why, "seconds": seconds, "waited": as_json(waited)}
-        await sql.rows("end_run", run=self._run.id, now=now, **told)
-        return True
+        await sql.rows("end_run", state=end.state, why=end.why, now=now, **worked)
+        return True, others
 
 
 async def bury(sql: Statements, run: Run) -> None:

@@ -25,7 +25,10 @@ DELETE FROM workers WHERE id IN (
     SELECT id FROM workers WHERE run = :run AND lease_until <= clock_timestamp() FOR UPDATE SKIP LOCKED);
 
 -- name: workers_alive
-SELECT alone FROM workers WHERE run = :run AND lease_until > clock_timestamp();
+SELECT id, alone FROM workers WHERE run = :run AND lease_until > clock_timestamp();
+
+-- name: workers_here
+SELECT id FROM workers WHERE id = ANY (:owners) AND lease_until > clock_timestamp();
 
 -- name: workers
 -- All there are, with what they have claimed.
@@ -49,7 +52,8 @@ UPDATE leads SET begun = :begun, shares = :shares, closing = :closing WHERE run 
 DELETE FROM leads WHERE run = :run AND worker = :owner;
 
 -- name: lead
-SELECT r.state, coalesce(l.worker = :owner, false), coalesce(l.begun, false), coalesce(l.closing, true)
+SELECT r.state, r.ended_at, coalesce(l.worker = :owner, false), coalesce(l.begun, false), coalesce(l.closing, true),
+       EXISTS (SELECT 1 FROM workers w WHERE w.id = l.worker)
 FROM runs r LEFT JOIN leads l ON l.run = r.id WHERE r.id = :run;
 
 -- name: given_up
@@ -57,10 +61,6 @@ FROM runs r LEFT JOIN leads l ON l.run = r.id WHERE r.id = :run;
 UPDATE items SET outcome = 'in_doubt', owner = NULL, due_at = :due, http_status = NULL, error = 'process_died', looks = 0,
     detail = 'the process ended before the answer was recorded'
 WHERE run = :run AND outcome = 'claimed' AND due_at IS NOT NULL AND owner = :owner;
-
--- name: led
--- The lead has left a run that goes on.
-UPDATE runs SET seconds = seconds + :seconds, begun_at = NULL WHERE id = :run;
 
 -- name: led_unsaid
 -- The last lead has not said how long it worked: it did until the last exchange.

@@ -45,7 +45,7 @@ UPDATE runs SET state = 'running', why = NULL, ended_at = NULL, options = :optio
 WHERE id = :run;
 
 -- name: end_run
--- The seconds of `waited`, a JSON object, are added up by their names.
+-- Also what its lead worked on a run that goes on without it. The seconds of `waited`, a JSON object, are added up by their names.
 UPDATE runs SET state = :state, why = :why, ended_at = :now, begun_at = NULL, seconds = seconds + :seconds, waited = (
     SELECT coalesce(json_object_agg(key, seconds), '{}')::text FROM (
         SELECT key, round(sum(value::numeric), 3) AS seconds
