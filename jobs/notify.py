@@ -35,7 +35,7 @@ async def telling(job: Job | None, settings: Settings, work: Callable[[], Awaita
     except Exception as error:
         await tell_failure(job)
         raise ours_first(error) from error
-    await tell_end(job, ended, settings)
+    await tell_end(job, ended)
     return ended
 
 
@@ -50,14 +50,16 @@ async def tell_failure(job: Job) -> None:
         await call(_of(job, "ping"), job.ping.failure)
 
 
-async def tell_end(job: Job, ended: Ended, settings: Settings) -> None:
+async def tell_end(job: Job, ended: Ended) -> None:
     """Ping how the job has ended, and send its summary."""
     async with anyio.create_task_group() as tasks:
         if job.ping is not None:
             address = job.ping.success if ended.exit_code in _GOOD else job.ping.failure
             tasks.start_soon(call, _of(job, "ping"), address)
         if job.webhook is not None:
-            content = summary(ended, settings) if job.webhook.form == "json" else {"text": in_one_text(job, ended)}
+            content = (
+                summary(ended, ended.settings) if job.webhook.form == "json" else {"text": in_one_text(job, ended)}
+            )
             tasks.start_soon(call, _of(job, "webhook"), job.webhook.url, content)
 
 

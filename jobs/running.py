@@ -104,12 +104,12 @@ async def conclude(ledger: Ledger, ended: Ended, invocation: Invocation) -> int:
     """Write the export, print the summary; returns the exit code."""
     unwritten = await _export(ledger, ended.run, invocation)
     if invocation.as_json:
-        print_json(ended, invocation)
+        print_json(ended)
     else:
         invalid = await ledger.invalid_kinds(ended.run, INVALID_KINDS_NAMED)
-        more = await facts_of_plan(ledger, ended.run, invocation.settings)
+        more = await facts_of_plan(ledger, ended.run, ended.settings)
         ledger_name, gone = shown_address(invocation.ledger), invocation.api_gone
-        print_summary(stdout_console(), ended, invocation.settings, ledger_name, invalid, more, api_gone=gone)
+        print_summary(stdout_console(), ended, ended.settings, ledger_name, invalid, more, api_gone=gone)
     if unwritten is not None:
         say(f"--export: {unwritten}; the ledger has the rows: `closeout export {ended.run.name}` writes them elsewhere")
     return ended.exit_code or int(unwritten is not None)
@@ -132,6 +132,6 @@ async def facts_of_plan(ledger: Ledger, run: Run, settings: Settings) -> list[Fa
     return plan_facts(await ledger.plan_groups(run), settings, now_ms()) if run.state == "planned" else []
 
 
-def print_json(ended: Ended, invocation: Invocation) -> None:
+def print_json(ended: Ended) -> None:
     """Print the summary as one line of JSON."""
-    click.echo(json.dumps(summary(ended, invocation.settings), ensure_ascii=False))
+    click.echo(json.dumps(summary(ended, ended.settings), ensure_ascii=False))

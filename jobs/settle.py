@@ -60,7 +60,7 @@ async def _tell_as_they_are(ledger: Ledger, runs: list[Run], invocation: Invocat
     if invocation.as_json:
         for run in runs:
             ended = Ended(run, run.state, run.why, await ledger.counts(run), exit_code=0)
-            print_json(ended, invocation.for_run(run))
+            print_json(ended)
 
 
 async def _settle(ledger: Ledger, run: Run, invocation: Invocation) -> int:

@@ -40,9 +40,6 @@ async def keep_in_step(context: Context, closing: Closing | None, duties: Callab
 
 async def _lead(context: Context, duties: Callable[[], Awaitable[None]]) -> None:
     """Until all is done, the lease is lost, or another process has ended the run."""
-    crew = context.crew
-    crew.shares = lambda: context.quota.left is None and context.quota.canary is None
-    crew.closes = lambda: not context.last_call.requested
     try:
         async with anyio.create_task_group() as leading:
             leading.start_soon(_watch, context, leading.cancel_scope)
@@ -70,6 +67,8 @@ async def take_over(context: Context) -> None:
     context.quota = await _quota(context)
     context.led_from = context.progress.seconds
     context.begun = True
+    context.crew.shares = lambda: context.quota.left is None and context.quota.canary is None
+    context.crew.closes = lambda: not context.last_call.requested
     await context.crew.begin()
 
 

@@ -102,11 +102,11 @@ async def close_sessions(
         return await opened.create_run(made, now_ms()), given
 
     address = os.fspath(ledger)
-    ended, _ = await _to_its_end(address, new, key, streaming.run, on_progress, progress_every, create=True)
+    ended = await _to_its_end(address, new, key, streaming.run, on_progress, progress_every, create=True)
     if streaming.error is not None:
         told = f"the session ids broke off ({type(streaming.error).__name__}); run {ended.run.name} holds those before"
         raise SourceError(told) from streaming.error
-    return _result(ended, given, address)
+    return _result(ended, address)
 
 
 async def resume_run(
@@ -129,8 +129,8 @@ async def resume_run(
         return found, _gone_on_with(found, settings)
 
     address = os.fspath(ledger)
-    ended, given = await _to_its_end(address, known, key, None, on_progress, progress_every)
-    return _result(ended, given, address)
+    ended = await _to_its_end(address, known, key, None, on_progress, progress_every)
+    return _result(ended, address)
 
 
 def _gone_on_with(run: Run, settings: SettingsGiven) -> Settings:
@@ -156,18 +156,18 @@ async def _to_its_end(  # noqa: PLR0917  # a run, by what right, what feeds it, 
     every: float,
     *,
     create: bool = False,
-) -> tuple[Ended, Settings]:
+) -> Ended:
     """All of it where no cancellation reaches: a native one comes through a shield, into the middle of a statement."""
     telling = _Telling(on_progress, every) if on_progress is not None else None
 
     async def begun(_: Run) -> Sequence[Watcher]:
         return [telling.run] if telling is not None else []
 
-    async def whole(caller: Caller) -> tuple[Ended, Settings]:
+    async def whole(caller: Caller) -> Ended:
         async with open_ledger(address, create=create) as ledger:
             run, settings = await begin(ledger)
             ended = await execute(ledger, run, settings, key, feed, begun=begun, interrupts=caller.interrupts)
-        return ended, settings
+        return ended
 
     try:
         done = await draining(whole)
@@ -209,7 +209,7 @@ class _Telling:
             await answer
 
 
-def _result(ended: Ended, settings: Settings, ledger: str) -> CloseResult:
+def _result(ended: Ended, ledger: str) -> CloseResult:
     run, counts = ended.run, ended.counts
     return CloseResult(
         run=run.name,
@@ -222,6 +222,6 @@ def _result(ended: Ended, settings: Settings, ledger: str) -> CloseResult:
         eval_status=counts.eval_status,
         unsettled=counts.unsettled,
         seconds=run.seconds,
-        summary=summary(ended, settings),
+        summary=summary(ended, ended.settings),
         ledger=ledger,
     )

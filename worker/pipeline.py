@@ -54,6 +54,11 @@ class Ended:
     counts: Counts
     exit_code: int
 
+    @property
+    def settings(self) -> Settings:
+        """Those of the run, whoever worked on it."""
+        return Settings.model_validate_json(self.run.options)
+
 
 def build_context(  # noqa: PLR0917  # the parts of a run, each named by its type
     run: Run,

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,3 +68,22 @@ async def test_a_pause_of_a_run_whose_process_died_holds_no_longer(tmp_path: Pat
         async with ledger.locked(run):
             await pause(ledger, run)
             assert await paused_once_begun(ledger, other)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("portion", "shares"), [({}, True), ({"limit": 5}, False), ({"canary": 5}, False)])
+async def test_others_know_of_a_cap_or_a_canary_once_they_know_that_the_run_has_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, portion: dict[str, Any], shares: bool
+) -> None:
+    """In between they would take up as many as they like."""
+    settings = SETTINGS.model_copy(update=portion)
+    async with open_ledger(str(tmp_path / "closeout.db"), create=True) as ledger:
+        run = await ledger.create_run(NewRun("sessions.csv", settings.model_dump_json()), 0)
+        told: list[bool] = []
+
+        async def begin(crew: Crew) -> None:
+            told.append(crew.shares())
+
+        monkeypatch.setattr(Crew, "begin", begin)
+        await execute(ledger, run, settings, "key", None)
+        assert told == [shares]

@@ -89,10 +89,10 @@ class Fleet:
         assert self.sandbox.busiest() <= rate * 1.08 + 1
 
     @staticmethod
-    def expect_alike(ended: list[Done]) -> None:
+    def expect_alike(ended: list[Done], code: int = 0) -> None:
         """All processes end with the same summary and exit code."""
-        assert {done.code for done in ended} == {0}, [done.err for done in ended]
-        assert len({done.out for done in ended}) == 1
+        assert {done.code for done in ended} == {code}, [done.err for done in ended]
+        assert len({done.out for done in ended}) == 1, [done.summary for done in ended]
 
 
 @contextmanager

@@ -176,6 +176,21 @@ def test_cap_and_canary_hold_over_the_whole_fleet(tmp_path: Path, url: str) -> N
         assert ended[0].summary["outcomes"]["skipped"] == 180
 
 
+def test_all_tell_the_same_of_a_run_that_halts(tmp_path: Path, url: str) -> None:
+    """Also of what was in flight then, and of the pace: it is the run's, however fast each of them was to be."""
+    config = quick(latency=0.3, latency_jitter=0.3, close_faults={"422": 1.0}, max_faults_per_session=None)
+    with fleet(tmp_path, url, config) as work:
+        work.prepare(600)
+        with ExitStack() as stack:
+            children = [stack.enter_context(work.working("--rate", rate)) for rate in ("150/s", "90/s", "60/s")]
+            ended = [child.ended() for child in children]
+        work.expect_alike(ended, code=3)
+        told = ended[0].summary
+        assert (told["state"], told["outcomes"]["in_doubt"]) == ("halted", 0)
+        assert told["requests"]["close"] == len([kind for kind, _ in work.witness.log if kind == "close"])
+        assert told["outcomes"]["pending"] > 0
+
+
 def test_a_word_to_the_run_reaches_all_workers(tmp_path: Path, url: str) -> None:
     """Paused, nobody sends; and the password of an address is said to nobody."""
     with fleet(tmp_path, f"{url}&password=s3cret", quick(latency=0.02)) as work:

@@ -43,6 +43,7 @@ Pair = tuple[PostgresLedger, Crew]
 async def at_work(url: str, run: Run, terms: Terms = TERMS) -> AsyncIterator[Pair]:
     """One more process at work on the run, which has begun if it leads."""
     async with PostgresLedger.open(url) as ledger, ledger.joined(run, terms) as crew:
+        crew.shares = lambda: True
         if crew.leading:
             await ledger.start_run(run, "{}")
             await crew.begin()
@@ -208,6 +209,29 @@ async def test_while_the_lead_counts_only_it_takes_up_what_is_fresh(run: Run, pa
     leading.shares = lambda: True
     await leading.begin()
     assert len(await other.claim(run, 9, NOW)) == 5
+
+
+async def test_nothing_new_is_taken_up_before_a_new_lead_has_taken_over(url: str, run: Run) -> None:
+    """It does not know yet how much of a cap is left: neither itself nor any other takes what was never tried."""
+    async with at_work(url, run) as (_, leading), at_work(url, run) as (other, following), at_work(url, run) as third:
+        await leading.leave(RunEnd("interrupted", "TERM", 1.0), NOW)
+        with anyio.fail_after(60):
+            await following.until(lambda: following.leading)
+            for _ in range(2):
+                await next_heartbeat(url, following)
+        assert await other.claim(run, 9, NOW) == await third[0].claim(run, 9, NOW) == []
+        following.shares = lambda: False
+        await following.begin()
+        assert await third[0].claim(run, 9, NOW) == []
+        assert len(await other.claim(run, 9, NOW, 2)) == 2
+
+
+async def next_heartbeat(url: str, crew: Crew) -> None:
+    """Return once another heartbeat of this worker was taken in."""
+    query = f"SELECT beat_at FROM workers WHERE id = {getattr(crew, 'owner', None)}"  # noqa: S608  # a number
+    before = asked(url, query)
+    while asked(url, query) == before:  # noqa: ASYNC110  # it is the server that knows
+        await anyio.sleep(0.02)
 
 
 async def test_what_a_dead_worker_had_claimed_is_in_doubt(url: str, run: Run, pair: tuple[Pair, Pair]) -> None:

@@ -78,7 +78,7 @@ class Crew:
         self.closing = True
         self.failure: LedgerError | None = None
         self.term = 0
-        self.shares: Callable[[], bool] = lambda: True
+        self.shares: Callable[[], bool] = lambda: False
         self.closes: Callable[[], bool] = lambda: True
         self.rate: Callable[[], float] = lambda: 0.0
         self._end = end

@@ -39,11 +39,15 @@ class _Told:
 
 
 class PostgresCrew(Crew):
-    """See ``crew.Crew``. ``owner`` is the number of this worker; a new one each time that it begins anew."""
+    """See ``crew.Crew``. ``owner`` is the number of this worker; a new one each time that it begins anew.
+
+    ``has_taken_over``: it leads, and knows how much of a cap or a canary is left. Until then nothing new is taken up.
+    """
 
     def __init__(self, database: Database, work: Database, run: Run, terms: Terms, *, alone: bool) -> None:
         super().__init__()
         self.leading = False
+        self.has_taken_over = False
         self.owner: int | None = None
         self._database = database  # of one connection, for heartbeats: they wait for nothing else
         self._work = work
@@ -80,7 +84,7 @@ class PostgresCrew(Crew):
                 await self.rejoin()
 
     async def begin(self) -> None:
-        self._begun = True
+        self._begun = self.has_taken_over = True
         await self._beat()
 
     async def rejoin(self) -> None:
@@ -106,7 +110,7 @@ class PostgresCrew(Crew):
     def lose(self) -> None:
         """It is known that the lease is lost."""
         self._lease.lost()
-        self.lost, self.leading = True, False
+        self.lost, self.leading, self.has_taken_over = True, False, False
         self._tell()
 
     async def _register(self) -> None:
@@ -168,7 +172,7 @@ class PostgresCrew(Crew):
             self._lease.renewed(sent_at)
             self.leading, self.over = leads, self.over or self._ended(told)
             if not leads:
-                self.closing = told.closing
+                self.has_taken_over, self.closing = False, told.closing
             self._begun = self._begun or (told.begun and told.led)
             self._tell()
 
@@ -185,7 +189,8 @@ class PostgresCrew(Crew):
         await bury(sql, self._run)
         told = await self._look(sql, owner)
         if told.leads:
-            says = {"begun": self._begun, "shares": self._begun and self.shares(), "closing": self.closes()}
+            shares = self.has_taken_over and self.shares()
+            says = {"begun": self.has_taken_over, "shares": shares, "closing": self.closes()}
             await sql.rows("lead_tells", run=self._run.id, owner=owner, **says)
         return told
 

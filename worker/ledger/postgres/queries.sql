@@ -124,7 +124,7 @@ RETURNING items.due_at, items.seq, session_id::text, reason, attempts, first_att
 -- Items never tried, in the order of the source; and so is the time of the first attempt written.
 WITH due AS MATERIALIZED (
     SELECT seq FROM items WHERE run = :run AND outcome = 'pending' AND due_at = 0
-      AND (:owner::bigint IS NULL OR EXISTS (SELECT 1 FROM leads l WHERE l.run = :run AND (l.worker = :owner OR l.shares)))
+      AND (:owner::bigint IS NULL OR EXISTS (SELECT 1 FROM leads l WHERE l.run = :run AND (l.worker = :owner AND :leads OR l.shares)))
     ORDER BY seq LIMIT :limit FOR UPDATE SKIP LOCKED)
 UPDATE items SET outcome = 'claimed', owner = :owner, first_attempt_at = coalesce(first_attempt_at, :now)
 FROM due WHERE items.seq = due.seq

@@ -93,6 +93,7 @@ class Work:
         """A worker that is taken for dead gets nothing; nothing fresh, while a cap or a canary is the lead's affair."""
         owner = self._owner
         values = {"run": run.id, "now": now, "owner": owner}
+        leads = self._crew is not None and self._crew.has_taken_over  # as of the time of ``fresh``
 
         async def work(sql: Statements) -> list[Claim]:
             if owner is not None and not await sql.rows("worker_alive", owner=owner):
@@ -101,7 +102,7 @@ class Work:
             found = sorted(await sql.rows("pending_retries", limit=limit, **values))
             room = limit - len(found) if fresh is None else min(fresh, limit - len(found))
             if room > 0:
-                found += sorted(await sql.rows("pending_fresh", limit=room, **values))
+                found += sorted(await sql.rows("pending_fresh", limit=room, leads=leads, **values))
             return [Claim(*row[1:]) for row in found]
 
         return await self._database.write(work)
