@@ -1,6 +1,5 @@
 """Where the key goes, and where it does not."""
 
-import shutil
 import ssl
 import subprocess
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from tests.api.support import GOOD, KEY, SESSION, client, closed_by, json_reply, serving
-from tests.services import missing
+from tests.services import program
 from worker.models import Answer, Listing
 
 pytestmark = pytest.mark.anyio
@@ -91,9 +90,7 @@ async def test_two_hosts_are_two_clients() -> None:
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 that nobody has signed, and its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        missing("the openssl command, which makes the certificate")
+    openssl = program("openssl")
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     command = [
         openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",

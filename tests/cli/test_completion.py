@@ -3,7 +3,6 @@
 import os
 import pty
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from jobs.cli import COMMANDS, cli, load_command, main
 from jobs.outlines import outlined
 from tests.cli.support import write_config
 from tests.ledger.support import NOW, a_run
-from tests.services import missing
+from tests.services import program
 from worker.ledger.crew import RunEnd
 from worker.ledger.sqlite import SqliteLedger
 
@@ -137,19 +136,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{VENV}:{os.environ['PATH']}", "TERM": "xterm"}
 
 
-def shell(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        missing(f"no {name} is installed")
-    return found or name
-
-
 def test_bash_completes(runs: list[str]) -> None:
     """Commands, runs, lists and options, in the real shell."""
     for words, at, expected in (("closeout resu", 1, "resume"), (f"closeout show {runs[0][:6]}", 2, runs[0])):
         script = BASH.format(words=words, at=at, line=words)
         done = subprocess.run(
-            [shell("bash"), "-c", script], env=environment(), capture_output=True, text=True, check=True
+            [program("bash"), "-c", script], env=environment(), capture_output=True, text=True, check=True
         )
         assert (done.stdout.split(), done.stderr) == ([expected], "")
 
@@ -157,7 +149,9 @@ def test_bash_completes(runs: list[str]) -> None:
 def test_fish_completes(runs: list[str]) -> None:
     """With what is told of each."""
     script = 'closeout completion fish | source; complete -C "closeout resume "; complete -C "closeout verif"'
-    done = subprocess.run([shell("fish"), "-c", script], env=environment(), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [program("fish"), "-c", script], env=environment(), capture_output=True, text=True, check=True
+    )
     offers = dict(line.split("\t") for line in done.stdout.splitlines())  # fish has an order of its own
     assert set(offers) == {"last", runs[2], "verify"}
     assert offers[runs[2]] == "running · 2.csv"
@@ -165,9 +159,10 @@ def test_fish_completes(runs: list[str]) -> None:
 
 def test_zsh_completes(runs: list[str]) -> None:
     """As a person sees it: typed, TAB, and the word is there."""
+    zsh, seen = program("zsh"), environment()
     child, master = pty.fork()
     if child == 0:
-        os.execve(shell("zsh"), ["zsh", "-f", "-i"], environment())  # noqa: S606  # a shell is what is tested
+        os.execve(zsh, ["zsh", "-f", "-i"], seen)  # noqa: S606  # a shell is what is tested
     try:
         set_up = 'autoload -Uz compinit; compinit -u -D; eval "$(closeout completion zsh)"; PS1="rea""dy> "\n'
         os.write(master, set_up.encode())

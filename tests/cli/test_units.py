@@ -3,7 +3,6 @@
 import itertools
 import re
 import shlex
-import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +20,7 @@ from jobs.print_kubernetes import print_kubernetes
 from jobs.print_systemd import calendars, print_systemd, systemd_files
 from jobs.units import values_or_star
 from tests.cli.support import write_config
-from tests.services import missing
+from tests.services import program
 from worker.errors import ConfigurationError
 from worker.schedule import Schedule, parse_cron, starts
 
@@ -136,7 +135,7 @@ def test_a_timer_keeps_the_jobs_times_and_makes_up_for_a_missed_night_if_the_job
 
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     """All of them, without a word."""
-    _need("systemd-analyze")
+    analyze = program("systemd-analyze")
     command = tmp_path / "close out%d"
     command.write_text("#!/bin/sh\n")
     command.chmod(0o755)
@@ -144,7 +143,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     for name, text in systemd_files(jobs(), [str(command)]).items():
         paths.append(tmp_path / name)
         paths[-1].write_text(text)
-    done = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True, check=False)
+    done = subprocess.run([analyze, "verify", *paths], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
@@ -157,13 +156,13 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_systemd_means_the_same_times(cron: str) -> None:
     """As we do, one by one."""
-    _need("systemd-analyze")
+    analyze = program("systemd-analyze")
     began = datetime(2026, 1, 30, 11, tzinfo=UTC)
     ours = instants(Schedule("one", cron, ZoneInfo("Asia/Kolkata")), began, 12)
     theirs: set[datetime] = set()
     for calendar in calendars(parse_cron(cron), "Asia/Kolkata"):
         at = f"--base-time={began:%Y-%m-%d %H:%M:%S} UTC"
-        call = ["systemd-analyze", "calendar", "--iterations=12", at, calendar]
+        call = [analyze, "calendar", "--iterations=12", at, calendar]
         said = subprocess.run(call, capture_output=True, text=True, check=True, env={"TZ": "UTC"}).stdout
         found = re.findall(r"(?:Next elapse|Iter\. #\d+): \w+ (\S+ \S+) UTC", said)
         theirs |= {datetime.fromisoformat(f"{text}+00:00") for text in found}
@@ -272,8 +271,3 @@ def test_what_kubernetes_would_take_for_another_time_is_refused() -> None:
 def test_values_are_short(values: tuple[int, ...], expected: str) -> None:
     """Spans and a star."""
     assert values_or_star(values, 10, "-") == expected
-
-
-def _need(program: str) -> None:
-    if shutil.which(program) is None:
-        missing(program)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.services import program
+
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
@@ -33,7 +35,7 @@ def shell(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A shell in an empty folder, where the command is `closeout`."""
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
     with subprocess.Popen(
-        ["bash", "--noprofile", "--norc"],
+        [program("bash"), "--noprofile", "--norc"],
         cwd=tmp_path,
         env=environment,
         stdin=subprocess.PIPE,

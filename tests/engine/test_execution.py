@@ -67,7 +67,7 @@ async def test_a_pause_of_a_run_whose_process_died_holds_no_longer(tmp_path: Pat
         assert not await paused_once_begun(ledger, other)
         async with ledger.locked(run):
             await pause(ledger, run)
-            assert await paused_once_begun(ledger, other)
+            assert await paused_once_begun(ledger, await ledger.find_run(other.name))
 
 
 @pytest.mark.anyio

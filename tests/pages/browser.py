@@ -1,6 +1,5 @@
 """Real Chromium, without a screen and without a network but the pages under test."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,7 +7,7 @@ from importlib.resources import files
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.services import missing
+from tests.services import program
 
 _QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -19,9 +18,7 @@ _QUIET = (
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser; skips, or fails where it is promised, if there is none."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        missing("Chromium")
+    path = program("chromium", "chromium-browser", "google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(_QUIET))
         try:

@@ -1,6 +1,7 @@
 """A PostgreSQL server of the test's own, which may be restarted and killed."""
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -26,6 +27,16 @@ def _programs() -> Path:
     return places[-1]
 
 
+def _other_user() -> str | None:
+    """Who runs it where this is root, as whom it refuses to run."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("postgres").pw_name
+    except KeyError:
+        missing("the user postgres, as whom root runs a PostgreSQL server")
+
+
 class Server:
     """Listens at one address. ``url`` is that of its database, for a user who may do anything."""
 
@@ -33,8 +44,7 @@ class Server:
         self.url = f"postgresql://postgres@{host}:{port}/postgres"
         self._programs = _programs()
         self._folder = folder
-        # As root it runs as postgres, since it refuses to run as root.
-        self._user = "postgres" if os.geteuid() == 0 else None
+        self._user = _other_user()
         if self._user:
             shutil.chown(folder, self._user)
         self._run("initdb", "-D", str(folder / "data"), "-U", "postgres", "--no-sync", "-A", "trust")
@@ -69,7 +79,8 @@ def private_server(host: str = "127.0.0.1") -> Iterator[Server]:
     """One that is gone afterwards."""
     with socket.create_server((host, 0)) as unused:
         port = int(unused.getsockname()[1])
-    folder = Path(tempfile.mkdtemp(prefix="closeout-postgres-"))
+    home = "/tmp" if os.geteuid() == 0 else None  # noqa: S108  # the other user may be kept out of root's TMPDIR
+    folder = Path(tempfile.mkdtemp(prefix="closeout-postgres-", dir=home))
     try:
         server = Server(folder, host, port)
         try:

@@ -24,6 +24,8 @@ QUORUM: FieldTable = {
 async def name() -> AsyncIterator[str]:
     """A queue that is not there yet, and is deleted afterwards."""
     made = fresh_name()
+    async with channel():
+        pass
     yield made
     async with channel() as mine:
         for one in (made, f"{made}.dead"):

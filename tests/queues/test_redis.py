@@ -1,7 +1,6 @@
 """What is Redis's own: groups, trimming, foreign producers, a server that restarts, and how it refuses."""
 
 import re
-import shutil
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.queues.redis_server import PORT, client, fresh_name, url
 from tests.queues.support import LONGEST, bodies, fetch_all
-from tests.services import missing
+from tests.services import program
 from worker.errors import ConfigurationError, QueueError, QueueUnreachableError
 from worker.models import QueuedRow, SourceRow
 from worker.queues import redis_streams
@@ -31,18 +30,26 @@ ID = "0190c1f2-1111-7000-8000-00000000000a"
 async def stream() -> AsyncIterator[str]:
     """A stream that is not there yet, and is deleted afterwards."""
     made = fresh_name()
-    yield made
     async with client() as mine:
+        yield made
         await mine.delete(made, f"{made}.dead")
 
 
 @contextmanager
 def private_server(folder: Path, port: int, *options: str) -> Iterator[None]:
     """A Redis of the test's own, killed at the end, that keeps what it was given."""
-    program = shutil.which("redis-server")
-    if program is None:
-        missing("redis-server")
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", *options]
+    command = [
+        program("redis-server"),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        str(folder),
+        "--save",
+        "",
+        *options,
+    ]
     command += ["--appendonly", "yes", "--appendfsync", "always"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
         try:
