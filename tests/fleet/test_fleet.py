@@ -3,7 +3,6 @@
 import json
 import random
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,12 +14,12 @@ import pytest
 
 from tests.fleet.support import LEASE, Fleet, fleet
 from tests.front_door.ordeal import LOST, READS
-from tests.front_door.support import Child, quick
+from tests.front_door.support import Child, quick, wait_until, waited
 from tests.postgres.databases import done_with, url_of
 from tests.postgres.proxy import proxied
 from tests.postgres.server import private_server
 
-_HEARD = 0.6  # seconds in which any heartbeat has come
+_QUIET = 1.2  # seconds without a request, of which there are 150 in each
 
 
 @pytest.fixture
@@ -36,11 +35,6 @@ def lossy(seed: int) -> dict[str, object]:
         "seed": seed, "close_faults": LOST, "read_faults": READS, "list_faults": READS, "latency": 0.005,
         "latency_jitter": 0.03,
     }  # fmt: skip
-
-
-def waited(event: threading.Event) -> None:
-    """It has happened, or the test fails."""
-    assert event.wait(30)
 
 
 def test_workers_are_killed_at_random_moments(tmp_path: Path, url: str) -> None:
@@ -99,7 +93,7 @@ def test_a_worker_that_is_cut_off_sends_nothing_when_its_lease_ends(tmp_path: Pa
         with work.working(url=proxy.url(url)) as cut:
             waited(work.witness.event_at(60, "close"))
             proxy.hold()
-            time.sleep(_HEARD)
+            wait_until(lambda: not work.asked("SELECT 1 FROM workers WHERE lease_until > clock_timestamp()"))
             before = len(work.witness.log)
             time.sleep(LEASE)
             assert len(work.witness.log) == before, "it sends without a word from the database"
@@ -122,7 +116,8 @@ def test_a_worker_that_is_stopped_for_longer_than_its_lease_begins_anew(tmp_path
             waited(work.witness.event_at(90, "close"))
             stopped, other = _lead_first(work, children)
             stopped.process.send_signal(signal.SIGSTOP)
-            time.sleep(LEASE + 2 * _HEARD)
+            pid = stopped.process.pid
+            wait_until(lambda: not work.asked(f"SELECT 1 FROM workers WHERE pid = {pid}"))  # noqa: S608  # a number
             work.remember()
             stopped.process.send_signal(signal.SIGCONT)
             ended = [stopped.ended(), other.ended()]
@@ -191,6 +186,13 @@ def test_all_tell_the_same_of_a_run_that_halts(tmp_path: Path, url: str) -> None
         assert told["outcomes"]["pending"] > 0
 
 
+def _is_quiet(work: Fleet, seconds: float) -> bool:
+    """Whether nothing arrives for so long."""
+    before = len(work.witness.log)
+    time.sleep(seconds)
+    return len(work.witness.log) == before
+
+
 def test_a_word_to_the_run_reaches_all_workers(tmp_path: Path, url: str) -> None:
     """Paused, nobody sends; and the password of an address is said to nobody."""
     with fleet(tmp_path, f"{url}&password=s3cret", quick(latency=0.02)) as work:
@@ -198,10 +200,10 @@ def test_a_word_to_the_run_reaches_all_workers(tmp_path: Path, url: str) -> None
         with work.all_working(2) as children:
             waited(work.witness.event_at(60, "close"))
             done = [work.desk.run("pause", "last", "--ledger", work.url)]
-            time.sleep(_HEARD)
-            before = len(work.witness.log)
-            time.sleep(_HEARD)
-            assert len(work.witness.log) == before
+            wait_until(lambda: _is_quiet(work, _QUIET))
+            assert work.asked("SELECT 1 FROM items WHERE outcome IN ('pending', 'claimed')"), (
+                "it was not paused in time"
+            )
             done += [work.desk.run(word, "last", "--ledger", work.url) for word in ("show", "go")]
             ended = [child.ended() for child in children]
         done += [work.desk.run(word, "--ledger", work.url) for word in ("fleet", "runs", "doctor")]
