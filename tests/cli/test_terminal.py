@@ -63,7 +63,7 @@ def test_questions_have_their_turns_before_a_display_comes_back() -> None:
             await anyio.wait_all_tasks_blocked()
 
     async def run() -> None:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(display)
                 await anyio.wait_all_tasks_blocked()

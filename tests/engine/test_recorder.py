@@ -52,7 +52,7 @@ async def test_what_was_put_is_written_once_and_in_order() -> None:
     """In fewer writes than records."""
     ledger, progress = KeptLedger(), Progress()
     recorder = a_recorder(ledger, progress)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             with recorder:
                 tasks.start_soon(recorder.run)
@@ -74,7 +74,7 @@ async def test_flush_returns_when_all_before_it_is_written() -> None:
         await recorder.flush()
         flushed.set()
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             with recorder:
                 tasks.start_soon(recorder.run)
@@ -91,7 +91,7 @@ async def test_flush_returns_when_all_before_it_is_written() -> None:
 async def test_flush_of_nothing_returns_at_once() -> None:
     """There is nothing to wait for."""
     recorder = a_recorder(KeptLedger())
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             with recorder:
                 tasks.start_soon(recorder.run)
@@ -102,7 +102,7 @@ async def test_nothing_is_lost_when_the_run_is_cancelled() -> None:
     """What came back is worth keeping, also when the user gives up on the rest."""
     ledger = KeptLedger()
     recorder = a_recorder(ledger)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             with recorder:
                 tasks.start_soon(recorder.run)
@@ -124,7 +124,7 @@ async def test_a_full_backlog_holds_senders_up() -> None:
             await recorder.put(a_record(seq))
             put += 1
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             with recorder:
                 tasks.start_soon(recorder.run)
@@ -154,7 +154,7 @@ async def test_a_ledger_that_fails_ends_the_run_without_hanging() -> None:
                 await recorder.put(a_record(0))
                 await recorder.flush()
 
-    with anyio.fail_after(10), pytest.raises(BaseExceptionGroup) as caught:
+    with anyio.fail_after(60), pytest.raises(BaseExceptionGroup) as caught:
         await work()
     found, _ = caught.value.split(LedgerError)
     assert found is not None

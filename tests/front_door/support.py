@@ -20,7 +20,7 @@ from tests.forked import ROOT, Forked
 from worker.sandbox import Sandbox, SandboxConfig, running_sandbox
 
 KEY = "fk-front-door-7Qz1XbL9"
-LONGEST = 60.0  # seconds after which a test gives up waiting
+LONGEST = 180.0  # seconds after which a test gives up waiting: it says nothing of speed
 FAST = ("--rate", "600/s", "--first-look", "300ms", "--none-grace", "500ms", "--no-progress")
 COLUMNS = [
     "run", "session_id", "outcome", "detail", "final_status", "eval_status", "eval_settled", "reason", "attempts",

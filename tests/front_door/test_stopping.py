@@ -11,6 +11,7 @@ import pytest
 
 from tests.front_door.support import (
     FAST,
+    LONGEST,
     Child,
     Desk,
     Witness,
@@ -107,7 +108,7 @@ def test_what_was_not_sent_is_pending_after_a_second_signal(given_up: Place) -> 
 
 def wait_until_draining(child: Child) -> None:
     """A first signal is taken in when the process no longer has it pending, as the kernel tells."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + LONGEST
     status = Path(f"/proc/{child.process.pid}/status")
     while time.monotonic() < deadline:
         pending = [line.split()[1] for line in status.read_text().splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
@@ -199,12 +200,12 @@ def test_a_signal_ends_a_wait_for_the_first_row(tmp_path: Path, term: bool) -> N
     with desk.started("close", "-", *FAST, stdin=subprocess.PIPE) as child:
         wait_until_it_reads(child)
         (child.terminate if term else child.interrupt)()
-        assert child.process.wait(10) in ({143, -15} if term else {130, -2})
+        assert child.process.wait(LONGEST) in ({143, -15} if term else {130, -2})
 
 
 def wait_until_it_reads(child: Child) -> None:
     """Until a thread of the process sleeps in a read from the pipe, as the kernel tells."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + LONGEST
     while time.monotonic() < deadline:
         tasks = Path(f"/proc/{child.process.pid}/task").glob("*/wchan")
         if any("pipe_read" in one.read_text() for one in tasks) or reads_standard_input(child):

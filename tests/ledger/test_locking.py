@@ -166,13 +166,13 @@ async def test_a_turn_is_held_by_one_until_it_dies(opener: Opener, implementatio
                         pytest.fail("two of one process have the turn")
                 assert waiting.cancelled_caught
             holder.kill()
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 async with ledger.turn("host org", anyio.Event()) as mine:
                     assert mine
 
 
 async def _never_has_a_turn(ledger: Ledger, stop: anyio.Event) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with ledger.turn("host org", stop) as mine:
             assert not mine
 

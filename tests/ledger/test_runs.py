@@ -154,7 +154,7 @@ async def test_a_run_that_ended_after_it_was_looked_at_is_over_for_who_comes_lat
     await ledger.end_run(seen, RunEnd(state, "why", 2.5, {"throttled": 1.5}), NOW)
     ended = await ledger.find_run(seen.name)
     async with ledger.joined(seen, TERMS) as crew:
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await crew.ready()
         assert (crew.over, crew.leading, crew.first) == (True, False, False)
         assert not await crew.leave(RunEnd("interrupted", None, 1.0), NOW + 1)

@@ -188,7 +188,7 @@ async def test_a_ledger_is_closed_once_no_statement_is_at_work(tmp_path: Path) -
 
     def slow(*_: object) -> int:
         begun.set()
-        return int(goes_on.wait(10))
+        return int(goes_on.wait(60))
 
     async def look() -> None:
         async with SqliteLedger.open(tmp_path / "closeout.db", create=True) as ledger:

@@ -28,7 +28,7 @@ def served(desk: Desk, *flags: str) -> Iterator[str]:
 def asked(address: str, method: str, path: str, **headers: str) -> tuple[int, str]:
     """Status and body of one request, with whatever headers one likes."""
     parts = urlsplit(address)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     try:
         connection.request(method, path, body=b"{}" if method == "POST" else None, headers=headers)
         answer = connection.getresponse()
@@ -48,7 +48,7 @@ def test_a_run_is_watched_and_steered_from_before_its_ledger_is_there(browser: B
             assert "token" not in page.url
             with desk.started("close", source, "--rate", "20/s", "--no-settle", "--no-progress") as child:
                 page.locator("table.runs a").click()
-                expect(page.locator("#live .figure dd").first).to_have_text(re.compile(r"\d\d"), timeout=20_000)
+                expect(page.locator("#live .figure dd").first).to_have_text(re.compile(r"\d\d"), timeout=60_000)
                 expect(live).to_contain_text("running")
                 causes = page.get_by_role("group", name="What went wrong")
                 causes.focus()
@@ -57,7 +57,7 @@ def test_a_run_is_watched_and_steered_from_before_its_ledger_is_there(browser: B
                 expect(causes).to_be_focused()  # whoever goes by keyboard is not thrown back by each look
                 page.get_by_role("button", name="Pause").click()
                 expect(page.locator("#said")).to_contain_text("paused")
-                expect(live).to_contain_text("Nothing is sent now: paused", timeout=20_000)
+                expect(live).to_contain_text("Nothing is sent now: paused", timeout=60_000)
                 halted = sandbox.counts.requests.total()
                 assert halted < SESSIONS
                 page.get_by_role("button", name="Go on").click()
@@ -71,7 +71,7 @@ def test_a_run_is_watched_and_steered_from_before_its_ledger_is_there(browser: B
                 wait_until(lambda: sandbox.counts.requests.total() > halted)
                 child.interrupt()
                 assert child.ended().code == 130
-            expect(live).to_contain_text("interrupted", timeout=20_000)
+            expect(live).to_contain_text("interrupted", timeout=60_000)
             expect(live).to_contain_text("not attempted")
             expect(page.get_by_role("button", name="Pause")).to_be_hidden()  # nobody is there to be told
             assert axe_violations(page) == []

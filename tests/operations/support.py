@@ -21,7 +21,7 @@ class Asking:
     url: str
 
     def get(self, path: str, **headers: str) -> httpx.Response:
-        return httpx.get(self.url + path, headers=headers, timeout=10, trust_env=False)
+        return httpx.get(self.url + path, headers=headers, timeout=60, trust_env=False)
 
     def ready(self) -> tuple[int, dict[str, Any]]:
         """The status, and what it says."""

@@ -40,7 +40,7 @@ class Visit:
 def visit(browser: Browser, url: str, **context: object) -> Iterator[Visit]:
     """Open a page in a fresh context."""
     opened = browser.new_context(**context)  # type: ignore[arg-type]  # playwright's own options
-    opened.set_default_timeout(20_000)
+    opened.set_default_timeout(60_000)
     try:
         seen = Visit(opened.new_page())
         seen.page.on("request", lambda request: seen.asked.append(request.url))

@@ -13,7 +13,7 @@ from worker.queues.opening import open_queue
 from worker.queues.protocol import Message, Queue
 
 VISIBILITY = 1.0  # seconds: after that, what a dead consumer held is given out again
-LONGEST = 20.0  # seconds after which a test gives up waiting
+LONGEST = 60.0  # seconds after which a test gives up waiting: it says nothing of speed
 
 
 @dataclass(frozen=True)

@@ -234,7 +234,7 @@ def test_what_was_said_while_a_person_was_asked_stays() -> None:
             await anyio.sleep(0.01)
 
     async def asked() -> None:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(show_display, context, console)
                 await until(lambda: "closing" in out.getvalue())
@@ -254,7 +254,7 @@ def test_no_line_comes_while_a_question_stands() -> None:
     standing, out = Standing(), io.StringIO()
 
     async def asked() -> None:
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
                 async with standing.context.screen.cleared():
                     tasks.start_soon(show_lines, standing.context, 0.0, out)

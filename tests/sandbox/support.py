@@ -52,6 +52,6 @@ def talking(config: SandboxConfig | None = None) -> Iterator[Talk]:
     sandbox = Sandbox(config, clock=clock, monotonic=clock)
     with (
         running_sandbox(sandbox) as url,
-        httpx.Client(base_url=url, headers={"x-api-key": sandbox.config.api_key}, timeout=10) as http,
+        httpx.Client(base_url=url, headers={"x-api-key": sandbox.config.api_key}, timeout=60) as http,
     ):
         yield Talk(sandbox, clock, http)
