@@ -1,9 +1,11 @@
 """Real Chromium, without a screen and without a network but the pages under test."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
+from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -19,8 +21,10 @@ _QUIET = (
 def chromium() -> Iterator[Browser]:
     """A browser; skips, or fails where it is promised, if there is none."""
     path = program("chromium", "chromium-browser", "google-chrome")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(_QUIET))
+    # Home and sockets are in a folder with a short name: a socket's path has a bound, and not every user a home.
+    with TemporaryDirectory(prefix="closeout-chromium-", dir="/tmp") as home, sync_playwright() as playwright:
+        environment: dict[str, str | float | bool] = {**os.environ, "HOME": home, "TMPDIR": home}
+        browser = playwright.chromium.launch(executable_path=path, args=list(_QUIET), env=environment)
         try:
             yield browser
         finally:
