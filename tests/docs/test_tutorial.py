@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs import killed
 from tests.services import program
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +34,12 @@ def free_port() -> str:
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A shell in an empty folder, where the command is `closeout`."""
-    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
+    killer = tmp_path / "bin" / "timeout"
+    killer.parent.mkdir()
+    killer.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(killed.__file__)}" "$@"\n', encoding="utf-8")
+    killer.chmod(0o755)
+    path = f"{killer.parent}:{Path(sys.executable).parent}:/usr/bin:/bin"
+    environment = {"PATH": path, "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
     with subprocess.Popen(
         [program("bash"), "--noprofile", "--norc"],
         cwd=tmp_path,
