@@ -230,6 +230,8 @@ async def _others_left(context: Context) -> bool:
     """Wait for the last answers that others record; whether there was anybody. A person need not wait for them."""
     waited = False
     while context.stop.state != "interrupted" and await context.crew.others():
+        if not waited:
+            context.log.info("waiting for the other processes of the run to leave it")
         waited = True
         await anyio.sleep(_LOOK)
     return waited
