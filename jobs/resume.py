@@ -21,6 +21,8 @@ from worker.admission import OpenedSource
 from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger
 from worker.models import Run
+from worker.pipeline import nothing_left
+from worker.standing import as_it_is
 
 
 @click.command("resume")
@@ -40,9 +42,12 @@ def command(context: click.Context, /, run: str, source: str | None, **_: Any) -
 async def resume_run(invocation: Invocation, name: str, source: str | None, config: Path | None) -> int:
     """Do what is left of a run; returns the exit code. ``config`` says whom to tell of a sweep."""
     async with open_ledger(invocation.ledger) as ledger:
-        run = await ledger.find_run(name)
+        run = await as_it_is(ledger, await ledger.find_run(name))
         invocation = invocation.for_run(run)
         expect_no_plan(run)
+        if ended := await nothing_left(ledger, run, invocation.settings):
+            say(f"run {run.name} is finished: there is nothing left to do")
+            return await conclude(ledger, ended, invocation)
         if invocation.settings.rule is not None and not invocation.settings.as_planned:
             async with ledger.job_locked(run.job):
                 return await sweep_on(ledger, run, invocation, known_job(config, run.job))

@@ -20,6 +20,9 @@ from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger
 from worker.models import Run
+from worker.pipeline import Ended, nothing_left
+from worker.settings import Settings
+from worker.standing import as_it_is
 from worker.units import counted
 
 
@@ -38,7 +41,7 @@ def command(context: click.Context, /, run: str, **_: Any) -> int:  # the rest i
 async def retry_run(invocation: Invocation, name: str, config: Path | None) -> int:
     """Re-open what ended badly and work on it; returns the exit code. ``config`` says whom to tell of a sweep."""
     async with open_ledger(invocation.ledger) as ledger:
-        run = await ledger.find_run(name)
+        run = await as_it_is(ledger, await ledger.find_run(name))
         invocation = invocation.for_run(run)
         expect_no_plan(run)
         if not invocation.settings.closes:
@@ -47,14 +50,16 @@ async def retry_run(invocation: Invocation, name: str, config: Path | None) -> i
             )
         if invocation.settings.rule is not None and not invocation.settings.as_planned:
             async with ledger.job_locked(run.job):
-                await _reopen(ledger, run, parked=True)
+                if ended := await _reopen(ledger, run, invocation.settings, parked=True):
+                    return await conclude(ledger, ended, invocation)
                 return await sweep_on(ledger, run, invocation, known_job(config, run.job))
-        await _reopen(ledger, run, parked=False)
-        ended = await run_to_end(ledger, run, invocation, None)
-        return await conclude(ledger, ended, invocation)
+        ended = await _reopen(ledger, run, invocation.settings, parked=False)
+        return await conclude(ledger, ended or await run_to_end(ledger, run, invocation, None), invocation)
 
 
-async def _reopen(ledger: Ledger, run: Run, *, parked: bool) -> None:
+async def _reopen(ledger: Ledger, run: Run, settings: Settings, *, parked: bool) -> Ended | None:
+    """How the run stands, where that leaves nothing to do."""
     async with ledger.locked(run):
         count = await ledger.retry(run, parked=parked)
     say(f"run {run.name}: {counted(count, 'session')} to attempt again")
+    return await nothing_left(ledger, run, settings)

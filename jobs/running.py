@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -63,17 +64,28 @@ async def run_to_end(
     agreed = partial(approve, asks=not invocation.yes)
     async with listening(invocation.listen, say) as telling:
         begin = partial(begun, telling)
-        return await execute(
-            ledger,
-            run,
-            settings,
-            invocation.key,
-            feed,
-            begun=begin,
-            approve=agreed,
-            settle_only=settle_only,
-            alarms=alarms,
-        )
+        try:
+            return await execute(
+                ledger,
+                run,
+                settings,
+                invocation.key,
+                feed,
+                begun=begin,
+                approve=agreed,
+                settle_only=settle_only,
+                alarms=alarms,
+            )
+        except BaseException:
+            await _put_back(ledger, run)
+            raise
+
+
+async def _put_back(ledger: Ledger, run: Run) -> None:
+    """A run that broke off before it could end, and of which nothing has come, is as it was."""
+    with anyio.CancelScope(shield=True), suppress(CloseoutError):
+        if not await ledger.busy(run):
+            await ledger.put_back(run)
 
 
 def reading(source: OpenedSource | None) -> Watcher | None:
@@ -110,6 +122,8 @@ async def conclude(ledger: Ledger, ended: Ended, invocation: Invocation) -> int:
         more = await facts_of_plan(ledger, ended.run, ended.settings)
         ledger_name, gone = shown_address(invocation.ledger), invocation.api_gone
         print_summary(stdout_console(), ended, ended.settings, ledger_name, invalid, more, api_gone=gone)
+    if ended.kept and ended.state != ended.run.state:
+        say(f"nothing has come of it: run {ended.run.name} stays {ended.run.state}, as it was before")
     if unwritten is not None:
         say(f"--export: {unwritten}; the ledger has the rows: `closeout export {ended.run.name}` writes them elsewhere")
     return ended.exit_code or int(unwritten is not None)

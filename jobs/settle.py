@@ -15,7 +15,8 @@ from jobs.terminal import say
 from worker.ledger.opening import open_ledger
 from worker.ledger.protocol import Ledger
 from worker.models import Run
-from worker.pipeline import Ended
+from worker.pipeline import as_it_stands
+from worker.standing import as_it_is
 from worker.units import counted
 
 
@@ -37,9 +38,9 @@ async def settle_runs(invocation: Invocation, name: str | None) -> int:
     Where none of them needs it, the summary of each is printed as JSON all the same, if that was asked for.
     """
     async with open_ledger(invocation.ledger) as ledger:
-        runs = (
-            [await ledger.find_run(name)] if name else [run for run in await ledger.runs() if run.state == "finished"]
-        )
+        named = [await ledger.find_run(name)] if name else await ledger.runs()
+        found = [await as_it_is(ledger, run) for run in named]
+        runs = [run for run in found if name or run.state == "finished"]
         codes = []
         for run in runs:
             if name or await _unsettled(ledger, run):
@@ -59,8 +60,7 @@ async def _unsettled(ledger: Ledger, run: Run) -> bool:
 async def _tell_as_they_are(ledger: Ledger, runs: list[Run], invocation: Invocation) -> None:
     if invocation.as_json:
         for run in runs:
-            ended = Ended(run, run.state, run.why, await ledger.counts(run), exit_code=0)
-            print_json(ended)
+            print_json(replace(await as_it_stands(ledger, run), exit_code=0))
 
 
 async def _settle(ledger: Ledger, run: Run, invocation: Invocation) -> int:
@@ -70,5 +70,6 @@ async def _settle(ledger: Ledger, run: Run, invocation: Invocation) -> int:
     async with ledger.locked(run):
         count = await ledger.resettle(run)
     say(f"run {run.name}: {counted(count, 'evaluation')} to look at")
-    ended = await run_to_end(ledger, run, own, None, settle_only=True)
-    return await conclude(ledger, ended, own)
+    if count:
+        return await conclude(ledger, await run_to_end(ledger, run, own, None, settle_only=True), own)
+    return await conclude(ledger, await as_it_stands(ledger, run), own)

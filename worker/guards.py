@@ -111,7 +111,7 @@ def unseen_change(claim: Claim, answer: Answer, judge: Judge, now: Millis) -> Ch
         http_status=claim.http_status,
         error=claim.error,
         attempts=claim.attempts,
-        looks=claim.looks + (answer.http_status != 429),
+        looks=claim.looks + (answer.http_status != 429 and answer.sent),  # unconnected, it is the API's trouble
     )
     if status == 403:
         why = f"the API answered 403: the key may not read sessions, which the guards need{GOES_ON}"

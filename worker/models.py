@@ -3,10 +3,11 @@
 Instants are integers, milliseconds since the epoch in UTC, unless a name says otherwise.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 Millis = int
 PAGE_SIZE = 200  # sessions on one page of the API's listing, at most
@@ -317,7 +318,8 @@ class Run:
     ``seconds`` is the time spent working, over all processes that have ended, and ``waited`` what of it was spent
     waiting, by cause. ``begun_at`` is when the process that works on it now began. ``made_by`` is who made it, and
     where; ``source_sha256`` that of the source's bytes, once it was read to its end; ``reading`` says how its ids were
-    found.
+    found. ``was`` is how it had ended before a process took it up once more, by the names of its columns; None once
+    something has come of that.
     """
 
     id: int
@@ -342,6 +344,7 @@ class Run:
     made_by: str | None = None
     source_sha256: str | None = None
     reading: str | None = None
+    was: Mapping[str, Any] | None = None  # what its columns hold is stated by the schema
 
 
 def worked_until(run: Run, then: Millis | None) -> Run:
@@ -352,7 +355,13 @@ def worked_until(run: Run, then: Millis | None) -> Run:
 
 
 def as_found(run: Run) -> Run:
-    """A run that says it is at work, and that nobody holds, was left by a process that died."""
+    """A run that says it is at work, and that nobody holds, was left by a process that died.
+
+    Where nothing has come of that process, the run is as it was before.
+    """
     if run.state != "running":
         return run
+    if run.was is not None:
+        was = {**run.was, "waited": json.loads(run.was["waited"])}
+        return replace(run, **was, begun_at=None, was=None)
     return replace(run, state="interrupted", why="its process ended without a word")

@@ -46,13 +46,14 @@ _WRONG = (Outcome.NOT_FOUND, Outcome.INVALID, Outcome.REJECTED, Outcome.FAILED)
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended, as the ledger holds it now."""
+    """How the work on a run ended. ``kept``: nothing came of it, and the ledger holds the run as it was before."""
 
     run: Run
     state: RunState
     why: str | None
     counts: Counts
     exit_code: int
+    kept: bool = False
 
     @property
     def settings(self) -> Settings:
@@ -134,13 +135,18 @@ async def _raise_cap(context: Context) -> None:
     The run is unfinished under its old settings until all of that is pending again: whoever resumes it then, after a
     crash, has the lower cap or raises it anew.
     """
-    run, ledger, cap = context.run, context.ledger, context.settings.limit
-    before = Settings.model_validate_json(run.options).limit
-    if before is None or (cap is not None and cap <= before):
+    run, ledger = context.run, context.ledger
+    if not raises_cap(run, context.settings):
         return
     await ledger.start_run(run, run.options)
     while unskipped := await ledger.unskip(run, OVER_CAP):
         context.progress.taken_up[Outcome.SKIPPED] += unskipped
+
+
+def raises_cap(run: Run, settings: Settings) -> bool:
+    """Whether these settings let through more sessions than those that the run has."""
+    before = Settings.model_validate_json(run.options).limit
+    return before is not None and (settings.limit is None or settings.limit > before)
 
 
 async def _set_guards(context: Context) -> None:
@@ -195,13 +201,15 @@ async def _end(context: Context, *, settle_only: bool) -> Ended:
     if not context.settings.closes and context.stop.state is None:
         left = await context.ledger.parked_count(context.run)
         state, why, exit_code = judge_plan(counts, context.last_call, left, source_done=source_done)
+    before = as_found(context.run)
     if settle_only:
-        was = as_found(context.run)
-        state, why = was.state, was.why
+        state, why = before.state, before.why
     pace, seconds = context.gate.pace, context.progress.seconds - context.led_from
     ended = await context.crew.leave(RunEnd(state, why, seconds, pace.waited), context.now())
     await (pace.leave(context.run.name) if ended else pace.give_back())
     run = await context.ledger.find_run(context.run.name)
+    if ended and before.ended_at is not None and (run.state, run.ended_at) == (before.state, before.ended_at):
+        return Ended(run, state, why, counts, exit_code, kept=True)
     if context.stop.state == "interrupted":
         run = worked_until(run, context.now())  # others may go on with it
         return Ended(replace(run, state=state, why=why), state, why, counts, exit_code)
@@ -248,6 +256,7 @@ def judge_end(counts: Counts, stop: Stop, last_call: Stop, *, source_done: bool)
     left = [
         (counts.outcomes[Outcome.IN_DOUBT], "sessions in doubt that could not be read: {:,}"),
         (counts.outcomes[Outcome.PENDING], "sessions not attempted yet: {:,}"),
+        (sum(counts.again.values()), "sessions not attempted again yet: {:,}"),
         (not source_done, "the source was not read to its end"),
     ]
     for count, what in left:
@@ -262,6 +271,21 @@ def judge_plan(counts: Counts, last_call: Stop, left: int, *, source_done: bool)
         return "halted", last_call.why or f"sessions not looked up yet: {left:,}", HaltError.exit_code
     wrong = any(counts.outcomes[outcome] for outcome in _WRONG)
     return "planned", None, 1 if wrong else 0
+
+
+async def nothing_left(ledger: Ledger, run: Run, settings: Settings) -> Ended | None:
+    """How a finished run stands of which nothing is left to do with these settings; None where something is."""
+    ended = await as_it_stands(ledger, run)
+    if run.state != "finished" or raises_cap(run, settings) or (settings.settle and ended.counts.unsettled):
+        return None
+    return None if ended.exit_code == HaltError.exit_code else ended
+
+
+async def as_it_stands(ledger: Ledger, run: Run) -> Ended:
+    """A run that nobody works on."""
+    counts = await ledger.counts(run)
+    _, _, exit_code = judge_end(counts, Stop(), Stop(), source_done=run.source_done)
+    return Ended(run, run.state, run.why, counts, exit_code, kept=True)
 
 
 def finished_exit_code(counts: Counts) -> int:

@@ -1,8 +1,10 @@
 """How a run stands: what the ledger says of it, and whether anybody is at it."""
 
+from dataclasses import replace
+
 from worker.clock import now_ms
 from worker.ledger.protocol import Ledger
-from worker.models import Run, as_found, worked_until
+from worker.models import Outcome, Run, as_found, worked_until
 
 
 async def as_it_is(ledger: Ledger, run: Run) -> Run:
@@ -14,4 +16,6 @@ async def standing(ledger: Ledger, run: Run, *, busy: bool) -> Run:
     """The same where it is known whether a process works on it."""
     if run.state == "running" and busy:
         return worked_until(run, now_ms())
+    if run.was is not None and (await ledger.counts(run)).outcomes[Outcome.IN_DOUBT]:
+        run = replace(run, was=None)  # what was sent, and is in doubt, has come of it
     return as_found(worked_until(run, await ledger.last_exchange(run)))

@@ -10,19 +10,20 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_what_a_cap_left_out_is_taken_up_again(ledger: Ledger) -> None:
-    """As if it had never been seen; what was skipped for another reason stays so."""
+    """Claimed as if it had never been seen, and shown as skipped until then; what a guard said no to stays so."""
     run = await a_run(ledger, range(9))
     first, second, *_ = await ledger.claim(run, 2, NOW)
     await ledger.record(run, [changed(first, Outcome.CLOSED), changed(second, Outcome.SKIPPED, detail="a guard")], NOW)
     assert await ledger.skip_fresh(run, "over --limit 2", NOW) == 7
     assert await ledger.unskip(run, "over --limit ") == 7
     assert await ledger.unskip(run, "over --limit ") == 0
-    assert await outcomes_of(ledger, run) == {"closed": 1, "skipped": 1, "pending": 7}
-    pending = [row for row in await results_of(ledger, run) if row["outcome"] == "pending"]
-    assert {(row["detail"], row["recorded_at"], row["first_attempt_at"]) for row in pending} == {(None, None, None)}
+    counts = await ledger.counts(run)
+    assert (counts.outcomes[Outcome.SKIPPED], counts.again[Outcome.SKIPPED]) == (8, 7)
+    details = [row["detail"] for row in await results_of(ledger, run) if row["outcome"] == "skipped"]
+    assert details == ["a guard", *["over --limit 2"] * 7]
     claims = await claim_all(ledger, run)
     assert [claim.session_id for claim in claims] == [session_id(number) for number in range(2, 9)]
-    assert all(claim.fresh for claim in claims)
+    assert all((claim.fresh, claim.recorded_at) == (True, None) for claim in claims)
 
 
 async def test_the_caps_of_other_runs_are_left_alone(ledger: Ledger) -> None:

@@ -124,7 +124,7 @@ async def test_evaluations_are_summed_and_sessions_open_again_counted(ledger: Le
 
 
 async def test_retry_reopens_what_ended_badly(ledger: Ledger) -> None:
-    """Failed, rejected and not found, with a clean slate; nothing else, and their history is kept."""
+    """Failed, rejected and not found, with a clean slate; shown as what they were until they have ended."""
     run = await a_run(ledger, range(9))
     claims = await claim_all(ledger, run)
     ends = [
@@ -137,10 +137,14 @@ async def test_retry_reopens_what_ended_badly(ledger: Ledger) -> None:
     ]
     await ledger.record(run, records, NOW)
     await ledger.release(claims[7:])
+    before = await results_of(ledger, run)
     assert await ledger.retry(run) == 3
+    assert await results_of(ledger, run) == before
     assert await outcomes_of(ledger, run) == {
-        "pending": 5, "closed": 1, "already_closed": 1, "skipped": 1, "in_doubt": 1,
+        "pending": 2, "closed": 1, "already_closed": 1, "skipped": 1, "in_doubt": 1, "failed": 1, "rejected": 1,
+        "not_found": 1,
     }  # fmt: skip
+    assert {end for end, count in (await ledger.counts(run)).again.items() if count} == set(ends[:3])
     again = await ledger.claim(run, 3, NOW)
     assert [claim.seq for claim in again] == [claim.seq for claim in claims[:3]]
     assert {(claim.attempts, claim.looks) for claim in again} == {(0, 0)}
@@ -156,4 +160,4 @@ async def test_a_retry_of_a_retry_works(ledger: Ledger) -> None:
         await ledger.record(run, [changed(claim, Outcome.FAILED, attempts=1)], NOW)
         assert await ledger.retry(run) == 1
     (row,) = await results_of(ledger, run)
-    assert (row["outcome"], row["detail"], row["attempts"]) == ("pending", None, 0)
+    assert (row["outcome"], row["detail"], row["attempts"]) == ("failed", None, 1)

@@ -42,7 +42,7 @@ WHERE run = :run AND session_id IN (SELECT unhex(value ->> 0) FROM json_each(:ro
 
 -- name: intake_reopened
 -- They are as if never tried, and parked; what was sent for them is in `attempts`. `rows`: digits, due time and reason.
-UPDATE items SET outcome = 'pending', due_at = w.due, reason = w.reason, detail = NULL, http_status = NULL, error = NULL,
+UPDATE items SET outcome = 'pending', was = NULL, due_at = w.due, reason = w.reason, detail = NULL, http_status = NULL, error = NULL,
     attempts = 0, first_attempt_at = NULL, looks = 0, looked_at = NULL, recorded_at = NULL, eval_settled = 0,
     settle_at = NULL, settled_at = NULL
 FROM (SELECT unhex(value ->> 0) AS session_id, value ->> 1 AS due, value ->> 2 AS reason FROM json_each(:rows)) w

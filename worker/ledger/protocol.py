@@ -67,10 +67,11 @@ class Counts:
     """What the ledger says of a run.
 
     ``requests`` by kind; ``throttled`` are those answered with 429. ``reopened`` are closed sessions that were
-    live when they were last looked at.
+    live when they were last looked at. ``again`` are those of the ``outcomes`` that are to be attempted again.
     """
 
     outcomes: dict[Outcome, int] = field(default_factory=dict)
+    again: dict[Outcome, int] = field(default_factory=dict)
     eval_status: dict[str, int] = field(default_factory=dict)
     unsettled: int = 0
     reopened: int = 0
@@ -194,7 +195,10 @@ class Ledger(Protocol):
 
     async def unfinished_of(self, location: str) -> Run | None: ...
     async def start_run(self, run: Run, options: str) -> None:
-        """Begin or go on: what a dead process had claimed becomes in doubt, and doubts are due at once."""
+        """Begin or go on: what a dead process had claimed becomes in doubt, and doubts are due at once.
+
+        How a run had ended is kept until something has come of that: see ``end_run``.
+        """
         ...
 
     async def tell(self, run: Run, tally: Tally) -> None:
@@ -205,7 +209,17 @@ class Ledger(Protocol):
         """When the last exchange of the run was; None where there was none."""
         ...
 
-    async def end_run(self, run: Run, end: RunEnd, now: Millis) -> None: ...
+    async def end_run(self, run: Run, end: RunEnd, now: Millis) -> None:
+        """The run ends so. Where nothing has come of going on with it, it is put back, and its items, as they were.
+
+        Unless it is finished only now: that is something, too.
+        """
+        ...
+
+    async def put_back(self, run: Run) -> None:
+        """The same for a run that nobody works on, and that was not begun, or broke off without an end."""
+        ...
+
     async def admit(
         self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis, *, parked: bool = False
     ) -> int:
@@ -247,7 +261,10 @@ class Ledger(Protocol):
         ...
 
     async def unskip(self, run: Run, detail: str) -> int:
-        """Some of the items skipped with a detail that begins so are pending again; returns how many, 0 at the end."""
+        """Some of the items skipped with a detail that begins so are to be closed; returns how many, 0 at the end.
+
+        As with ``retry``, they show as skipped until then.
+        """
         ...
 
     async def attempted_open(self, run: Run) -> set[int]:
@@ -318,7 +335,10 @@ class Ledger(Protocol):
     async def next_due(self, run: Run) -> NextDue: ...
     async def record(self, run: Run, records: Sequence[Record], now: Millis) -> None: ...
     async def retry(self, run: Run, *, parked: bool = False) -> int:
-        """Failed, rejected and not-found items are pending again, or ``parked``; returns how many."""
+        """Failed, rejected and not-found items are to be attempted again, or ``parked``; returns how many.
+
+        They show as what they were until a request for them has been answered.
+        """
         ...
 
     async def resettle(self, run: Run) -> int:

@@ -166,6 +166,9 @@ class SqliteLedger:
     async def end_run(self, run: Run, end: RunEnd, now: Millis) -> None:
         await self._writer.run(self._writer.store.end_run, run, end, now)
 
+    async def put_back(self, run: Run) -> None:
+        await self._writer.run(self._writer.store.put_back, run)
+
     async def admit(
         self, run: Run, rows: Sequence[SourceRow], digest: str, now: Millis, *, parked: bool = False
     ) -> int:

@@ -27,12 +27,14 @@ from worker.ledger.transaction import transaction
 from worker.ledger.values import (
     RUN_SHIFT,
     Row,
+    achieves,
     attempt_values,
     change_values,
     claim_of,
     is_single,
     item_values,
     new_name,
+    outcome_counts,
     place_of,
     run_of,
     span_of,
@@ -48,6 +50,7 @@ from worker.models import (
     Outcome,
     Record,
     Run,
+    RunState,
     SourceRow,
     Tally,
 )
@@ -131,7 +134,21 @@ class SqliteStore:
 
     def end_run(self, run: Run, end: RunEnd, now: Millis) -> None:
         values = {"state": end.state, "why": end.why, "seconds": end.seconds, "waited": json.dumps(end.waited)}
-        self._write("end_run", run=run.id, now=now, **values)
+        with transaction(self._db):
+            if not self._put_back(run, end.state):
+                self._rows("end_run", run=run.id, now=now, **values)
+
+    def put_back(self, run: Run) -> None:
+        with transaction(self._db):
+            self._put_back(run, "interrupted")
+
+    def _put_back(self, run: Run, state: RunState) -> bool:
+        """Whether nothing has come of the work on a run that would end in this state: then all of it is as it was."""
+        self._rows("end_put_back", run=run.id, state=state)
+        if not self._db.changes() and self.run(run.id).state == "running":
+            return False
+        self._rows("items_put_back", run=run.id)
+        return True
 
     # admission
 
@@ -204,7 +221,14 @@ class SqliteStore:
 
     def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
         values = {"detail": detail, "now": now, "never": NEVER}
-        return self._count_changed("skip_fresh", run=run.id, limit=_SKIPPED_AT_ONCE, **values)
+        return self._skipped("skip_fresh", run, values)
+
+    def _skipped(self, query: str, run: Run, values: dict[str, object]) -> int:
+        with transaction(self._db):
+            self._rows(query, run=run.id, limit=_SKIPPED_AT_ONCE, **values)
+            if skipped := self._db.changes():
+                self._rows("achieved", run=run.id)
+        return skipped
 
     def unskip(self, run: Run, detail: str) -> int:
         return self._count_changed("unskip", detail=detail, limit=_SKIPPED_AT_ONCE, **span_of(run))
@@ -233,7 +257,7 @@ class SqliteStore:
 
     def skip_parked(self, run: Run, since: Millis, detail: str, now: Millis) -> int:
         values = {"since": since, "detail": detail, "now": now, "never": NEVER}
-        return self._count_changed("skip_parked", run=run.id, limit=_SKIPPED_AT_ONCE, **values)
+        return self._skipped("skip_parked", run, values)
 
     def park_all(self, run: Run) -> int:
         return self._count_changed("park_all", run=run.id, never=NEVER)
@@ -289,13 +313,19 @@ class SqliteStore:
             for pair in exchanged:
                 if not is_single(*pair):
                     self._page(run, *pair)
+            if achieves(records):
+                self._rows("achieved", run=run.id)
 
     def _page(self, run: Run, exchange: Exchange, changes: tuple[Change, ...]) -> None:
         ((attempt,),) = self._rows("page", run=run.id, **asdict(exchange))
         self._rows("sightings", attempt=attempt, items=json.dumps([change.seq for change in changes]))
 
     def retry(self, run: Run, parked: bool) -> int:
-        return self._count_changed("retry", parked=parked, never=NEVER, **span_of(run))
+        with transaction(self._db):
+            self._rows("items_put_back", run=run.id)
+            self._rows("retry", parked=parked, never=NEVER, **span_of(run))
+            changed = self._db.changes()
+        return changed
 
     def resettle(self, run: Run) -> int:
         return self._count_changed("resettle", **span_of(run))
@@ -315,9 +345,10 @@ class SqliteStore:
 
     def counts(self, run: Run) -> Counts:
         requests = self._rows("request_counts", run=run.id)
-        outcomes: dict[str, int] = dict(self._rows("outcome_counts", **span_of(run)))
+        outcomes, again = outcome_counts(self._rows("outcome_counts", **span_of(run)))
         return Counts(
-            outcomes={outcome: outcomes.get(outcome.value, 0) for outcome in Outcome},
+            outcomes=outcomes,
+            again=again,
             **self._eval_counts(run),
             requests={str(kind): count for kind, count, _ in requests},
             throttled=sum(throttled or 0 for _, _, throttled in requests),

@@ -2,9 +2,23 @@
 
 import json
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
-from worker.models import Change, Claim, EvalSummary, Exchange, Millis, Run, SessionRow, SessionState, SourceRow, Tally
+from worker.models import (
+    Change,
+    Claim,
+    EvalSummary,
+    Exchange,
+    Millis,
+    Outcome,
+    Record,
+    Run,
+    SessionRow,
+    SessionState,
+    SourceRow,
+    Tally,
+)
 
 RUN_SHIFT = 40  # a run's items are numbered from its id, shifted by so many bits, on
 Row = tuple[Any, ...]  # what a column holds is stated by the schema, not by the type checker
@@ -46,6 +60,7 @@ def run_of(row: Row) -> Run:
     values = dict(zip(_RUN_COLUMNS, row, strict=True))
     values["source_done"] = bool(values["source_done"])
     values["waited"] = json.loads(values["waited"])
+    values["was"] = json.loads(values["was"]) if values["was"] is not None else None
     values["tally"] = Tally(**json.loads(values["tally"])) if values["tally"] is not None else None
     return Run(**values)
 
@@ -53,7 +68,7 @@ def run_of(row: Row) -> Run:
 _RUN_COLUMNS = (
     "id", "name", "job", "source", "location", "source_stat", "options", "state", "why", "rows_read", "duplicates",
     "source_done", "digest", "created_at", "ended_at", "seconds", "waited", "begun_at", "tally",
-    "made_by", "source_sha256", "reading",
+    "made_by", "source_sha256", "reading", "was",
 )  # fmt: skip
 
 
@@ -83,6 +98,26 @@ def item_values(row: SourceRow, seq: int, run: Run, now: Millis, due: Millis = 0
     session = digits_of(row.session_id)
     known = (row.started_at, row.seen_at)
     return (seq, run.id, session, row.line or None, row.reason, None, "pending", due, None, None, *known)
+
+
+def outcome_counts(rows: Sequence[Row]) -> tuple[dict[Outcome, int], dict[Outcome, int]]:
+    """How many items have each outcome and how many of these are to be attempted again, of the statement's rows."""
+    count, again = dict.fromkeys(Outcome, 0), dict.fromkeys(Outcome, 0)
+    for outcome, number, of_them_again in rows:
+        count[Outcome(outcome)] += number
+        again[Outcome(outcome)] += of_them_again
+    return count, again
+
+
+def achieves(records: Sequence[Record]) -> bool:
+    """Whether anything has come of these: an outcome, something sent that is in doubt, or word of a session."""
+    return any(_achieves(record.exchange, change) for record in records for change in record.changes)
+
+
+def _achieves(exchange: Exchange | None, change: Change) -> bool:
+    if change.outcome is None or change.outcome is Outcome.PENDING:
+        return change.session is not None
+    return change.outcome is not Outcome.IN_DOUBT or (exchange is not None and exchange.kind == "close")
 
 
 def is_single(exchange: Exchange, changes: tuple[Change, ...]) -> bool:

@@ -126,6 +126,7 @@ class Meter:
         progress = self.context.progress
         counts = Counter(self._before.outcomes) + progress.outcomes
         counts.subtract(progress.taken_up)
+        counts.subtract(self._before.again)
         return Counter({outcome: count for outcome, count in counts.items() if outcome not in _OPEN})
 
     def _to_settle(self) -> int:

@@ -201,7 +201,8 @@ def _sent(counts: Counts) -> str:
 def next_commands(ended: Ended, ledger: str | None = None, *, api_gone: bool = False) -> list[str]:
     """What a person may want to type now, the most urgent first."""
     name = ended.run.name
-    sending = [] if api_gone else ways_on(ended.run, ended.state, ended.counts)
+    state = ended.run.state if ended.kept else ended.state
+    sending = [] if api_gone else ways_on(ended.run, state, ended.counts)
     commands = [*sending, ("show", name), ("export", name, "--output", "results.csv")]
     return [command(*words, ledger=ledger) for words in commands]
 

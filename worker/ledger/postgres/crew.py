@@ -16,6 +16,7 @@ from worker.errors import LedgerError, RunBusyError
 from worker.lease import Lease, Terms, steady
 from worker.ledger.crew import UNFINISHED, Crew, RunEnd, ended_since
 from worker.ledger.postgres.database import Database
+from worker.ledger.postgres.runs import end_run
 from worker.ledger.postgres.statements import Statements, as_json
 from worker.logs import get_logger
 from worker.models import Millis, Run, RunState
@@ -237,7 +238,8 @@ class PostgresCrew(Crew):
             return False, others
         if not led:
             await sql.rows("led_unsaid", run=self._run.id)
-        await sql.rows("end_run", state=end.state, why=end.why, now=now, **worked)
+        told: dict[str, object] = {"state": end.state, "why": end.why, "seconds": seconds, "waited": as_json(waited)}
+        await end_run(sql, self._run, told, now)
         return True, others
 
 

@@ -58,7 +58,7 @@ FROM runs r LEFT JOIN leads l ON l.run = r.id WHERE r.id = :run;
 
 -- name: given_up
 -- A worker leaves while its requests are in flight: they are looked up once they are surely over.
-UPDATE items SET outcome = 'in_doubt', owner = NULL, due_at = :due, http_status = NULL, error = 'process_died', looks = 0,
+UPDATE items SET outcome = 'in_doubt', was = NULL, owner = NULL, due_at = :due, http_status = NULL, error = 'process_died', looks = 0,
     detail = 'the process ended before the answer was recorded'
 WHERE run = :run AND outcome = 'claimed' AND due_at IS NOT NULL AND owner = :owner;
 

@@ -42,7 +42,7 @@ WHERE run = :run AND due_at IS NULL
 
 -- name: intake_reopened
 -- They are as if never tried, and parked; what was sent for them is in `attempts`. `rows`: digits, due time and reason.
-UPDATE items SET outcome = 'pending', due_at = w.due, reason = w.reason, detail = NULL, http_status = NULL, error = NULL,
+UPDATE items SET outcome = 'pending', was = NULL, due_at = w.due, reason = w.reason, detail = NULL, http_status = NULL, error = NULL,
     attempts = 0, first_attempt_at = NULL, looks = 0, looked_at = NULL, recorded_at = NULL, eval_settled = 0,
     settle_at = NULL, settled_at = NULL
 FROM (SELECT DISTINCT ON (1) (v ->> 0)::uuid AS session_id, (v ->> 1)::bigint AS due, v ->> 2 AS reason

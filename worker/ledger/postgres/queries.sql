@@ -35,23 +35,47 @@ SELECT * FROM runs WHERE location = :location AND state <> 'finished' AND state 
 SELECT at FROM attempts WHERE run = :run ORDER BY seq DESC LIMIT 1;
 
 -- name: tally
-UPDATE runs SET tally = :tally WHERE id = :run;
+UPDATE runs SET tally = :tally, was = NULL WHERE id = :run;
 
 -- name: start_run
--- A process that died has not said how long it worked: it did until its last exchange.
-UPDATE runs SET state = 'running', why = NULL, ended_at = NULL, options = :options,
+-- A process that died has not said how long it worked: it did until its last exchange. How the run had ended is kept
+-- in `was` until something has come of it.
+UPDATE runs SET was = CASE WHEN state = 'running' THEN was ELSE json_build_object('state', state, 'why', why,
+        'ended_at', ended_at, 'options', options, 'seconds', seconds, 'waited', waited)::text END, state = 'running', why = NULL, ended_at = NULL, options = :options,
     seconds = seconds + greatest(0, coalesce((SELECT at FROM attempts WHERE run = :run ORDER BY seq DESC LIMIT 1) - begun_at, 0)) / 1000.0,
     begun_at = (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 WHERE id = :run;
 
 -- name: end_run
 -- Also what its lead worked on a run that goes on without it. The seconds of `waited`, a JSON object, are added up by their names.
-UPDATE runs SET state = :state, why = :why, ended_at = :now, begun_at = NULL, seconds = seconds + :seconds, waited = (
+UPDATE runs SET was = CASE WHEN :state = 'running' THEN was END, state = :state, why = :why, ended_at = :now, begun_at = NULL, seconds = seconds + :seconds, waited = (
     SELECT coalesce(json_object_agg(key, seconds), '{}')::text FROM (
         SELECT key, round(sum(value::numeric), 3) AS seconds
         FROM (SELECT * FROM json_each_text(runs.waited::json) UNION ALL SELECT * FROM json_each_text(:waited::json)) each
         GROUP BY key) sums)
 WHERE id = :run;
+
+-- name: achieved
+-- Something has come of the work on a run: it ends as it ends now, and no more as it had ended before.
+UPDATE runs SET was = NULL WHERE id = :run AND was IS NOT NULL;
+
+-- name: end_put_back
+-- Nothing has come of the work on a run that had ended: it ends as it had. What was sent, and is in doubt, is something;
+-- and so is that it has come to its end now.
+UPDATE runs SET state = was::json ->> 'state', why = was::json ->> 'why', ended_at = (was::json ->> 'ended_at')::bigint,
+    options = was::json ->> 'options', seconds = (was::json ->> 'seconds')::float8, waited = was::json ->> 'waited',
+    begun_at = NULL, was = NULL
+WHERE id = :run AND was IS NOT NULL AND (:state::text NOT IN ('finished', 'planned') OR was::json ->> 'state' = :state::text)
+  AND (was::json ->> 'state' NOT IN ('finished', 'planned') OR NOT EXISTS (
+    SELECT 1 FROM items WHERE run = :run AND outcome IN ('claimed', 'in_doubt') AND due_at IS NOT NULL));
+
+-- name: items_put_back
+-- Items that were to be attempted again are as they were.
+UPDATE items SET outcome = was ->> 'outcome', due_at = NULL, detail = was ->> 'detail',
+    http_status = (was ->> 'http_status')::integer, error = was ->> 'error', attempts = (was ->> 'attempts')::integer,
+    looks = (was ->> 'looks')::integer, first_attempt_at = (was ->> 'first_attempt_at')::bigint,
+    recorded_at = (was ->> 'recorded_at')::bigint, was = NULL
+WHERE run = :run AND outcome = 'pending' AND due_at IS NOT NULL AND was IS NOT NULL;
 
 -- name: budget_made
 INSERT INTO budgets (host, organisation) VALUES (:host, :organisation) ON CONFLICT DO NOTHING;
@@ -96,10 +120,10 @@ SELECT * FROM runs WHERE id = :run FOR UPDATE;
 
 -- name: admitted
 -- How far the source has been read, in the same transaction as its rows.
-UPDATE runs SET rows_read = rows_read + :read, duplicates = duplicates + :duplicates, digest = :digest WHERE id = :run;
+UPDATE runs SET rows_read = rows_read + :read, duplicates = duplicates + :duplicates, digest = :digest, was = NULL WHERE id = :run;
 
 -- name: source_done
-UPDATE runs SET source_done = true, source_sha256 = coalesce(:sha256::text, source_sha256) WHERE id = :run;
+UPDATE runs SET was = CASE WHEN source_done THEN was END, source_done = true, source_sha256 = coalesce(:sha256::text, source_sha256) WHERE id = :run;
 
 -- name: ripen
 -- What was never tried and had to wait for its time is as fresh as any, once that has come.
@@ -145,13 +169,15 @@ UPDATE items SET due_at = (first_attempt_at IS NOT NULL)::int WHERE seq IN (
 
 -- name: skip_fresh
 -- Items never tried that a cap leaves out.
-UPDATE items SET outcome = 'skipped', due_at = NULL, detail = :detail, recorded_at = :now WHERE seq IN (
+UPDATE items SET outcome = 'skipped', was = NULL, due_at = NULL, detail = :detail, recorded_at = :now WHERE seq IN (
     SELECT seq FROM items WHERE run = :run AND outcome = 'pending'
       AND due_at IS NOT NULL AND first_attempt_at IS NULL LIMIT :limit FOR UPDATE);
 
 -- name: unskip
--- Items that a cap left out are as if never seen.
-UPDATE items SET outcome = 'pending', due_at = 0, detail = NULL, recorded_at = NULL WHERE seq IN (
+-- Items that a cap left out are as if never seen, but for `was`.
+UPDATE items SET was = jsonb_build_object('outcome', outcome, 'detail', detail, 'http_status', http_status, 'error', error,
+        'attempts', attempts, 'looks', looks, 'first_attempt_at', first_attempt_at, 'recorded_at', recorded_at),
+    outcome = 'pending', due_at = 0, detail = NULL, recorded_at = NULL WHERE seq IN (
     SELECT seq FROM items WHERE seq BETWEEN :first AND :last AND outcome = 'skipped' AND starts_with(detail, :detail::text)
     LIMIT :limit FOR UPDATE);
 
@@ -185,7 +211,7 @@ SELECT count(*) FROM items WHERE run = :run AND outcome = 'pending' AND due_at >
 
 -- name: skip_parked
 -- Parked items that were not listed again since.
-UPDATE items SET outcome = 'skipped', due_at = NULL, detail = :detail, recorded_at = :now WHERE seq IN (
+UPDATE items SET outcome = 'skipped', was = NULL, due_at = NULL, detail = :detail, recorded_at = :now WHERE seq IN (
     SELECT seq FROM items
     WHERE run = :run AND outcome = 'pending' AND due_at >= :never AND coalesce(looked_at, 0) < :since LIMIT :limit FOR UPDATE);
 
@@ -218,7 +244,7 @@ SELECT count(*) FROM (
 
 -- name: rescue
 -- What a dead process had claimed may have been sent: it is looked up before any second close.
-UPDATE items SET outcome = 'in_doubt', owner = NULL, due_at = 1, http_status = NULL, error = 'process_died', looks = 0,
+UPDATE items SET outcome = 'in_doubt', was = NULL, owner = NULL, due_at = 1, http_status = NULL, error = 'process_died', looks = 0,
     detail = 'the process ended before the answer was recorded'
 WHERE run = :run AND outcome = 'claimed' AND due_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = items.owner);
 
@@ -284,9 +310,11 @@ SELECT (SELECT due_at FROM items
 
 -- name: change
 -- What became of items, as a JSON array of arrays. A NULL outcome keeps the outcome: it is a look at an item that has one.
+-- An item to be attempted again is what it was until a request for it has been answered.
 -- What is closed stays closed, and what somebody else has claimed is his. Of a worker that was taken for dead ("late") only
 -- closes that were acknowledged count: whatever else it has to say was found out by others, or will be.
 UPDATE items SET
+    was = CASE WHEN coalesce(c.outcome, 'pending') = 'pending' AND c.final_status IS NULL THEN items.was END,
     outcome = coalesce(c.outcome, items.outcome), due_at = c.due_at,
     owner = CASE WHEN c.outcome IS NULL THEN items.owner END,
     detail = CASE WHEN c.outcome IS NULL THEN coalesce(c.detail, items.detail) ELSE c.detail END,
@@ -340,8 +368,10 @@ RETURNING seq;
 INSERT INTO sightings (item, attempt) SELECT item, :attempt FROM unnest(:items::bigint[]) AS item ON CONFLICT DO NOTHING;
 
 -- name: outcome_counts
-SELECT CASE outcome WHEN 'claimed' THEN 'in_doubt' ELSE outcome END, count(*) FROM items
-WHERE seq BETWEEN :first AND :last GROUP BY 1;
+-- What is to be attempted again counts as what it was; how many of each these are, too.
+SELECT CASE outcome WHEN 'claimed' THEN 'in_doubt' WHEN 'pending' THEN coalesce(was ->> 'outcome', outcome) ELSE outcome END,
+       count(*), count(*) FILTER (WHERE outcome = 'pending' AND was IS NOT NULL)
+FROM items WHERE seq BETWEEN :first AND :last GROUP BY 1;
 
 -- name: eval_counts
 -- Verdicts of the sessions that are closed, how many of them are not final, and how many sessions were seen open again.
@@ -382,8 +412,10 @@ SELECT coalesce(sum(n - 1), 0)::bigint FROM
      GROUP BY item HAVING count(*) > 1) sent;
 
 -- name: retry
--- Items to be attempted again, with a clean slate; what they were is in `attempts`.
-UPDATE items SET outcome = 'pending', due_at = CASE WHEN :parked THEN :never ELSE (first_attempt_at IS NOT NULL)::int END,
+-- Items to be attempted again, with a clean slate; what they were is in `was`, and what was sent for them in `attempts`.
+UPDATE items SET was = jsonb_build_object('outcome', outcome, 'detail', detail, 'http_status', http_status, 'error', error,
+        'attempts', attempts, 'looks', looks, 'first_attempt_at', first_attempt_at, 'recorded_at', recorded_at),
+    outcome = 'pending', due_at = CASE WHEN :parked THEN :never ELSE (first_attempt_at IS NOT NULL)::int END,
     attempts = 0, looks = 0, detail = NULL
 WHERE seq BETWEEN :first AND :last AND outcome IN ('failed', 'rejected', 'not_found');
 

@@ -18,7 +18,7 @@ from worker.ledger.protocol import (
     PlanGroup,
     RowFilter,
 )
-from worker.ledger.values import RUN_SHIFT, Row, place_of, run_of, span_of
+from worker.ledger.values import RUN_SHIFT, Row, outcome_counts, place_of, run_of, span_of
 from worker.models import LIVE_STATUSES, Claim, ClosedItem, Exchange, Outcome, Run
 
 _RESULT_BATCH = 1_000
@@ -117,11 +117,10 @@ def _closed_item(row: Row) -> ClosedItem:
 
 async def _counts(sql: Statements, run: Run) -> Counts:
     requests = await sql.rows("request_counts", run=run.id)
-    outcomes: dict[str, int] = {
-        str(outcome): count for outcome, count in await sql.rows("outcome_counts", **span_of(run))
-    }
+    outcomes, again = outcome_counts(await sql.rows("outcome_counts", **span_of(run)))
     return Counts(
-        outcomes={outcome: outcomes.get(outcome.value, 0) for outcome in Outcome},
+        outcomes=outcomes,
+        again=again,
         **await _eval_counts(sql, run),
         requests={str(kind): count for kind, count, _ in requests},
         throttled=sum(throttled for _, _, throttled in requests),

@@ -21,10 +21,10 @@ WHERE run = :run AND http_status IS NOT NULL GROUP BY 1, 2 ORDER BY kind COLLATE
 -- name: causes
 -- Why sessions were not closed, or what was odd about those that were, with the first and the last of each cause.
 WITH causes AS (
-    SELECT CASE outcome WHEN 'claimed' THEN 'in_doubt' ELSE outcome END AS outcome, http_status, error,
+    SELECT outcome, http_status, error,
            CASE outcome WHEN 'invalid' THEN split_part(detail, ': ', 1) ELSE detail END AS detail,
            count(*) AS count, min(seq) AS first, max(seq) AS last
-    FROM items
+    FROM item_results
     WHERE seq BETWEEN :first AND :last AND (outcome NOT IN ('closed', 'already_closed', 'pending') OR detail IS NOT NULL)
     GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 6 LIMIT :limit)
 SELECT c.outcome, c.http_status, c.error, c.detail, c.count, f.session_id, f.line, l.session_id, l.line
@@ -33,8 +33,8 @@ FROM causes c JOIN item_results f ON f.seq = c.first JOIN item_results l ON l.se
 -- name: wanting
 -- The rows that a person should look at, the gravest first.
 SELECT seq FROM (
-    SELECT seq, CASE outcome WHEN 'failed' THEN 1 WHEN 'rejected' THEN 2 WHEN 'in_doubt' THEN 3 WHEN 'claimed' THEN 3
+    SELECT seq, CASE outcome WHEN 'failed' THEN 1 WHEN 'rejected' THEN 2 WHEN 'in_doubt' THEN 3
                 WHEN 'not_found' THEN 4 WHEN 'invalid' THEN 5 WHEN 'pending' THEN 8
                 WHEN 'skipped' THEN NULL ELSE CASE WHEN detail IS NOT NULL THEN 6 WHEN eval_settled = 0 THEN 7 END END AS rank
-    FROM items WHERE seq BETWEEN :first AND :last) ranked
+    FROM item_results WHERE seq BETWEEN :first AND :last) ranked
 WHERE rank IS NOT NULL ORDER BY rank, seq LIMIT :limit;

@@ -58,8 +58,27 @@ class Runs:
         return int(rows[0][0]) if rows else None
 
     async def end_run(self, run: Run, end: RunEnd, now: Millis) -> None:
-        values = {"state": end.state, "why": end.why, "seconds": end.seconds, "waited": json.dumps(dict(end.waited))}
-        await self._database.write(lambda sql: sql.rows("end_run", run=run.id, now=now, **values))
+        values: dict[str, object] = {"state": end.state, "why": end.why, "seconds": end.seconds}
+        values["waited"] = json.dumps(dict(end.waited))
+        await self._database.write(lambda sql: end_run(sql, run, values, now))
+
+    async def put_back(self, run: Run) -> None:
+        await self._database.write(lambda sql: _put_back(sql, run, "interrupted"))
 
     async def source_done(self, run: Run, sha256: str | None = None) -> None:
         await self._database.write(lambda sql: sql.rows("source_done", run=run.id, sha256=sha256))
+
+
+async def end_run(sql: Statements, run: Run, values: dict[str, object], now: Millis) -> None:
+    """See ``protocol.Ledger``; ``values`` are state, why, seconds and waited."""
+    if not await _put_back(sql, run, str(values["state"])):
+        await sql.rows("end_run", run=run.id, now=now, **values)
+
+
+async def _put_back(sql: Statements, run: Run, state: str) -> bool:
+    """Whether nothing has come of the work on a run that would end in this state: then all of it is as it was."""
+    (row,) = await sql.rows("run_locked", run=run.id)
+    if not await sql.changed("end_put_back", run=run.id, state=state) and run_of(row).state == "running":
+        return False
+    await sql.rows("items_put_back", run=run.id)
+    return True

@@ -11,6 +11,7 @@ from worker.ledger.postgres.statements import Statements, as_json
 from worker.ledger.protocol import NextDue
 from worker.ledger.values import (
     RUN_SHIFT,
+    achieves,
     attempt_values,
     change_values,
     is_single,
@@ -127,14 +128,22 @@ class Work:
 
     async def skip_parked(self, run: Run, since: Millis, detail: str, now: Millis) -> int:
         values = {"since": since, "detail": detail, "now": now, "never": NEVER, "limit": _SKIPPED_AT_ONCE}
-        return await self._changed_by_lead(run, "skip_parked", **values)
+        return await self._skipped_by_lead(run, "skip_parked", **values)
 
     async def park_all(self, run: Run) -> int:
         return await self._changed_by_lead(run, "park_all", never=NEVER)
 
     async def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
         values = {"detail": detail, "now": now, "never": NEVER, "limit": _SKIPPED_AT_ONCE}
-        return await self._changed_by_lead(run, "skip_fresh", **values)
+        return await self._skipped_by_lead(run, "skip_fresh", **values)
+
+    async def _skipped_by_lead(self, run: Run, query: str, **values: object) -> int:
+        async def work(sql: Statements) -> int:
+            if skipped := await sql.changed(query, run=run.id, **values):
+                await sql.rows("achieved", run=run.id)
+            return skipped
+
+        return await self._lead(run, work)
 
     async def unskip(self, run: Run, detail: str) -> int:
         return await self._changed("unskip", detail=detail, limit=_SKIPPED_AT_ONCE, **span_of(run))
@@ -202,12 +211,18 @@ class Work:
                 await sql.rows("change", changes=batch, now=now, owner=owner, late=late)
             for pair in pages:
                 await _page(sql, run, *pair)
+            if achieves(records):
+                await sql.rows("achieved", run=run.id)
 
         if records:
             await self._database.write(work)
 
     async def retry(self, run: Run, *, parked: bool = False) -> int:
-        return await self._changed("retry", parked=parked, never=NEVER, **span_of(run))
+        async def work(sql: Statements) -> int:
+            await sql.rows("items_put_back", run=run.id)
+            return await sql.changed("retry", parked=parked, never=NEVER, **span_of(run))
+
+        return await self._database.write(work)
 
     async def resettle(self, run: Run) -> int:
         return await self._changed("resettle", **span_of(run))
