@@ -9,7 +9,7 @@ import click
 
 from jobs.invocation import Invocation
 from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
-from jobs.running import conclude, run_to_end
+from jobs.running import conclude, expect_export, run_to_end
 from jobs.taking_up import read_invocation_for
 from jobs.terminal import ask, say, somebody_is_there
 from worker.clock import now_ms
@@ -45,6 +45,7 @@ async def apply_run(invocation: Invocation, name: str, max_age: float) -> int:
     async with open_ledger(invocation.ledger) as ledger:
         run = await as_it_is(ledger, await ledger.find_run(name))
         _expect_fresh_plan(run, max_age)
+        await expect_export(ledger, run, invocation)
         count = (await ledger.counts(run)).outcomes[Outcome.PENDING]
         invocation = invocation.for_run(run)
         applied = invocation.settings.model_copy(update={"closes": True, "as_planned": True})

@@ -13,7 +13,7 @@ import click
 from jobs.forecasting import Expected, expected_of, forecast_of
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import BRAKE, CLOSE, GUARDS, HOST, OPERATIONS, PACE, PORTION, SETTLE, working_options
-from jobs.running import conclude, reading, run_to_end
+from jobs.running import conclude, expect_export, reading, run_to_end
 from jobs.terminal import ask, keyboard
 from worker.admission import OpenedSource
 from worker.clock import now_ms
@@ -52,6 +52,10 @@ async def close_source(invocation: Invocation, source: str, *, new_run: bool) ->
     """Close all that the source lists; returns the exit code. Raises SourceError with nothing sent."""
     opened = await anyio.to_thread.run_sync(open_rows, source, invocation.settings.id_column, abandon_on_cancel=True)
     expected = await anyio.to_thread.run_sync(expected_of, opened, invocation.settings)
+    if invocation.export is not None:
+        async with open_ledger(invocation.ledger, create=True) as ledger:
+            unfinished = None if new_run else await _unfinished(ledger, opened.location)
+            await expect_export(ledger, unfinished, invocation, opened.location)
     await _expect_consent(invocation, opened, expected)
     async with open_ledger(invocation.ledger, create=True) as ledger:
         async with _one_at_a_time(ledger, invocation.ledger, opened.location):
@@ -111,6 +115,7 @@ async def plan_source(invocation: Invocation, source: str) -> int:
     invocation = invocation.that_plans()
     opened = await anyio.to_thread.run_sync(open_rows, source, invocation.settings.id_column, abandon_on_cancel=True)
     async with open_ledger(invocation.ledger, create=True) as ledger:
+        await expect_export(ledger, None, invocation, opened.location)
         run = await ledger.create_run(run_of_source(opened, invocation.settings), now_ms())
         ended = await run_to_end(ledger, run, invocation, reading(opened), told=[reading_of(opened)])
         return await conclude(ledger, ended, invocation)

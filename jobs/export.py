@@ -8,13 +8,14 @@ import anyio
 import click
 
 from jobs.invocation import read_ledger
-from jobs.options import LEDGER
+from jobs.options import FORCE, LEDGER
 from jobs.terminal import say
-from worker.ledger.opening import open_ledger
+from worker.ledger.opening import ledger_file, open_ledger
 from worker.ledger.protocol import Ledger, RowFilter
 from worker.models import Run
 from worker.report.export import export_run
 from worker.report.formats import check_place, filter_of, format_of
+from worker.report.placing import Wanted, expect_free
 from worker.units import counted
 
 
@@ -28,6 +29,7 @@ from worker.units import counted
 @click.option(
     "--eval-status", "evals", metavar="VERDICTS", help="Only rows with one of these verdicts: failure,partial"
 )
+@FORCE
 @LEDGER
 @click.pass_context
 def command(  # the rest is read by name
@@ -36,20 +38,23 @@ def command(  # the rest is read by name
     """Write the rows of RUN, in the order of its source, as CSV, JSONL or Parquet.
 
     FILE appears whole, when it is complete, and only its owner can read it. A name such as rows.csv.gz or
-    rows.jsonl.zst makes it a compressed one.
+    rows.jsonl.zst makes it a compressed one. It replaces an earlier export of RUN, and nothing else without --force.
     """
     format_of(output, row_format)
     if output is not None and output != "-":
         check_place(output, "--output")
     chosen = filter_of(context.params["outcomes"], context.params["evals"])
-    return anyio.run(partial(write_run, read_ledger(context), run, output, row_format, chosen))
+    wanted = Wanted(output, force=context.params["force"]) if output is not None and output != "-" else None
+    return anyio.run(partial(write_run, read_ledger(context), run, wanted, row_format, chosen))
 
 
-async def write_run(address: str, name: str, output: str | None, row_format: str | None, chosen: RowFilter) -> int:
+async def write_run(address: str, name: str, wanted: Wanted | None, row_format: str | None, chosen: RowFilter) -> int:
     """Write one run's rows, those that are chosen."""
+    output = wanted.output if wanted is not None else None
     async with open_ledger(address) as ledger:
         run = await ledger.find_run(name)
-        count = await export_run(ledger, run, output, row_format, chosen)
+        over = await expect_free(ledger, ledger_file(address), run, wanted) if wanted is not None else None
+        count = await export_run(ledger, run, output, row_format, chosen, over)
         if not count and chosen.eval_statuses:
             say(await _nothing_found(ledger, run, chosen))
     if output is not None:

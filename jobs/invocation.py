@@ -34,6 +34,7 @@ class Invocation:
     ledger: str
     as_json: bool = False
     export: str | None = None
+    force: bool = False
     progress: bool | None = None
     yes: bool = False
     listen: Address | None = None
@@ -74,6 +75,7 @@ def read_invocation(context: click.Context) -> Invocation:
         ledger=check_address(given.values.get("ledger") or DEFAULT_LEDGER),
         as_json=parameters["as_json"],
         export=export,
+        force=bool(parameters.get("force")),
         progress=parameters.get("progress"),
         yes=bool(parameters.get("yes")),
         listen=read_listen(context),

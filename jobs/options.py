@@ -21,6 +21,11 @@ LEDGER = _option(
     f"The ledger: a file, or postgresql://USER@HOST/DB.  [default: {DEFAULT_LEDGER}]",
     metavar="LEDGER",
 )
+FORCE = click.option(
+    "--force",
+    is_flag=True,
+    help="Replace FILE, whatever it is; never a ledger, its files, or a source.",
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 
 LISTEN = _option(
@@ -126,6 +131,11 @@ _OUTPUT: list[_Decorator] = [
         "--export",
         "Write the rows to FILE (.csv, .jsonl, .parquet, .csv.gz …); to FILE.part while they come.",
         metavar="FILE",
+    ),
+    click.option(
+        "--force",
+        is_flag=True,
+        help="Replace the FILE of --export, whatever it is; never a ledger, its files, or a source.",
     ),
     _option("--progress/--no-progress", "Show progress.  [default: a display on a terminal, plain lines elsewhere]"),
     _option("--log-format", "console or json.  [default: console]", type=click.Choice(["console", "json"])),

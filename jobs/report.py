@@ -10,12 +10,12 @@ import anyio
 import click
 
 from jobs.invocation import read_ledger
-from jobs.options import LEDGER
+from jobs.options import FORCE, LEDGER
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
-from worker.ledger.opening import open_ledger
-from worker.report.export import written
+from worker.ledger.opening import ledger_file, open_ledger
 from worker.report.formats import check_place
+from worker.report.placing import Wanted, expect_free, written
 from worker.report.story import ROWS_SHOWN, Story, read_story
 from worker.standing import as_it_is
 
@@ -32,6 +32,7 @@ _FORMATS = {"html": (".html", ".htm"), "markdown": (".md", ".markdown")}
     help="The format.  [default: from the name, else html; on a terminal markdown]",
 )
 @click.option("--compare", is_flag=True, help="Two runs beside each other: give RUN twice, the earlier one first.")
+@FORCE
 @LEDGER
 @click.pass_context
 def command(  # the rest is read by name
@@ -42,12 +43,13 @@ def command(  # the rest is read by name
     page_format: str | None,
     *,
     compare: bool,
+    force: bool,
     **_: Any,
 ) -> int:
     """Tell of RUN as one page: what was asked, how each session ended, how fast, and what went wrong.
 
     The page needs no network and no other file: it is there to be mailed and to be kept. As markdown it fits a chat
-    or a ticket.
+    or a ticket. FILE replaces an earlier report of RUN, and nothing else without --force.
     """
     wanted = 2 if compare else 1
     if len(runs) != wanted:
@@ -56,7 +58,8 @@ def command(  # the rest is read by name
     chosen = page_format_of(output, page_format, seen=seen)
     if output is not None and output != "-":
         check_place(output, "--output")
-    return anyio.run(partial(write_report, read_ledger(context), runs, output, chosen))
+    named = Wanted(output, kind="report", force=force) if output is not None and output != "-" else None
+    return anyio.run(partial(write_report, read_ledger(context), runs, named, chosen))
 
 
 def page_format_of(output: str | None, page_format: str | None, *, seen: bool = False) -> str:
@@ -79,19 +82,21 @@ def page_format_of(output: str | None, page_format: str | None, *, seen: bool = 
     return found or "html"
 
 
-async def write_report(address: str, names: tuple[str, ...], output: str | None, page_format: str) -> int:
+async def write_report(address: str, names: tuple[str, ...], wanted: Wanted | None, page_format: str) -> int:
     """Write the report of one run, or of two."""
     now = now_ms()
     shown = ROWS_SHOWN if len(names) == 1 and page_format == "html" else 0
     async with open_ledger(address) as ledger:
         runs = [await as_it_is(ledger, await ledger.find_run(name)) for name in names]
+        over = await expect_free(ledger, ledger_file(address), runs[0], wanted) if wanted is not None else None
         stories = [await read_story(ledger, run, now, shown) for run in runs]
-    pieces = _pieces(stories, page_format, now)
-    if output is None or output == "-":
-        sys.stdout.writelines(pieces)
-    else:
-        with written(Path(output)) as out:
-            out.writelines(piece.encode() for piece in pieces)
+        pieces = _pieces(stories, page_format, now)
+        if wanted is None:
+            sys.stdout.writelines(pieces)
+        else:
+            note = partial(ledger.reports.note_made, runs[0], wanted.kind)
+            async with written(Path(wanted.output), over, note) as out:
+                out.writelines(piece.encode() for piece in pieces)
     return 0
 
 

@@ -13,7 +13,7 @@ from jobs.configuration import config_path
 from jobs.invocation import Invocation
 from jobs.job_tables import known_job
 from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
-from jobs.running import conclude, reading, run_to_end
+from jobs.running import conclude, expect_export, reading, run_to_end
 from jobs.sweep import sweep_on
 from jobs.taking_up import read_invocation_for
 from jobs.terminal import say
@@ -45,6 +45,7 @@ async def resume_run(invocation: Invocation, name: str, source: str | None, conf
         run = await as_it_is(ledger, await ledger.find_run(name))
         invocation = invocation.for_run(run)
         expect_no_plan(run)
+        await expect_export(ledger, run, invocation, source)
         if ended := await nothing_left(ledger, run, invocation.settings):
             say(f"run {run.name} is finished: there is nothing left to do")
             return await conclude(ledger, ended, invocation)

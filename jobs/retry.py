@@ -12,7 +12,7 @@ from jobs.invocation import Invocation
 from jobs.job_tables import known_job
 from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, SETTLE, working_options
 from jobs.resume import expect_no_plan
-from jobs.running import conclude, run_to_end
+from jobs.running import conclude, expect_export, run_to_end
 from jobs.sweep import sweep_on
 from jobs.taking_up import read_invocation_for
 from jobs.terminal import say
@@ -44,6 +44,7 @@ async def retry_run(invocation: Invocation, name: str, config: Path | None) -> i
         run = await as_it_is(ledger, await ledger.find_run(name))
         invocation = invocation.for_run(run)
         expect_no_plan(run)
+        await expect_export(ledger, run, invocation)
         if not invocation.settings.closes:
             raise ConfigurationError(
                 f"run {run.name} is a plan that was not made to its end: `closeout resume` goes on"

@@ -6,6 +6,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio
+import anyio.to_thread
 import click
 
 from jobs.invocation import Invocation
@@ -17,14 +19,16 @@ from worker.clock import now_ms
 from worker.context import Context
 from worker.errors import CloseoutError
 from worker.execution import execute
-from worker.ledger.opening import open_ledger, shown_address
+from worker.ledger.opening import ledger_file, open_ledger, shown_address
 from worker.ledger.protocol import Counts, Ledger
 from worker.models import Run
 from worker.pipeline import Ended, Watcher
 from worker.report.console import stdout_console
 from worker.report.display import show_display, show_lines
 from worker.report.export import export_run
-from worker.report.following import Following, can_follow, remove_part
+from worker.report.following import Following
+from worker.report.parts import can_follow, remove_part
+from worker.report.placing import Signature, Wanted, expect_free
 from worker.report.planned import plan_facts
 from worker.report.summary import INVALID_KINDS_NAMED, print_summary, summary
 from worker.report.wording import Fact
@@ -125,7 +129,8 @@ async def conclude(ledger: Ledger, ended: Ended, invocation: Invocation) -> int:
     if ended.kept and ended.state != ended.run.state:
         say(f"nothing has come of it: run {ended.run.name} stays {ended.run.state}, as it was before")
     if unwritten is not None:
-        say(f"--export: {unwritten}; the ledger has the rows: `closeout export {ended.run.name}` writes them elsewhere")
+        said = str(unwritten).removeprefix("--export ")
+        say(f"--export: {said}; the ledger has the rows: `closeout export {ended.run.name}` writes them elsewhere")
     return ended.exit_code or int(unwritten is not None)
 
 
@@ -134,11 +139,26 @@ async def _export(ledger: Ledger, run: Run, invocation: Invocation) -> CloseoutE
     if invocation.export is None:
         return None
     try:
-        await export_run(ledger, run, invocation.export, None)
+        over = await expect_export(ledger, run, invocation)
+        await export_run(ledger, run, invocation.export, None, over=over)
     except CloseoutError as error:
         return error
-    remove_part(invocation.export)
+    await anyio.to_thread.run_sync(remove_part, invocation.export, run)
     return None
+
+
+async def expect_export(
+    ledger: Ledger, run: Run | None, invocation: Invocation, source: str | None = None
+) -> Signature | None:
+    """What stands where the export is to be written, and may be replaced by that of this run; None: nothing does.
+
+    ``source`` is that of a run that is not made yet (None). To be asked before anything is sent, and once more when it
+    is written. Raises ConfigurationError where it must not be replaced.
+    """
+    if invocation.export is None or invocation.export == "-":
+        return None
+    wanted = Wanted(invocation.export, "--export", force=invocation.force)
+    return await expect_free(ledger, ledger_file(invocation.ledger), run, wanted, [source])
 
 
 async def facts_of_plan(ledger: Ledger, run: Run, settings: Settings) -> list[Fact]:

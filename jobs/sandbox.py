@@ -1,12 +1,18 @@
 """``closeout sandbox``: the stand-in for the API, alone, on loopback."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import anyio
 import click
 
+from jobs.options import DEFAULT_LEDGER
 from worker.errors import ConfigurationError
+from worker.ledger.glance import sources_at
 from worker.near import did_you_mean
+from worker.report.formats import check_place
+from worker.report.placing import Wanted, write_own
 from worker.sandbox import FAULT_NAMES, Sandbox, SandboxConfig, describe, serve
 from worker.units import parse_duration
 
@@ -26,6 +32,7 @@ _FAULTS = "\b\nFaults:\n" + "\n".join(f"  {name:<16}{what}" for name, what in FA
     "--sessions", default=1000, show_default=True, metavar="N", help="How many active sessions it begins with."
 )
 @click.option("--csv", "csv_path", metavar="FILE", help="Write the ids of its sessions to FILE.")
+@click.option("--force", is_flag=True, help="Replace the FILE of --csv, whatever it is; never a ledger or its files.")
 @click.option(
     "--seed", default=1, show_default=True, metavar="N", help="What ids, evaluations and faults are drawn from."
 )
@@ -42,12 +49,14 @@ _FAULTS = "\b\nFaults:\n" + "\n".join(f"  {name:<16}{what}" for name, what in FA
 )
 @click.option("--second-close", type=click.Choice(["200", "400", "409"]), default="200", show_default=True,
               help="The answer to closing a closed session.")  # fmt: skip
-def command(port: int, sessions: int, csv_path: str | None, **config: Any) -> int:  # click's values, checked below
+def command(
+    port: int, sessions: int, csv_path: str | None, *, force: bool, **config: Any
+) -> int:  # click's values, checked below
     """Serve the stand-in for the API on loopback until stopped: both dialects, evaluations, a rate limit and faults."""
     sandbox = Sandbox(_config(**config))
     sandbox.add_sessions(sessions)
     if csv_path is not None:
-        sandbox.write_csv(csv_path)
+        _write_csv(sandbox, Wanted(csv_path, "--csv", force=force))
     try:
         anyio.run(
             serve,
@@ -59,6 +68,20 @@ def command(port: int, sessions: int, csv_path: str | None, **config: Any) -> in
     except OSError as error:
         raise ConfigurationError(f"--port {port}: {error.strerror or error}") from None
     return 0
+
+
+def _write_csv(sandbox: Sandbox, wanted: Wanted) -> None:
+    """A file that holds the very same ids stays as it is. Raises ConfigurationError for any other.
+
+    It knows the sources of the ledger that a command here would use without a flag.
+    """
+    check_place(wanted.output, wanted.option)
+    path = Path(wanted.output)
+    sources = sources_at(Path(os.environ.get("CLOSEOUT_LEDGER") or DEFAULT_LEDGER))
+    try:
+        anyio.run(write_own, path, sandbox.csv_text().encode(), wanted, sources)
+    except OSError as error:
+        raise wanted.refused(error.strerror or str(error)) from None
 
 
 def _fault(text: str) -> tuple[str, float]:

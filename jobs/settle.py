@@ -9,7 +9,7 @@ import click
 
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import LOOKS, PACE, working_options
-from jobs.running import conclude, print_json, run_to_end
+from jobs.running import conclude, expect_export, print_json, run_to_end
 from jobs.taking_up import read_invocation_for
 from jobs.terminal import say
 from worker.ledger.opening import open_ledger
@@ -65,6 +65,7 @@ async def _tell_as_they_are(ledger: Ledger, runs: list[Run], invocation: Invocat
 
 async def _settle(ledger: Ledger, run: Run, invocation: Invocation) -> int:
     """Only evaluations: what is pending or in doubt is left for ``resume``."""
+    await expect_export(ledger, run, invocation)
     own = invocation.for_run(run)
     own = replace(own, settings=own.settings.model_copy(update={"settle": True}))  # also of a run with --no-settle
     async with ledger.locked(run):

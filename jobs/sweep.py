@@ -15,7 +15,7 @@ from jobs.job import Job
 from jobs.job_tables import find_job
 from jobs.notify import tell_failure, telling
 from jobs.options import BRAKE, HOST, MORE_GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
-from jobs.running import conclude, run_to_end
+from jobs.running import conclude, expect_export, run_to_end
 from jobs.terminal import confirm, say
 from worker.clock import now_ms
 from worker.context import Context
@@ -82,6 +82,7 @@ async def sweep_job(invocation: Invocation, job: Job) -> int:
         try:
             ledger = await held.enter_async_context(open_ledger(invocation.ledger, create=True))
             await held.enter_async_context(ledger.job_locked(job.name))
+            await expect_export(ledger, None, invocation)
             options = invocation.settings.model_dump_json()
             new = NewRun(f"job {job.name}", options, job=job.name, made_by=whoami())
             run = await ledger.create_run(new, now_ms())
@@ -97,6 +98,7 @@ async def plan_job(invocation: Invocation, name: str) -> int:
     """Plan what a job chooses now; returns the exit code."""
     invocation = invocation.that_plans()
     async with open_ledger(invocation.ledger, create=True) as ledger:
+        await expect_export(ledger, None, invocation)
         options = invocation.settings.model_dump_json()
         new = NewRun(f"job {name}", options, job=name, made_by=whoami())
         run = await ledger.create_run(new, now_ms())

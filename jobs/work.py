@@ -14,7 +14,7 @@ from jobs.close import expect_same_host
 from jobs.invocation import Invocation, read_invocation
 from jobs.listening import listening
 from jobs.options import GUARDS, HOST, OPERATIONS, PACE, QUEUE, REASON, SETTLE, working_options
-from jobs.running import conclude, run_to_end
+from jobs.running import conclude, expect_export, run_to_end
 from jobs.terminal import say
 from worker.adopting import adopt_orphans, runs_of_queue
 from worker.alarms import Alarms
@@ -114,6 +114,7 @@ async def _work(
     """Go on with the newest unfinished run of the queue that nobody else works on, else with a new one."""
     feed = partial(take_from, queue=queue, drain=alarms is None)
     left = [run for run in await runs_of_queue(ledger, queue.name) if _on_this_host(run, invocation)]
+    await expect_export(ledger, left[0] if left else None, invocation)
     while True:
         run = left.pop(0) if left else await _new_run(ledger, queue, invocation)
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.front_door.support import FAST, Desk, desk_of, quick, wait_until
+from tests.front_door.support import FAST, LONGEST, Desk, Witness, desk_of, quick
 from worker.sandbox import Sandbox
 
 GIVES_UP = (*FAST, "--give-up-after", "1s", "--timeout", "1s")
@@ -142,19 +142,19 @@ def test_sigkill_before_anything_was_claimed_changes_nothing(place: Place) -> No
 
 def test_sigkill_while_something_was_claimed_leaves_that_in_doubt(place: Place) -> None:
     """It may have been sent, so the run is not finished any more; all the rest is as it was."""
-    desk = gone(place[0])
+    desk, sandbox = place
     before = desk.by_id()
     with desk.started("retry", "last", *FAST) as child:
-        wait_until(lambda: any(row["outcome"] == "in_doubt" for row in desk.rows()))
-        child.process.kill()
-        child.process.wait()
+        Witness(sandbox).at(1, child.process.kill, "close")
+        child.process.wait(LONGEST)
     after = desk.by_id()
     doubts = {one for one, row in after.items() if row["outcome"] == "in_doubt"}
     assert {one: row for one, row in after.items() if one not in doubts} == {
         one: row for one, row in before.items() if one not in doubts
     }
     state = json.loads(desk.run("show", "last", "--json").out)["state"]
-    assert state == ("interrupted" if doubts else "finished")
+    assert doubts
+    assert state == "interrupted"
 
 
 def test_a_key_that_is_revoked_changes_nothing(place: Place) -> None:

@@ -1,6 +1,7 @@
 """Exports: nothing is lost on the way to a file, and no cell runs in a spreadsheet."""
 
 import csv
+import hashlib
 import io
 import json
 import stat
@@ -19,6 +20,7 @@ from worker.ledger.protocol import COLUMNS, Ledger, RowFilter
 from worker.models import Run
 from worker.report.export import export_file, export_run, write_rows
 from worker.report.formats import Format, format_of
+from worker.report.placing import signature_of
 from worker.report.textual import defused
 
 Row = tuple[object, ...]
@@ -162,7 +164,7 @@ def test_a_file_appears_whole_and_private(tmp_path: Path) -> None:
         yield [result_row(session_id=SESSION)]
         seen.append(path.read_text())
 
-    assert anyio.run(export_file, watched(), path, "csv") == 1
+    assert anyio.run(export_file, watched(), path, "csv", signature_of(path)) == 1
     assert seen == ["older"]
     assert SESSION in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -184,7 +186,17 @@ def test_an_export_that_breaks_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 class OneRow:
-    """A ledger whose runs have one row."""
+    """A ledger whose runs have one row, and which keeps what was made of them."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, str]] = []
+
+    @property
+    def reports(self) -> "OneRow":
+        return self
+
+    async def note_made(self, _: Run, kind: str, sha256: str) -> None:
+        self.made.append((kind, sha256))
 
     def results(self, run: Run, _: RowFilter) -> AsyncIterator[list[Row]]:
         return _batches([result_row(run=run.name, session_id=SESSION)])
@@ -197,16 +209,32 @@ def test_a_run_goes_to_standard_output_without_a_file(output: str | None, capsys
 
 
 def test_a_run_goes_to_the_file_in_the_format_of_its_name(tmp_path: Path) -> None:
-    path = tmp_path / "results.ndjson"
-    assert anyio.run(export_run, cast("Ledger", OneRow()), RUN, str(path), None) == 1
+    path, ledger = tmp_path / "results.ndjson", OneRow()
+    assert anyio.run(export_run, cast("Ledger", ledger), RUN, str(path), None) == 1
     assert json.loads(path.read_text())["run"] == RUN.name
+    assert ledger.made == [("export", hashlib.sha256(path.read_bytes()).hexdigest())]
+
+
+def test_what_has_appeared_or_changed_meanwhile_stays(tmp_path: Path) -> None:
+    """Whatever could be replaced when that was looked at."""
+    path = tmp_path / "results.csv"
+
+    async def late() -> AsyncIterator[list[Row]]:
+        path.write_text("somebody's own")
+        yield [result_row(session_id=SESSION)]
+
+    for _ in range(2):
+        with pytest.raises(CloseoutError, match="something else is there by now"):
+            anyio.run(export_file, late(), path, "csv", signature_of(path))
+        assert path.read_text() == "somebody's own"
+        assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     target, link = tmp_path / "target.csv", tmp_path / "link.csv"
     target.write_text("older")
     link.symlink_to(target)
-    anyio.run(export_file, _batches([result_row(session_id=SESSION)]), link, "csv")
+    anyio.run(export_file, _batches([result_row(session_id=SESSION)]), link, "csv", signature_of(link))
     assert link.is_symlink()
     assert SESSION in target.read_text()
 

@@ -125,7 +125,7 @@ async def test_a_part_that_cannot_be_written_leaves_the_run_alone(tmp_path: Path
     """Whatever is wrong, with the file or with the ledger, is said, and nothing is raised into the run."""
     said: list[str] = []
     log = SimpleNamespace(warning=lambda _, file, why: said.append(f"{Path(file).name}: {why}"))
-    context: Any = SimpleNamespace(recorder=SimpleNamespace(listeners=[]), log=log)
+    context: Any = SimpleNamespace(run=SimpleNamespace(name="run"), recorder=SimpleNamespace(listeners=[]), log=log)
 
     @asynccontextmanager
     async def locked() -> AsyncIterator[Ledger]:

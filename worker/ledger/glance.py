@@ -6,7 +6,10 @@ from pathlib import Path
 
 import apsw
 
+from worker.ledger.migrate import APPLICATION_ID
+
 _MOST = 100
+_QUEUES = {"messages", "intake_queues", "intake_sessions"}
 _PATIENCE_MS = 50
 _NEWEST = "SELECT name, coalesce(nullif(job, ''), source), state FROM runs ORDER BY id DESC LIMIT"
 
@@ -35,6 +38,38 @@ def glance(address: str) -> list[RunSeen]:
             return [RunSeen(str(name), str(what), str(state)) for name, what, state in found]
     except (apsw.Error, OSError, ValueError):
         return []
+
+
+def sources_at(path: Path) -> list[str]:
+    """Where the sources of a ledger's runs are; none where there is no ledger."""
+    try:
+        if not path.is_file():
+            return []
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+            connection.set_busy_timeout(_PATIENCE_MS)
+            found = connection.execute("SELECT DISTINCT location FROM runs WHERE location IS NOT NULL")
+            return [str(location) for (location,) in found]
+    except (apsw.Error, OSError, ValueError):
+        return []
+
+
+def runs_alone(path: Path) -> list[tuple[str | None, str]] | None:
+    """Location and options of each run of a ledger, of any version, that holds nothing else: no queue.
+
+    None for any other file, and for one that cannot be read now.
+    """
+    try:
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+            connection.set_busy_timeout(_PATIENCE_MS)
+            if connection.pragma("application_id") != APPLICATION_ID:
+                return None
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
+            if any(connection.execute(f"SELECT count(*) FROM {each}").get for each in tables & _QUEUES):  # noqa: S608  # constants
+                return None
+            found = connection.execute("SELECT location, options FROM runs")
+            return [(location and str(location), str(options)) for location, options in found]
+    except (apsw.Error, OSError, ValueError):
+        return None
 
 
 def _glance_at_postgres(address: str) -> list[RunSeen]:

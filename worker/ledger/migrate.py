@@ -49,7 +49,7 @@ def check_version(
     """Raise LedgerError unless this version may work on the file."""
     application = connection.pragma("application_id")
     empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
-    if application != APPLICATION_ID and not empty:
+    if application != APPLICATION_ID and not (empty and application == 0 and _version(connection) == 0):
         raise LedgerError(f"{path} is a SQLite database, but no ledger of closeout: name another file with --ledger")
     newest = migrations[-1].version
     version = _version(connection)

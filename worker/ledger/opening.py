@@ -30,6 +30,11 @@ def check_address(address: str) -> str:
     return address
 
 
+def ledger_file(address: str) -> Path | None:
+    """Where the ledger is, if it is a file."""
+    return None if on_postgres(address) else Path(address)
+
+
 def shown_address(address: str) -> str:
     """The address as it may be printed and stored: without a password."""
     return parse_address(address).shown if on_postgres(address) else address

@@ -24,6 +24,13 @@ class ReportQueries:
         with transaction(self._db):
             self._rows("note_pace", run=run.id, at=sample.at, allowed=sample.allowed, waiting=sample.waiting)
 
+    def note_made(self, run: Run, kind: str, sha256: str) -> None:
+        with transaction(self._db):
+            self._rows("note_made", run=run.id, kind=kind, sha256=sha256)
+
+    def has_made(self, run: Run, kind: str, sha256: str) -> bool:
+        return bool(self._rows("has_made", run=run.id, kind=kind, sha256=sha256))
+
     def paces(self, run: Run) -> list[PaceSample]:
         return [PaceSample(*row) for row in self._rows("paces", run=run.id)]
 

@@ -93,6 +93,14 @@ class ReportStore(Protocol):
         """
         ...
 
+    async def note_made(self, run: Run, kind: str, sha256: str) -> None:
+        """Keep the digest of a file that was made of a run; ``kind`` is what it holds."""
+        ...
+
+    async def has_made(self, run: Run, kind: str, sha256: str) -> bool:
+        """Whether a file with this digest was made of the run."""
+        ...
+
     async def wanting(self, run: Run, limit: int) -> list[tuple[object, ...]]:
         """Rows of the results that a person should look at, the gravest first, columns as in COLUMNS.
 

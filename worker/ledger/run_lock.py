@@ -48,8 +48,15 @@ def run_busy(ledger: Path, run: Run) -> bool:
     return (path, run.id) in _held or _held_elsewhere(_handle(path), run.id)
 
 
-def _held_elsewhere(handle: int, at: int) -> bool:
-    wanted, start, length = (fcntl.F_WRLCK, os.SEEK_SET), at, 1
+def is_locked(ledger: Path) -> bool:
+    """Whether any process works on any run of a ledger."""
+    path = _lock_file(ledger)
+    return path.exists() and _held_elsewhere(_handle(path), 0, 0)
+
+
+def _held_elsewhere(handle: int, at: int, length: int = 1) -> bool:
+    """Whether another process holds any of these bytes; a length of 0 is all from there on."""
+    wanted, start = (fcntl.F_WRLCK, os.SEEK_SET), at
     asked = (*wanted, start, length, 0) if _KIND_FIRST else (start, length, 0, *wanted)
     told = struct.unpack(_FLOCK, fcntl.fcntl(handle, fcntl.F_GETLK, struct.pack(_FLOCK, *asked)))
     return bool(told[0 if _KIND_FIRST else 3] != fcntl.F_UNLCK)

@@ -9,7 +9,8 @@ from pathlib import Path
 import apsw
 
 from worker.errors import LedgerError
-from worker.ledger.migrate import check_version, load_migrations, migrate
+from worker.ledger.migrate import APPLICATION_ID, check_version, load_migrations, migrate
+from worker.ledger.own_files import is_database, is_foreign
 from worker.near import did_you_mean_file
 
 BUSY_MS = 30_000
@@ -57,6 +58,10 @@ def _explained(path: Path) -> Iterator[None]:
         raise LedgerError(f"there is no ledger at {path}{hint}")
     if path.is_dir():
         raise LedgerError(f"{path} is a folder: name a file with --ledger")
+    if not is_database(path) and path.stat().st_size:
+        raise LedgerError(f"{path} is not a SQLite database: name another file with --ledger")
+    if is_foreign(path, APPLICATION_ID):
+        raise LedgerError(f"{path} is a SQLite database, but no ledger of closeout: name another file with --ledger")
     try:
         yield
     except apsw.NotADBError:

@@ -16,6 +16,12 @@ class SqliteReports:
     async def note_pace(self, run: Run, sample: PaceSample) -> None:
         await self._writer.run(self._writer.store.reports.note_pace, run, sample)
 
+    async def note_made(self, run: Run, kind: str, sha256: str) -> None:
+        await self._writer.run(self._writer.store.reports.note_made, run, kind, sha256)
+
+    async def has_made(self, run: Run, kind: str, sha256: str) -> bool:
+        return await self._reader.run(self._reader.store.reports.has_made, run, kind, sha256)
+
     async def paces(self, run: Run) -> list[PaceSample]:
         return await self._reader.run(self._reader.store.reports.paces, run)
 

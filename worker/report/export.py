@@ -1,20 +1,19 @@
 """The rows of a run as a file, or on standard output."""
 
-import os
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 import anyio.to_thread
 
-from worker.errors import CloseoutError, ConfigurationError
+from worker.errors import ConfigurationError
 from worker.ledger.protocol import ALL_ROWS, Ledger, RowFilter
 from worker.models import Run
 from worker.report.encoding import RowWriter, encoded
 from worker.report.formats import Format, compression_of, format_of
+from worker.report.placing import Note, Signature, unnoted, written
 from worker.report.textual import Textual
 
 Batches = AsyncIterator[list[tuple[object, ...]]]
@@ -28,24 +27,37 @@ async def write_rows(batches: Batches, out: TextIO, format: Format) -> int:
     return count
 
 
-async def export_file(batches: Batches, path: Path, format: Format) -> int:
-    """Write all rows to a file that appears, whole and private, when it is complete. Raises CloseoutError."""
-    with written(path) as out, encoded(out, format, compression_of(path.name)) as writer:
-        count = await _pour(batches, writer)
+async def export_file(
+    batches: Batches, path: Path, format: Format, over: Signature | None = None, note: Note = unnoted
+) -> int:
+    """Write all rows to a file that appears, whole and private, when it is complete. Raises CloseoutError.
+
+    ``over`` and ``note`` are those of ``placing.written``.
+    """
+    async with written(path, over, note) as out:
+        with encoded(out, format, compression_of(path.name)) as writer:
+            count = await _pour(batches, writer)
     return count
 
 
-async def export_run(
-    ledger: Ledger, run: Run, output: str | None, format: str | None, chosen: RowFilter = ALL_ROWS
+async def export_run(  # noqa: PLR0917  # what of a run, where to, and how
+    ledger: Ledger,
+    run: Run,
+    output: str | None,
+    format: str | None,
+    chosen: RowFilter = ALL_ROWS,
+    over: Signature | None = None,
 ) -> int:
     """Export a run to a file, or to standard output without one (or to ``-``); returns the number of rows.
+
+    ``over`` is what stands there and may be replaced.
 
     Raises ConfigurationError for an impossible format, CloseoutError where the file cannot be written.
     """
     wanted = format_of(output, format)
     rows = ledger.results(run, chosen)
     if output is not None and output != "-":
-        return await export_file(rows, Path(output), wanted)
+        return await export_file(rows, Path(output), wanted, over, partial(ledger.reports.note_made, run, "export"))
     if wanted != "parquet":
         return await write_rows(rows, sys.stdout, wanted)
     if sys.stdout.isatty():
@@ -61,32 +73,3 @@ async def _pour(batches: Batches, writer: RowWriter) -> int:
         await anyio.to_thread.run_sync(writer.write, batch)
         count += len(batch)
     return count
-
-
-@contextmanager
-def written(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, moved to ``path`` at the end. What is no plain file (a device, a pipe) is written as it is."""
-    try:
-        if path.exists() and not path.is_file():
-            with path.open("wb") as out:
-                yield cast("BinaryIO", out)
-        else:
-            with _moved_into_place(path.resolve()) as out:
-                yield out
-    except OSError as error:
-        raise CloseoutError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-@contextmanager
-def _moved_into_place(path: Path) -> Iterator[BinaryIO]:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as out:
-            yield cast("BinaryIO", out)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise

@@ -4,10 +4,8 @@ It stands beside the file that was asked for, with ``.part`` at its name. The fi
 when the run has ended, in the order of the source and each row once; so nothing that happens to the part can spoil it.
 """
 
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager
 from typing import TextIO
 
 import anyio
@@ -17,7 +15,8 @@ from worker.context import Context
 from worker.errors import CloseoutError
 from worker.ledger.protocol import COLUMNS, Ledger, RowFilter
 from worker.models import Change, Outcome, Record
-from worker.report.formats import compression_of, format_of
+from worker.report.formats import format_of
+from worker.report.parts import new_part, part_of
 from worker.report.textual import Textual
 
 _EVERY = 1.0  # seconds
@@ -25,25 +24,6 @@ _AT_ONCE = 1_000
 _OPEN = frozenset({Outcome.PENDING, Outcome.IN_DOUBT})
 _CLOSED = frozenset({Outcome.CLOSED, Outcome.ALREADY_CLOSED})
 _OUTCOME, _SETTLED = COLUMNS.index("outcome"), COLUMNS.index("eval_settled")
-
-
-def can_follow(output: str) -> bool:
-    """Whether half of such a file can be read: text can, what is packed cannot, and a device keeps no part."""
-    path = Path(output)
-    if output == "-" or compression_of(output) or format_of(output, None) == "parquet":
-        return False
-    return not path.exists() or path.is_file()
-
-
-def part_of(output: str) -> Path:
-    """Where the rows go while the run is at work."""
-    return Path(output + ".part")
-
-
-def remove_part(output: str) -> None:
-    """The file is complete."""
-    with suppress(OSError):
-        part_of(output).unlink()
 
 
 class Following:
@@ -59,7 +39,7 @@ class Following:
         context.recorder.listeners.append(self._recorded)
         path = part_of(self._output)
         try:
-            with _private(path) as out:
+            with await anyio.to_thread.run_sync(new_part, self._output, context.run) as out:
                 async with self._opened() as ledger:
                     await self._write(context, ledger, out)
         except (OSError, CloseoutError) as error:
@@ -99,8 +79,3 @@ async def _final_before(context: Context, ledger: Ledger) -> AsyncIterator[list[
 def _add(lines: Textual, rows: Sequence[Sequence[object]]) -> None:
     lines.write(rows)
     lines.finish()
-
-
-def _private(path: Path) -> TextIO:
-    handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-    return os.fdopen(handle, "w", encoding="utf-8", newline="")

@@ -19,6 +19,13 @@ class PostgresReports:
         values = {"at": sample.at, "allowed": sample.allowed, "waiting": sample.waiting}
         await self._database.write(lambda sql: sql.rows("note_pace", run=run.id, **values))
 
+    async def note_made(self, run: Run, kind: str, sha256: str) -> None:
+        values = {"kind": kind, "sha256": sha256}
+        await self._database.write(lambda sql: sql.rows("note_made", run=run.id, **values))
+
+    async def has_made(self, run: Run, kind: str, sha256: str) -> bool:
+        return bool(await self._rows("has_made", run=run.id, kind=kind, sha256=sha256))
+
     async def paces(self, run: Run) -> list[PaceSample]:
         return [PaceSample(*row) for row in await self._rows("paces", run=run.id)]
 

@@ -4,6 +4,12 @@
 INSERT INTO paces (run, at, allowed, waiting) VALUES (:run, :at, :allowed, :waiting) ON CONFLICT (run, at) DO UPDATE SET
     allowed = excluded.allowed, waiting = excluded.waiting;
 
+-- name: note_made
+INSERT INTO made_files (run, kind, sha256) VALUES (:run, :kind, :sha256) ON CONFLICT DO NOTHING;
+
+-- name: has_made
+SELECT 1 FROM made_files WHERE run = :run AND kind = :kind AND sha256 = :sha256;
+
 -- name: paces
 SELECT at, allowed, waiting FROM paces WHERE run = :run ORDER BY at;
 

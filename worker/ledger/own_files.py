@@ -1,0 +1,67 @@
+"""Which files belong to a ledger: told by what is in them, and of those that hold nothing by their names beside one."""
+
+import re
+from pathlib import Path
+
+_SQLITE = b"SQLite format 3\0"
+# A database, its log, the index of its log, its journal: each begins so, whatever it is called.
+_BEGINNINGS = (
+    _SQLITE,
+    b"\x37\x7f\x06\x82",
+    b"\x37\x7f\x06\x83",
+    b"\x18\xe2\x2d\x00",
+    b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7",
+)
+_BESIDE = re.compile(
+    r"(.+?)(?:\.lock|\.turn-[0-9a-f]+\.lock|(?:\.budget)?(?:-wal|-shm|-journal)|\.budget)", re.IGNORECASE
+)
+_APPLICATION_AT, _PAGE_SIZE_AT = 68, 16
+
+
+def is_database(path: Path) -> bool:
+    """Whether it is a SQLite database, such as a ledger, or a file that belongs to one."""
+    return _beginning(path).startswith(_BEGINNINGS)
+
+
+def is_beside_ledger(path: Path, ledger: Path | None) -> bool:
+    """Whether that is what a file beside a ledger is called: beside this one, which need not be there yet, or any."""
+    found = _BESIDE.fullmatch(path.name)
+    if found is None:
+        return False
+    of = path.with_name(found[1])
+    return is_database(of) or (ledger is not None and _alike(of, ledger))
+
+
+def is_ledger_itself(path: Path, ledger: Path | None) -> bool:
+    """Whether it is the place of this ledger, which need not be there yet."""
+    return ledger is not None and _alike(path, ledger)
+
+
+def is_foreign(path: Path, application: int) -> bool:
+    """Whether a file holds what can be no ledger, told without opening it as one: that may change it.
+
+    The first page of a ledger may not bear its mark yet, while that is in its log.
+    """
+    beginning = _beginning(path)
+    if not beginning:
+        return False
+    if not beginning.startswith(_SQLITE) or len(beginning) < _APPLICATION_AT + 4:
+        return True
+    told = int.from_bytes(beginning[_APPLICATION_AT : _APPLICATION_AT + 4])
+    page = int.from_bytes(beginning[_PAGE_SIZE_AT : _PAGE_SIZE_AT + 2])
+    return told != application and (told != 0 or path.stat().st_size > page)
+
+
+def _alike(one: Path, other: Path) -> bool:
+    """The same place, where letters may differ in case alone, as some file systems see it."""
+    return str(one.resolve()).casefold() == str(other.resolve()).casefold()
+
+
+def _beginning(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(100)
+    except OSError:
+        return b""
