@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 import click
 
-from jobs.forecasting import Expected, expected_of, forecast_of
+from jobs.forecasting import Expected, expected_of, forecast_from
 from jobs.invocation import Invocation, read_invocation
 from jobs.options import BRAKE, CLOSE, GUARDS, HOST, OPERATIONS, PACE, PORTION, SETTLE, working_options
 from jobs.running import conclude, expect_export, reading, run_to_end
@@ -61,7 +61,7 @@ async def close_source(invocation: Invocation, source: str, *, new_run: bool) ->
         async with _one_at_a_time(ledger, invocation.ledger, opened.location):
             unfinished = None if new_run else await _unfinished(ledger, opened.location)
             if unfinished is None:
-                told = forecast_of(expected, invocation.settings)
+                told = await forecast_from(opened, expected, invocation.settings, ledger)
                 run = await ledger.create_run(run_of_source(opened, invocation.settings), now_ms())
         if unfinished is None:
             lines = [reading_of(opened), *([f"forecast: {told}"] if told else [])]

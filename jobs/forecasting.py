@@ -6,6 +6,7 @@ from pathlib import Path
 from worker.admission import OpenedSource
 from worker.clock import now_ms
 from worker.forecast import Allowance, estimate_sessions, forecast, in_words
+from worker.ledger.protocol import Ledger
 from worker.settings import Settings
 from worker.units import counted
 
@@ -15,10 +16,14 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """How many sessions a source holds, as far as its beginning tells; ``estimated``: it was not read to its end."""
+    """How many sessions a source holds, as far as its beginning tells; ``estimated``: it was not read to its end.
+
+    ``listed`` are these before a cap has cut them.
+    """
 
     sessions: int
     estimated: bool
+    listed: int
 
     def __str__(self) -> str:
         return f"some {self.sessions:,} sessions" if self.estimated else counted(self.sessions, "session")
@@ -26,22 +31,32 @@ class Expected:
 
 def expected_of(opened: OpenedSource, settings: Settings) -> Expected | None:
     """How many sessions are to be closed; None where that cannot be guessed. Blocking."""
-    rows = len({row.session_id for row in opened.beginning if row.session_id is not None})
+    rows = len(_sessions_of(opened))
     complete = opened.complete and _is_file(opened)
     sessions = rows if complete else _estimated(opened, rows)
     if sessions is not None and settings.limit is not None and settings.limit < sessions:
-        return Expected(settings.limit, estimated=False)
-    return Expected(sessions, estimated=not complete) if sessions is not None else None
+        return Expected(settings.limit, estimated=False, listed=sessions)
+    return Expected(sessions, not complete, sessions) if sessions is not None else None
 
 
-def forecast_of(expected: Expected | None, settings: Settings) -> str | None:
+async def forecast_from(
+    opened: OpenedSource, expected: Expected | None, settings: Settings, ledger: Ledger
+) -> str | None:
     """The forecast in one line; None where the size of the source cannot be guessed."""
-    if expected is None or not expected.sessions:
+    beginning = sorted(_sessions_of(opened))
+    if expected is None or not expected.sessions or not beginning:
         return None
+    share = await ledger.known_count(settings.host, beginning) / len(beginning)
+    known = round(share * expected.listed)
+    new = expected.listed - known if settings.limit is None else min(settings.limit, expected.listed - known)
     allowance = Allowance(settings.allowed_rate, settings.org_limit, settings.quiet_windows, settings.zone)
     estimated = expected.estimated
-    told = forecast(expected.sessions, allowance, now_ms(), settles=settings.settle, estimated=estimated)
+    told = forecast(new + known, allowance, now_ms(), settles=settings.settle, estimated=estimated, known=known)
     return in_words(told, allowance)
+
+
+def _sessions_of(opened: OpenedSource) -> set[str]:
+    return {row.session_id for row in opened.beginning if row.session_id is not None}
 
 
 def _is_file(opened: OpenedSource) -> bool:

@@ -1,6 +1,7 @@
 """The closing stage: claims items and sends their closes, as many at once as the gate lets through."""
 
 from collections import deque
+from collections.abc import Awaitable, Callable
 
 import anyio
 import anyio.lowlevel
@@ -9,7 +10,7 @@ from anyio.abc import TaskGroup
 from worker.api.client import Api
 from worker.context import Context
 from worker.gate import SCOUTS
-from worker.guards import seen_too_long_ago
+from worker.guards import known_too_long_ago, seen_too_long_ago
 from worker.models import NEVER, Claim, Outcome
 from worker.quota import OVER_CAP
 
@@ -121,7 +122,7 @@ class Closing:
 
     async def _unprotected(self) -> Claim | None:
         """The next one that may be closed; what must be left alone has its outcome then."""
-        parked, found = list[Claim](), None
+        parked, known, found = list[Claim](), list[Claim](), None
         while self._held and found is None:
             claim = self._held.popleft()
             session = self._context.protected.find(claim.session_id)
@@ -129,15 +130,19 @@ class Closing:
                 await self._context.spare(claim, f"protected: {session.status}", session)
             elif seen_too_long_ago(claim, self._context.settings, self._context.now()):
                 parked.append(claim)
+            elif known_too_long_ago(claim, self._context.settings, self._context.now()):
+                known.append(claim)
             else:
                 found = claim
         if parked:
-            await self._park(parked)
+            await self._put_off(parked, self._context.ledger.park)
+        if known:
+            await self._put_off(known, self._context.ledger.look_first)
         return found
 
-    async def _park(self, claims: list[Claim]) -> None:
+    async def _put_off(self, claims: list[Claim], put_off: Callable[[list[Claim]], Awaitable[None]]) -> None:
         """What was seen too long ago is closed only once it was listed or looked up again."""
-        await self._context.ledger.park(claims)
+        await put_off(claims)
         for claim in claims:
             self._context.quota.parked(claim)
 
@@ -198,7 +203,7 @@ class Closing:
         await context.recorder.flush()
         due = await context.ledger.next_due(context.run)
         parked = due.pending is not None and due.pending >= NEVER
-        to_close = due.pending is not None and not (parked and not context.settings.looks_first)
+        to_close = due.pending is not None and not (parked and not context.settings.guarded)
         if to_close or not (due.doubt is None or due.doubt >= NEVER):
             return False
         return not await context.ledger.open_count(context.run, 1, NEVER - 1)  # what others have claimed

@@ -4,7 +4,6 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from urllib.parse import urlsplit
 
 from worker.alarms import Alarms
 from worker.api.client import Endpoint, ReadingApi, open_api, open_reading_api
@@ -26,7 +25,7 @@ _OWN = ("concurrency", "timeout", "lease", "give_up_after", "org_limit", "share"
 
 def budget_key(settings: Settings) -> BudgetKey:
     """Whose budget a run draws from."""
-    return BudgetKey(urlsplit(settings.base_url).netloc.lower(), settings.organisation)
+    return BudgetKey(settings.host, settings.organisation)
 
 
 async def _alone(_run: Run) -> Sequence[Watcher]:

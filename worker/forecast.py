@@ -31,7 +31,7 @@ class Allowance:
 class Forecast:
     """``estimated`` tells that the number of sessions is; ``seconds`` and ``finish`` are None where it never ends.
 
-    ``finish`` is None, too, more than a year from now.
+    ``finish`` is None, too, more than a year from now. ``known`` of the sessions were closed by earlier runs.
     """
 
     sessions: int
@@ -39,6 +39,7 @@ class Forecast:
     requests: int
     seconds: float | None
     finish: Millis | None
+    known: int = 0
 
 
 def estimate_sessions(rows: int, bytes_read: int, bytes_total: int) -> int:
@@ -57,17 +58,21 @@ def lookups_for(sessions: int) -> int:
     return _LOOKS * -(-sessions // PAGE_SIZE)
 
 
-def forecast(sessions: int, allowance: Allowance, start: Millis, *, settles: bool, estimated: bool = False) -> Forecast:
-    """What closing so many sessions takes from ``start`` on.
+def forecast(
+    sessions: int, allowance: Allowance, start: Millis, *, settles: bool, estimated: bool = False, known: int = 0
+) -> Forecast:
+    """What closing so many sessions takes from ``start`` on, ``known`` of them being looked up alone.
 
     It assumes that the pace alone sets the speed: each session is closed with one request, the API answers fast enough
     for the requests in flight, does not throttle, and has the evaluations ready when they are looked at. The wait for
-    the last of these is left out. So it is the least that the run takes.
+    the last of these is left out; and that what is known to be closed lies together in the listing. So it is the least
+    that the run takes.
     """
-    requests = sessions + (lookups_for(sessions) if settles else 0)
+    new = sessions - known
+    requests = new + (lookups_for(new) if settles else 0) + -(-known // PAGE_SIZE)
     seconds = _seconds_for(requests, allowance, start)
     finish = start + round(seconds * 1000) if seconds is not None and seconds <= _YEAR else None
-    return Forecast(sessions, estimated, requests, seconds, finish)
+    return Forecast(sessions, estimated, requests, seconds, finish, known)
 
 
 def _seconds_for(requests: int, allowance: Allowance, start: Millis) -> float | None:
@@ -94,10 +99,14 @@ def in_words(told: Forecast, allowance: Allowance) -> str:
     share = format_share(allowance.rate / allowance.org_limit)
     quiet = ", less in the quiet hours" if allowance.windows else ""
     return (
-        f"{about}{counted(told.sessions, 'session')}: some {counted(told.requests, 'request')} "
+        f"{about}{counted(told.sessions, 'session')}{_known_of(told)}: some {counted(told.requests, 'request')} "
         f"at {format_rate(allowance.rate)} "
         f"({share} of the organisation's {limit}){quiet}, {_time_of(told, allowance.zone)}"
     )
+
+
+def _known_of(told: Forecast) -> str:
+    return f", {told.known:,} of them closed by earlier runs and only looked up" if told.known else ""
 
 
 def _time_of(told: Forecast, zone: tzinfo | None) -> str:

@@ -26,7 +26,7 @@ class Guarding:
     async def run(self) -> None:
         """Look up what is parked, again and again."""
         context = self._context
-        if not context.settings.looks_first:
+        if not context.settings.guarded:
             return
         with context.stop.interruptible(), context.last_call.interruptible():
             if self._guards.go_by_time:

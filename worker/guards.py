@@ -131,11 +131,12 @@ def unseen_change(claim: Claim, answer: Answer, judge: Judge, now: Millis) -> Ch
 
 
 def seen_too_long_ago(claim: Claim, settings: Settings, now: Millis) -> bool:
-    """Whether a session must be looked up once more before its close.
-
-    Where it matters how it was: by the rule of a sweep, by a guard, or as a queue gave it before.
-    """
-    known = settings.from_queue and claim.looked_at is not None
-    if not settings.guarded and settings.rule is None and not known:
+    """Whether a session must be seen once more before its close: by the listing of a sweep, or by a guard."""
+    if not settings.guarded and settings.rule is None:
         return False
     return claim.looked_at is None or now - claim.looked_at > settings.state_max_age * 1000
+
+
+def known_too_long_ago(claim: Claim, settings: Settings, now: Millis) -> bool:
+    """Whether a session that was closed once, and then found live, was found so too long ago to be closed again."""
+    return claim.looked_at is not None and now - claim.looked_at > settings.state_max_age * 1000

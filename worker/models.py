@@ -319,7 +319,8 @@ class Run:
     waiting, by cause. ``begun_at`` is when the process that works on it now began. ``made_by`` is who made it, and
     where; ``source_sha256`` that of the source's bytes, once it was read to its end; ``reading`` says how its ids were
     found. ``was`` is how it had ended before a process took it up once more, by the names of its columns; None once
-    something has come of that.
+    something has come of that. ``host`` is the API's, written in one way; None for a run of an older version that was
+    not begun again.
     """
 
     id: int
@@ -345,6 +346,7 @@ class Run:
     source_sha256: str | None = None
     reading: str | None = None
     was: Mapping[str, Any] | None = None  # what its columns hold is stated by the schema
+    host: str | None = None
 
 
 def worked_until(run: Run, then: Millis | None) -> Run:

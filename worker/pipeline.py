@@ -153,7 +153,7 @@ async def _set_guards(context: Context) -> None:
     """What an earlier process let through is looked up again: the guards may be others now, or there may be none."""
     if context.settings.guarded:
         await context.ledger.park_all(context.run)
-    elif not context.settings.looks_first and context.settings.rule is None:
+    elif context.settings.rule is None:
         while await context.ledger.unpark(context.run):
             pass
 

@@ -157,6 +157,11 @@ class Settings(BaseModel):
         return value.strip()
 
     @property
+    def host(self) -> str:
+        """Whose sessions the run closes: see ``host_of``."""
+        return host_of(self.base_url)
+
+    @property
     def allowed_rate(self) -> float:
         """Requests per second that this run may send."""
         return self.rate if self.rate is not None else self.org_limit * self.share
@@ -166,11 +171,6 @@ class Settings(BaseModel):
         """Whether the state of each session is looked up before it is closed."""
         asked_for = self.only_status or self.idle_for is not None or self.expired
         return bool(asked_for or self.as_planned or not self.closes)
-
-    @property
-    def looks_first(self) -> bool:
-        """Whether some sessions, if not all, are looked up before they are closed."""
-        return self.guarded or self.from_queue
 
     @property
     def failure_limit(self) -> MaxFailures:
@@ -216,6 +216,15 @@ _TOLD = {
 def _in_words(kind: str, given: object, limits: Mapping[str, Any]) -> str | None:
     """What a person reads of a number or a choice that cannot be; None where the message says it well."""
     return _TOLD[kind].format(given=given, **limits) if kind in _TOLD else None
+
+
+def host_of(address: str) -> str:
+    """The host that an address names, written in one way: in small letters, without a port that is the usual one."""
+    parts = urlsplit(address)
+    name = (parts.hostname or "").rstrip(".")
+    name = f"[{name}]" if ":" in name else name
+    usual = parts.port is None or (parts.scheme, parts.port) in {("https", 443), ("http", 80)}
+    return name if usual else f"{name}:{parts.port}"
 
 
 def host_problem(address: str) -> str | None:

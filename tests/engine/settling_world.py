@@ -146,7 +146,7 @@ def settle(
     async def run() -> Settled:
         store.start_run(made, "{}")
         store.admit(made, rows(range(len(fates))), "digest", api.now())
-        claims = {claim.session_id: claim for claim in store.claim(made, len(fates), api.now(), None)}
+        claims = {claim.session_id: claim for claim in store.claims.claim(made, len(fates), api.now(), None)}
         ledger = DirectLedger(store)
         context = build_context(
             made, chosen, cast("Any", ledger), cast("Any", api), MemoryBudget(anyio.current_time),

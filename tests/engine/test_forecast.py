@@ -159,6 +159,17 @@ def test_in_words(line: str, text: str) -> None:
     assert line == text
 
 
+@pytest.mark.parametrize(("known", "requests"), [(0, 1_010), (1, 1_010), (400, 608), (1_000, 5)])
+def test_what_earlier_runs_closed_is_looked_up_a_page_at_a_time(known: int, requests: int) -> None:
+    """It is neither closed nor settled again."""
+    told = forecast(1_000, HALF, at("2026-01-12T12:00"), settles=True, known=known)
+    assert told.requests == requests
+    line = in_words(told, HALF)
+    assert line.startswith(
+        f"1,000 sessions{f', {known:,} of them closed by earlier runs and only looked up' * (known > 0)}: "
+    )
+
+
 def test_by_the_clock_of_whoever_asks() -> None:
     """The same instant in another zone."""
     told = forecast(100, HALF, at("2026-01-12T12:00"), settles=False)

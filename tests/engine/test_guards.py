@@ -5,7 +5,15 @@ from dataclasses import replace
 import pytest
 
 from tests.engine.support import MAX_ATTEMPTS, NOW, SESSION, WAIT, a_claim, a_judge, an_answer
-from worker.guards import Guards, guards_of, listed_statuses, seen_change, seen_too_long_ago, unseen_change
+from worker.guards import (
+    Guards,
+    guards_of,
+    known_too_long_ago,
+    listed_statuses,
+    seen_change,
+    seen_too_long_ago,
+    unseen_change,
+)
 from worker.models import LIVE_STATUSES, NEVER, Outcome, SessionRow
 from worker.settings import Settings
 from worker.verdict import Halt
@@ -128,10 +136,11 @@ def test_what_was_seen_longer_ago_than_state_max_age_is_looked_up_again(
 
 
 @pytest.mark.parametrize(("looked_at", "old"), [(None, False), (NOW - 300_001, True), (NOW, False)])
-def test_what_a_queue_gave_before_is_closed_on_a_recent_look_alone(looked_at: int | None, old: bool) -> None:
-    """What it never gave before needs none; nor does anything where no guard goes by how it was."""
+def test_what_was_closed_once_is_closed_again_on_a_recent_look_alone(looked_at: int | None, old: bool) -> None:
+    """What was never closed before needs none; nor does anything where no guard goes by how it was."""
     claim = replace(FRESH, looked_at=looked_at)
-    assert seen_too_long_ago(claim, Settings(from_queue=True), NOW) is old
+    assert known_too_long_ago(claim, Settings(), NOW) is old
+    assert not seen_too_long_ago(claim, Settings(), NOW)
     assert not seen_too_long_ago(claim, Settings(), NOW)
 
 

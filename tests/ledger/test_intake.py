@@ -60,7 +60,7 @@ async def test_a_key_makes_the_duplicate_where_there_is_one(ledger: Ledger) -> N
     await close_all(ledger, run)
     assert await take_in(ledger, run, queued(1, "c")) == TakenIn(1, again={Outcome.CLOSED: 1})
     assert await claim_all(ledger, run) == []
-    assert [claim.session_id for claim in await ledger.parked(run, 10, NOW)] == [session_id(1)]
+    assert [claim.session_id for claim in await ledger.due_known(run, 10)] == [session_id(1)]
     assert await identity_holds(ledger, run)
 
 
@@ -72,8 +72,8 @@ async def test_after_the_window_a_session_is_looked_up_first(ledger: Ledger) -> 
     later = NOW + DAY + 1
     assert await take_in(ledger, run, queued(1), queued(3), now=NOW + DAY) == TakenIn(1)
     assert await take_in(ledger, run, queued(1, reason="resolved"), now=later) == TakenIn(1, again={Outcome.CLOSED: 1})
-    (parked,) = await ledger.parked(run, 10, later)
-    assert (parked.session_id, parked.reason, parked.attempts, parked.first_attempt_at) == (
+    (known,) = await ledger.due_known(run, 10)
+    assert (known.session_id, known.reason, known.attempts, known.first_attempt_at) == (
         session_id(1),
         "resolved",
         0,
@@ -92,8 +92,8 @@ async def test_another_run_of_the_queue_looks_up_what_an_earlier_one_closed(ledg
     await ledger.end_run(first, RunEnd("finished", None, 1.0), NOW)
     second, later = await a_run(ledger, location=QUEUE), NOW + 2 * DAY
     assert await take_in(ledger, second, queued(1), queued(2), now=later) == TakenIn()
-    assert [claim.session_id for claim in await ledger.parked(second, 10, later)] == [session_id(1)]
     assert [claim.session_id for claim in await claim_all(ledger, second, later)] == [session_id(2)]
+    assert [claim.session_id for claim in await ledger.due_known(second, 10)] == [session_id(1)]
     assert await outcomes_of(ledger, first) == {"closed": 1}
 
 

@@ -69,7 +69,11 @@ async def test_a_doubt_of_another_run_is_looked_up_once_and_then_fresh(ledger: L
     other = await a_run(ledger, [1])
     await claim_all(ledger, other)
     run = await a_run(ledger, [1, 2])
-    (doubt,) = await ledger.due_doubts(run, 9, NOW)
+    (other_one,) = await claim_all(ledger, run)
+    assert other_one.session_id == session_id(2)
+    await ledger.release([other_one])
+    assert await ledger.due_doubts(run, 9, NOW) == [], "what a dead process has sent may still be under way"
+    (doubt,) = await ledger.due_doubts(run, 9, NOW + 1_000)
     assert (doubt.session_id, doubt.first_attempt_at) == (session_id(1), None)
     assert await ledger.attempted_open(run) == set()
     seen = Change(doubt.seq, Outcome.PENDING, due_at=0, session=SessionState(session_id(1), "active"))
@@ -84,8 +88,13 @@ async def test_a_retry_of_what_was_never_tried_here_is_fresh(ledger: Ledger) -> 
     """A session that was in doubt in another run, and not found when it was looked up."""
     await claim_all(ledger, await a_run(ledger, [1]))
     run = await a_run(ledger, [1])
-    (doubt,) = await ledger.due_doubts(run, 9, NOW)
+    assert await claim_all(ledger, run) == []
+    (doubt,) = await ledger.due_doubts(run, 9, NOW + 1_000)
     gone = Change(doubt.seq, Outcome.NOT_FOUND, http_status=404)
     await ledger.record(run, [Record(Exchange(NOW, "read", 404, "http_404", 12), (gone,))], NOW)
     assert await ledger.retry(run) == 1
+    assert await claim_all(ledger, run) == [], "what was not found long ago is no word on how it is now"
+    (doubt,) = await ledger.due_doubts(run, 9, NOW + 1_000)
+    seen = Change(doubt.seq, Outcome.PENDING, due_at=0, session=SessionState(session_id(1), "active"))
+    await ledger.record(run, [Record(Exchange(NOW, "read", 200, None, 12), (seen,))], NOW)
     assert [claim.fresh for claim in await claim_all(ledger, run)] == [True]

@@ -13,6 +13,7 @@ from worker.ledger.crew import RunEnd
 from worker.ledger.protocol import Ledger, NewRun
 from worker.models import Record, RunState, worked_until
 
+ELSEWHERE = '{"base_url": "https://elsewhere.example.com"}'
 pytestmark = pytest.mark.anyio
 TERMS = Terms(lease=30, timeout=29, patience=5)
 
@@ -112,8 +113,8 @@ async def test_the_unfinished_run_of_a_source_is_the_newest_one(ledger: Ledger) 
 
 
 async def test_runs_do_not_touch_each_other(ledger: Ledger) -> None:
-    """The same sessions may stand in several runs of one ledger."""
-    one, two = await a_run(ledger, range(5)), await a_run(ledger, range(3))
+    """The same sessions may stand in several runs of one ledger; on two hosts they are not the same."""
+    one, two = await a_run(ledger, range(5)), await a_run(ledger, range(3), options=ELSEWHERE)
     assert len(await claim_all(ledger, one)) == 5
     assert await outcomes_of(ledger, one) == {"in_doubt": 5}
     assert await outcomes_of(ledger, two) == {"pending": 3}

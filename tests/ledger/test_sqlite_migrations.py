@@ -13,6 +13,7 @@ from worker.ledger.migrate import APPLICATION_ID, Migration, load_migrations, mi
 from worker.ledger.queries import load_queries
 from worker.ledger.sqlite_file import connect
 from worker.ledger.sqlite_store import QUERIES
+from worker.models import NEVER
 
 FIRST = Migration(1, "CREATE TABLE one (x); INSERT INTO one VALUES (1);")
 SECOND = Migration(2, "ALTER TABLE one ADD COLUMN y; UPDATE one SET y = x + 1;")
@@ -90,6 +91,25 @@ def test_a_broken_migration_of_ours_is_an_error_in_one_line(tmp_path: Path, monk
     monkeypatch.setattr("worker.ledger.sqlite_file.load_migrations", lambda: broken)
     with pytest.raises(LedgerError, match="cannot open the ledger"):
         connect(tmp_path / "ledger.db", create=True)
+
+
+def test_what_an_older_version_has_parked_for_a_queue_is_looked_up_still(tmp_path: Path) -> None:
+    """It was to be looked up before its close; what a guard has parked stays parked."""
+    path = tmp_path / "ledger.db"
+    with closing(apsw.Connection(str(path))) as old:
+        migrate(old, "ledger.db", load_migrations()[:12])
+        for number, options in ((1, '{"from_queue": true}'), (2, '{"only_status": ["active"]}')):
+            old.execute(
+                "INSERT INTO runs (id, name, source, options, created_at) VALUES (?, ?, 'x', ?, 1)",
+                (number, f"run{number}", options),
+            )
+            old.execute(
+                "INSERT INTO items (seq, run, session_id, outcome, due_at) VALUES (?, ?, ?, 'pending', ?)",
+                (number, number, bytes(16), NEVER + 7),
+            )
+    with closing(connect(path)) as connection:
+        rows = connection.execute("SELECT run, outcome, due_at FROM items ORDER BY run").fetchall()
+    assert rows == [(1, "in_doubt", 7), (2, "pending", NEVER + 7)]
 
 
 def test_migrations_are_numbered_without_gaps() -> None:

@@ -14,14 +14,14 @@ OPEN, UNSETTLED, DELAYED = "items_open", "items_unsettled", "items_delayed"
 # What is searched by: up to the time.
 KEYS = {OPEN: "run=? AND outcome=? AND due_at", UNSETTLED: "run=? AND settle_at", DELAYED: "run=? AND due_at"}
 FINDS_WORK = {
-    "pending_retries": OPEN, "pending_fresh": OPEN, "due_doubts": OPEN, "due_settles": UNSETTLED,
-    "due_settle_count": UNSETTLED, "rescue": OPEN, "rearm_doubts": OPEN, "rearm_settles": UNSETTLED, "next_due": OPEN,
-    "settles_ahead": UNSETTLED, "ripen": DELAYED,
+    "pending_retries": OPEN, "pending_fresh": OPEN, "due_doubts": OPEN, "due_known": OPEN, "fresh": OPEN,
+    "due_settles": UNSETTLED, "due_settle_count": UNSETTLED, "rescue": OPEN, "rearm_doubts": OPEN,
+    "rearm_settles": UNSETTLED, "next_due": OPEN, "settles_ahead": UNSETTLED, "ripen": DELAYED,
 }  # fmt: skip
 VALUES = {
     "run": 1, "now": 1, "limit": 1, "never": 1, "seqs": "[1]", "changes": "[]", "item": 1, "first": 1, "last": 2,
     "ripe": 1, "wait": 1, "live": "[]", "age": 1, "parked": 0,
-    "session": b"", "text": "",
+    "session": b"", "text": "", "turn": 1, "host": "", "sessions": "[]",
 }  # fmt: skip
 
 
@@ -82,6 +82,16 @@ def test_a_session_is_searched_for_once_in_each_run(database: apsw.Connection) -
         "SCAN r",
         "SEARCH i USING COVERING INDEX items_session (run=? AND session_id=?)",
     ]
+
+
+@pytest.mark.parametrize("query", ["held_elsewhere", "closed_by", "known_count"])
+def test_what_other_runs_did_is_searched_for_once_in_each(database: apsw.Connection, query: str) -> None:
+    """By the session, so that a claim costs the same beside a million sessions as beside none."""
+    steps = plan(database, query)
+    assert [step for step in steps if " o " in step] == [
+        "SEARCH o USING INDEX items_session (run=? AND session_id=?)",
+    ]
+    assert not any(step.startswith(("SCAN i", "SCAN items")) for step in steps)
 
 
 def test_invalid_rows_are_searched_for_by_their_text_in_all_runs_at_once(database: apsw.Connection) -> None:

@@ -13,11 +13,6 @@ SELECT json_group_array(w.key) FROM json_each(:rows) w WHERE CASE WHEN w.value -
     THEN EXISTS (SELECT 1 FROM intake_sessions s WHERE s.queue = :queue AND s.session_id = unhex(w.value ->> 0) AND s.at >= :since)
     ELSE EXISTS (SELECT 1 FROM intake_keys k WHERE k.queue = :queue AND k.key = w.value ->> 1 AND k.at >= :since) END;
 
--- name: intake_known
--- Which of the sessions the queue has given before, by their digits.
-SELECT json_group_array(w.value ->> 0) FROM json_each(:rows) w WHERE EXISTS (
-    SELECT 1 FROM intake_sessions s WHERE s.queue = :queue AND s.session_id = unhex(w.value ->> 0));
-
 -- name: intake_session
 -- A session given with a key of its own does not count as given by its id.
 INSERT INTO intake_sessions (queue, session_id, at)
@@ -41,8 +36,9 @@ SELECT outcome FROM items INDEXED BY items_session
 WHERE run = :run AND session_id IN (SELECT unhex(value ->> 0) FROM json_each(:rows)) AND due_at IS NULL;
 
 -- name: intake_reopened
--- They are as if never tried, and parked; what was sent for them is in `attempts`. `rows`: digits, due time and reason.
-UPDATE items SET outcome = 'pending', was = NULL, due_at = w.due, reason = w.reason, detail = NULL, http_status = NULL, error = NULL,
+-- They are as if never tried, and in doubt until they were looked up; what was sent for them is in `attempts`.
+-- `rows`: digits, due time and reason.
+UPDATE items SET outcome = 'in_doubt', was = NULL, due_at = w.due, reason = w.reason, detail = 'given again by its queue: looked up first', http_status = NULL, error = NULL,
     attempts = 0, first_attempt_at = NULL, looks = 0, looked_at = NULL, recorded_at = NULL, eval_settled = 0,
     settle_at = NULL, settled_at = NULL
 FROM (SELECT unhex(value ->> 0) AS session_id, value ->> 1 AS due, value ->> 2 AS reason FROM json_each(:rows)) w

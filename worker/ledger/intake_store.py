@@ -27,9 +27,10 @@ class IntakeStore(Protocol):
     ) -> TakenIn:
         """Add what messages of the run's queue ask for; parked, or due at their time.
 
-        A key that this queue has given ``since`` then, to whatever run, is a duplicate and changes nothing. A session
-        that it gave earlier, or with another key, is parked in any case. Where this run holds it, its row is open again
-        if it was not, and the new one counts as a duplicate: rows read are duplicates and rows, always.
+        A key that this queue has given ``since`` then, to whatever run, is a duplicate and changes nothing. Where this
+        run holds the session of another key, its row is in doubt, to be looked up, if the run was done with it, and the
+        new one counts as a duplicate: rows read are duplicates and rows, always. What other runs have done with a
+        session counts when it is claimed.
         """
         ...
 

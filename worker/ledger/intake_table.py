@@ -33,10 +33,9 @@ class IntakeTable:
         with transaction(self._db):
             queue = self._queue(run)
             new = self._unknown(queue, first_of_each(rows), since)
-            known = self._remember(queue, new, now)
-            added = self._admit(run, new, known, now, parked=parked)
-            again = self._reopen(run, new, known)
-            self._rows("doubt_elsewhere", run=run.id)
+            self._remember(queue, new, now)
+            added = self._admit(run, new, now, parked=parked)
+            again = self._reopen(run, new)
             duplicates = len(rows) - added
             self._rows("admitted", run=run.id, read=len(rows), duplicates=duplicates, digest="")
         return TakenIn(duplicates, sum(row.row.session_id is None for row in new), again)
@@ -59,35 +58,23 @@ class IntakeTable:
         recent = set(json.loads(found))
         return [row for at, row in enumerate(rows) if at not in recent]
 
-    def _remember(self, queue: int, rows: list[QueuedRow], now: Millis) -> set[str]:
-        """Keep keys and sessions; returns the sessions that the queue has given before."""
+    def _remember(self, queue: int, rows: list[QueuedRow], now: Millis) -> None:
         asked = json.dumps([names_of(row) for row in rows])
-        ((found,),) = self._rows("intake_known", queue=queue, rows=asked)
         self._rows("intake_session", queue=queue, rows=asked, now=now)
         self._rows("intake_key", queue=queue, rows=asked, now=now)
-        return set(json.loads(found))
 
-    def _admit(self, run: Run, rows: list[QueuedRow], known: set[str], now: Millis, *, parked: bool) -> int:
+    def _admit(self, run: Run, rows: list[QueuedRow], now: Millis, *, parked: bool) -> int:
         """Add rows for sessions that the run does not hold; returns how many these are."""
         ((read,),) = self._rows("intake_position", run=run.id)
         base = (run.id << RUN_SHIFT) + read
-        values = [
-            item_values(row.row, base + at, run, now, due_of(row, known, parked=parked)) for at, row in enumerate(rows)
-        ]
+        values = [item_values(row.row, base + at, run, now, due_of(row, parked)) for at, row in enumerate(rows)]
         before = self._db.total_changes()
         self._rows("admit", rows=json.dumps(values))
         return self._db.total_changes() - before
 
-    def _reopen(self, run: Run, rows: list[QueuedRow], known: set[str]) -> Counter[Outcome]:
-        """What the run has done with known sessions is to be done again, after a look."""
-        wanted = [
-            (digits_of(row.row.session_id), due_of(row, known), row.row.reason)
-            for row in rows
-            if row.row.session_id is not None and digits_of(row.row.session_id) in known
-        ]
-        if not wanted:
-            return Counter()
-        asked = json.dumps(wanted)
+    def _reopen(self, run: Run, rows: list[QueuedRow]) -> Counter[Outcome]:
+        """What the run has done with sessions that are given again is to be done again, after a look."""
+        asked = json.dumps(wishes_of(rows))
         outcomes = [Outcome(outcome) for (outcome,) in self._rows("intake_done", run=run.id, rows=asked)]
         self._rows("intake_reopened", run=run.id, rows=asked)
         return Counter(outcomes)
@@ -101,8 +88,12 @@ def names_of(row: QueuedRow) -> tuple[str | None, str | None]:
     return (digits_of(row.row.session_id) if row.row.session_id is not None else None, row.key)
 
 
-def due_of(row: QueuedRow, known: set[str], *, parked: bool = False) -> Millis:
-    """When it may be closed; what is ``known`` by its digits is parked until then."""
-    session = row.row.session_id
-    looked_up = parked or (session is not None and digits_of(session) in known)
-    return NEVER + row.not_before if looked_up else row.not_before
+def due_of(row: QueuedRow, parked: bool) -> Millis:
+    """When it may be closed, or is to be looked up where that comes first."""
+    return NEVER + row.not_before if parked else row.not_before
+
+
+def wishes_of(rows: Sequence[QueuedRow]) -> list[tuple[str, Millis, str | None]]:
+    """The digits of each session, when it may be closed, and for what reason."""
+    named = [(row.row.session_id, row) for row in rows]
+    return [(digits_of(session), row.not_before, row.row.reason) for session, row in named if session is not None]

@@ -245,7 +245,19 @@ class Ledger(Protocol):
         ...
 
     async def claim(self, run: Run, limit: int, now: Millis, fresh: int | None = None) -> list[Claim]:
-        """Take up to ``limit`` items that are due, at most ``fresh`` of them never tried before (None: any number)."""
+        """Take up to ``limit`` items that are due, at most ``fresh`` of them never tried before (None: any number).
+
+        One ledger, one session of a host, one close in flight: what another run has claimed waits while that run is at
+        work. What another run has closed, found closed or has in doubt is in doubt here, too, until it was looked up.
+        """
+        ...
+
+    async def look_first(self, claims: Sequence[Claim]) -> None:
+        """Put claimed items off until their sessions have been looked up once more."""
+        ...
+
+    async def known_count(self, host: str, sessions: Sequence[str]) -> int:
+        """How many of these sessions the runs of this ledger on that host have closed, or found closed."""
         ...
 
     async def parked(self, run: Run, limit: int, now: Millis) -> list[Claim]:
@@ -305,7 +317,14 @@ class Ledger(Protocol):
         """The same with those that are to be looked up by then."""
         ...
 
-    async def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]: ...
+    async def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]:
+        """What is in doubt and to be looked up now, other than what ``due_known`` tells."""
+        ...
+
+    async def due_known(self, run: Run, limit: int) -> list[Claim]:
+        """What was never tried here and is to be looked up now: another run has closed it, or found it closed."""
+        ...
+
     async def due_settles(self, run: Run, limit: int, now: Millis, ripe: Millis) -> list[Claim]:
         """Closed sessions whose evaluations are to be looked at now; those never looked at if closed by ``ripe``."""
         ...

@@ -2,8 +2,15 @@
 
 -- name: create_run
 -- A new run. `RETURNING id` numbers it.
-INSERT INTO runs (name, job, source, location, source_stat, options, made_by, reading, created_at)
-VALUES (:name, :job, :source, :location, :source_stat, :options, :made_by, :reading, :now) RETURNING id;
+INSERT INTO runs (name, job, source, location, source_stat, options, made_by, reading, created_at, host)
+VALUES (:name, :job, :source, :location, :source_stat, :options, :made_by, :reading, :now, :host) RETURNING id;
+
+-- name: unnamed_hosts
+-- Runs that an older version has made, with what tells their host.
+SELECT id, options FROM runs WHERE host IS NULL;
+
+-- name: host_named
+UPDATE runs SET host = :host WHERE id = :run;
 
 -- name: runs
 -- All runs, the newest first.
@@ -90,14 +97,6 @@ UPDATE items INDEXED BY items_session SET looked_at = :at,
     due_at = CASE WHEN due_at >= :never THEN first_attempt_at IS NOT NULL ELSE due_at END
 WHERE run = :run AND session_id IN (SELECT unhex(value) FROM json_each(:sessions)) AND outcome IN ('pending', 'claimed');
 
--- name: doubt_elsewhere
--- A session that another unfinished run may have closed is looked up, once, before this run sends anything for it.
-UPDATE items INDEXED BY items_session
-SET outcome = 'in_doubt', due_at = 1, detail = 'in doubt in another run of this ledger'
-WHERE run = :run AND outcome = 'pending' AND due_at = 0 AND final_status IS NULL AND session_id IN (
-    SELECT o.session_id FROM runs r CROSS JOIN items o INDEXED BY items_open
-    WHERE o.run = r.id AND r.id <> :run AND r.state <> 'finished' AND o.outcome IN ('claimed', 'in_doubt') AND o.due_at IS NOT NULL);
-
 -- name: admitted
 -- How far the source has been read, in the same transaction as its rows.
 UPDATE runs SET rows_read = rows_read + :read, duplicates = duplicates + :duplicates, digest = :digest, was = NULL WHERE id = :run;
@@ -110,6 +109,11 @@ UPDATE runs SET was = CASE WHEN source_done THEN was END, source_done = 1, sourc
 UPDATE items INDEXED BY items_delayed SET due_at = 0
 WHERE run = :run AND outcome = 'pending' AND first_attempt_at IS NULL AND due_at > 0 AND due_at < 4611686018427387904
   AND due_at <= :now;
+
+-- name: turn
+-- The number of this turn of the run's host.
+INSERT INTO hosts (name, turn) SELECT coalesce(host, ''), 1 FROM runs WHERE id = :run
+ON CONFLICT (name) DO UPDATE SET turn = turn + 1 RETURNING turn;
 
 -- name: pending_retries
 -- Items whose time has come again, as one JSON array; they go before the fresh ones, which were never tried.
@@ -140,17 +144,21 @@ SELECT json_group_array(json(claim)) FROM (
 UPDATE items SET due_at = first_attempt_at IS NOT NULL WHERE seq IN (
     SELECT seq FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at >= :never LIMIT :limit);
 
--- name: skip_fresh
--- Items never tried that a cap leaves out.
-UPDATE items SET outcome = 'skipped', was = NULL, due_at = NULL, detail = :detail, recorded_at = :now WHERE seq IN (
-    SELECT seq FROM items INDEXED BY items_open
-    WHERE run = :run AND outcome = 'pending' AND due_at IS NOT NULL AND first_attempt_at IS NULL LIMIT :limit);
+-- name: fresh
+-- Items never tried, parked ones too.
+SELECT seq FROM items INDEXED BY items_open
+WHERE run = :run AND outcome = 'pending' AND due_at IS NOT NULL AND first_attempt_at IS NULL LIMIT :limit;
+
+-- name: skip
+-- Items that a cap leaves out.
+UPDATE items SET outcome = 'skipped', was = NULL, due_at = NULL, detail = :detail, recorded_at = :now
+WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: unskip
 -- Items that a cap left out are as if never seen, but for `was`.
 UPDATE items SET was = json_object('outcome', outcome, 'detail', detail, 'http_status', http_status, 'error', error,
         'attempts', attempts, 'looks', looks, 'first_attempt_at', first_attempt_at, 'recorded_at', recorded_at),
-    outcome = 'pending', due_at = 0, detail = NULL, recorded_at = NULL WHERE seq IN (
+    outcome = 'pending', due_at = 0, detail = NULL, recorded_at = NULL, turn = NULL WHERE seq IN (
     SELECT seq FROM items WHERE seq BETWEEN :first AND :last AND outcome = 'skipped' AND substr(detail, 1, length(:detail)) = :detail
     LIMIT :limit);
 
@@ -169,8 +177,43 @@ SELECT count(*) FROM items WHERE seq BETWEEN :first AND :last AND first_attempt_
 
 -- name: claim
 -- Taken, before any request leaves; and so is the time of the first attempt.
-UPDATE items SET outcome = 'claimed', first_attempt_at = coalesce(first_attempt_at, :now)
+UPDATE items SET outcome = 'claimed', first_attempt_at = coalesce(first_attempt_at, :now), turn = :turn
 WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: held_elsewhere
+-- Which of these items' sessions another run on the same host has claimed, has in doubt, or has seen closed: a search for
+-- each run, which spares every row an index of its own. What was tried here before another run's last turn is older news.
+WITH others AS MATERIALIZED (
+    SELECT id FROM runs WHERE host = (SELECT host FROM runs WHERE id = :run) AND id <> :run)
+SELECT i.seq, o.run, o.outcome, coalesce(o.turn, 0) > coalesce(i.turn, -1), o.started_at
+FROM json_each(:seqs) w CROSS JOIN items i ON i.seq = w.value
+CROSS JOIN others CROSS JOIN items o INDEXED BY items_session ON o.run = others.id AND o.session_id = i.session_id
+WHERE o.outcome = 'claimed' OR (coalesce(o.turn, 0) > coalesce(i.turn, -1)
+    AND (o.outcome IN ('closed', 'already_closed') OR (o.outcome = 'in_doubt' AND coalesce(o.first_attempt_at, o.closed_at) IS NOT NULL)));
+
+-- name: known_count
+-- How many of these sessions, by their digits, runs on the host have closed or found closed.
+WITH there AS MATERIALIZED (SELECT id FROM runs WHERE host = :host)
+SELECT count(*) FROM json_each(:sessions) w WHERE EXISTS (
+    SELECT 1 FROM there CROSS JOIN items o INDEXED BY items_session
+    WHERE o.run = there.id AND o.session_id = unhex(w.value) AND o.outcome IN ('closed', 'already_closed'));
+
+-- name: look_first
+-- Items that are put off until their sessions have been looked up. `rows`: number, due time, detail, and start if known.
+UPDATE items SET outcome = 'in_doubt', due_at = w.due, detail = w.detail, looks = 0, turn = :turn,
+    started_at = coalesce(items.started_at, w.started_at), closed_at = iif(items.first_attempt_at IS NULL, NULL, items.closed_at)
+FROM (SELECT value ->> 0 AS seq, value ->> 1 AS due, value ->> 2 AS detail, value ->> 3 AS started_at FROM json_each(:rows)) w
+WHERE items.seq = w.seq;
+
+-- name: wait
+-- An item that another run is about to close.
+UPDATE items SET due_at = :due WHERE seq = :seq;
+
+-- name: look_again
+-- Claimed items whose last look was too long ago.
+UPDATE items SET outcome = 'in_doubt', looks = 0, due_at = due_at <> 0,
+    first_attempt_at = CASE WHEN due_at = 0 THEN NULL ELSE first_attempt_at END
+WHERE seq IN (SELECT value FROM json_each(:seqs)) AND outcome = 'claimed';
 
 -- name: release
 -- A claimed item whose request never left.
@@ -226,7 +269,7 @@ WHERE run = :run AND outcome = 'claimed' AND due_at IS NOT NULL;
 
 -- name: rearm_doubts
 -- A resumed run looks at once at what it had given up verifying.
-UPDATE items INDEXED BY items_open SET due_at = 1, looks = 0 WHERE run = :run AND outcome = 'in_doubt' AND due_at IS NOT NULL;
+UPDATE items INDEXED BY items_open SET due_at = first_attempt_at IS NOT NULL, looks = 0 WHERE run = :run AND outcome = 'in_doubt' AND due_at IS NOT NULL;
 
 -- name: rearm_settles
 -- What was put off for ever (the key could not read) gets another chance.
@@ -236,8 +279,16 @@ UPDATE items INDEXED BY items_unsettled SET settle_at = 1, looks = 0 WHERE run =
 SELECT json_group_array(json(claim)) FROM (
     SELECT json_array(seq, hex(session_id), reason, attempts, first_attempt_at, http_status, error, looks, started_at,
                       closed_at, recorded_at, looked_at) AS claim
-    FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'in_doubt' AND due_at <= :now
+    FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'in_doubt' AND due_at > 0 AND due_at <= :now
     ORDER BY due_at, seq LIMIT :limit);
+
+-- name: due_known
+-- Sessions that were never tried here, as another run has closed them.
+SELECT json_group_array(json(claim)) FROM (
+    SELECT json_array(seq, hex(session_id), reason, attempts, first_attempt_at, http_status, error, looks, started_at,
+                      closed_at, recorded_at, looked_at) AS claim
+    FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'in_doubt' AND due_at = 0
+    ORDER BY seq LIMIT :limit);
 
 -- name: due_settles
 -- `settle_at` of what was never looked at is when it was closed: it is due when that was before `ripe`.
@@ -323,6 +374,21 @@ FROM (
 ) AS c
 WHERE items.seq = c.seq;
 
+-- name: closed_by
+-- What these items were found closed by, as far as the ledger knows: a close of another run, or one that it may have sent.
+-- Times of the same close are the same, but for how an answer rounds them.
+UPDATE items SET detail = (
+    SELECT CASE o.outcome WHEN 'closed' THEN 'closed by run ' || r.name || ' of this ledger at '
+               ELSE 'run ' || r.name || ' of this ledger has sent a close that it has not verified; closed at ' END
+           || strftime('%Y-%m-%dT%H:%M:%fZ', coalesce(o.closed_at, items.closed_at, o.recorded_at, o.first_attempt_at) / 1000.0, 'unixepoch')
+    FROM runs r CROSS JOIN items o INDEXED BY items_session
+    WHERE r.host = (SELECT host FROM runs WHERE id = items.run) AND r.id <> items.run
+      AND o.run = r.id AND o.session_id = items.session_id
+      AND (o.outcome = 'closed' OR (o.outcome IN ('claimed', 'in_doubt') AND o.first_attempt_at IS NOT NULL))
+      AND coalesce(abs(o.closed_at - items.closed_at) < 5000, true)
+    ORDER BY o.outcome <> 'closed', r.id DESC LIMIT 1)
+WHERE seq IN (SELECT value FROM json_each(:seqs)) AND outcome = 'already_closed' AND detail IS NULL;
+
 -- name: attempts
 -- Exchanges about one item each, as a JSON array of arrays.
 INSERT INTO attempts (run, item, at, kind, http_status, error, ms)
@@ -391,7 +457,7 @@ SELECT coalesce(sum(n - 1), 0) FROM
 UPDATE items SET was = json_object('outcome', outcome, 'detail', detail, 'http_status', http_status, 'error', error,
         'attempts', attempts, 'looks', looks, 'first_attempt_at', first_attempt_at, 'recorded_at', recorded_at),
     outcome = 'pending', due_at = CASE WHEN :parked THEN :never ELSE first_attempt_at IS NOT NULL END,
-    attempts = 0, looks = 0, detail = NULL
+    attempts = 0, looks = 0, detail = NULL, turn = NULL
 WHERE seq BETWEEN :first AND :last AND outcome IN ('failed', 'rejected', 'not_found');
 
 -- name: resettle

@@ -42,10 +42,10 @@ def job_lock(ledger: Path, job: str) -> Iterator[None]:
         yield
 
 
-def run_busy(ledger: Path, run: Run) -> bool:
-    """Whether a process holds the run. To ask takes nothing: a process that wants the run at that moment gets it."""
+def run_busy(ledger: Path, run: int) -> bool:
+    """Whether a process holds the run of that number. To ask takes nothing: who wants it at that moment gets it."""
     path = _lock_file(ledger)
-    return (path, run.id) in _held or _held_elsewhere(_handle(path), run.id)
+    return (path, run) in _held or _held_elsewhere(_handle(path), run)
 
 
 def is_locked(ledger: Path) -> bool:

@@ -50,6 +50,10 @@ def _open_snapshot(path: Path) -> SqliteStore:
     return store
 
 
+def _open_writer(path: Path, *, create: bool) -> SqliteStore:
+    return SqliteStore(connect(path, create=create), partial(run_busy, path))
+
+
 class _Budget:
     """The budget of one key, off the event loop."""
 
@@ -86,7 +90,7 @@ class SqliteLedger:
             finally:
                 ledger._reader.close()
             return
-        writer = await anyio.to_thread.run_sync(lambda: SqliteStore(connect(path, create=create)))
+        writer = await anyio.to_thread.run_sync(lambda: _open_writer(path, create=create))
         reader = await anyio.to_thread.run_sync(lambda: SqliteStore(connect(path, cache_kib=READER_CACHE_KIB)))
         ledger = cls(path, writer, reader)
         try:
@@ -187,7 +191,13 @@ class SqliteLedger:
         await self._writer.run(self._writer.store.source_done, run, sha256)
 
     async def claim(self, run: Run, limit: int, now: Millis, fresh: int | None = None) -> list[Claim]:
-        return await self._writer.run(self._writer.store.claim, run, limit, now, fresh)
+        return await self._writer.run(self._writer.store.claims.claim, run, limit, now, fresh)
+
+    async def look_first(self, claims: Sequence[Claim]) -> None:
+        await self._writer.run(self._writer.store.claims.look_first, claims)
+
+    async def known_count(self, host: str, sessions: Sequence[str]) -> int:
+        return await self._reader.run(self._reader.store.claims.known_count, host, sessions)
 
     async def parked(self, run: Run, limit: int, now: Millis) -> list[Claim]:
         return await self._reader.run(self._reader.store.parked, run, limit, now)
@@ -196,7 +206,7 @@ class SqliteLedger:
         return await self._writer.run(self._writer.store.unpark, run)
 
     async def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
-        return await self._writer.run(self._writer.store.skip_fresh, run, detail, now)
+        return await self._writer.run(self._writer.store.claims.skip_fresh, run, detail, now)
 
     async def unskip(self, run: Run, detail: str) -> int:
         return await self._writer.run(self._writer.store.unskip, run, detail)
@@ -237,6 +247,9 @@ class SqliteLedger:
 
     async def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]:
         return await self._reader.run(self._reader.store.due_doubts, run, limit, now)
+
+    async def due_known(self, run: Run, limit: int) -> list[Claim]:
+        return await self._reader.run(self._reader.store.due_known, run, limit)
 
     async def due_settles(self, run: Run, limit: int, now: Millis, ripe: Millis) -> list[Claim]:
         return await self._reader.run(self._reader.store.due_settles, run, limit, now, ripe)
@@ -295,7 +308,7 @@ class SqliteLedger:
         return await self._reader.run(self._reader.store.invalid_kinds, run, limit)
 
     async def busy(self, run: Run) -> bool:
-        return run_busy(self.path, run)
+        return run_busy(self.path, run.id)
 
     async def results(self, run: Run, chosen: RowFilter = ALL_ROWS) -> AsyncIterator[list[Row]]:
         batches = self._reader.store.results.of_run(run, _RESULT_BATCH, chosen)

@@ -1,12 +1,13 @@
 """The SQL of the SQLite ledger: plain blocking calls, each one transaction. Threads and locks are in ``sqlite``."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import apsw
 
+from worker.ledger.claim_table import SKIPPED_AT_ONCE, ClaimTable
 from worker.ledger.crew import RunEnd
 from worker.ledger.intake_table import IntakeTable
 from worker.ledger.message_table import MessageTable
@@ -31,12 +32,14 @@ from worker.ledger.values import (
     attempt_values,
     change_values,
     claim_of,
+    host_in,
     is_single,
     item_values,
     new_name,
     outcome_counts,
     place_of,
     run_of,
+    seqs_found_closed,
     span_of,
 )
 from worker.models import (
@@ -56,7 +59,6 @@ from worker.models import (
 )
 
 QUERIES = load_queries()
-_SKIPPED_AT_ONCE = 20_000  # rows in one transaction: others wait for it
 
 
 class _TooManyError(Exception):
@@ -64,10 +66,11 @@ class _TooManyError(Exception):
 
 
 class SqliteStore:
-    """One connection. Not for use by two threads at once."""
+    """One connection. Not for use by two threads at once. ``at_work`` tells whether a process works on a run."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, at_work: Callable[[int], bool] = lambda _: False) -> None:
         self._db = connection
+        self.claims = ClaimTable(connection, at_work)
         self.results = SqliteResults(connection)
         self.reports = ReportQueries(connection)
 
@@ -102,7 +105,8 @@ class SqliteStore:
     def create_run(self, new: NewRun, now: Millis) -> Run:
         values = {"name": new_name(), "job": new.job, "source": new.source, "location": new.location}
         more = {"source_stat": new.source_stat, "options": new.options, "made_by": new.made_by, "reading": new.reading}
-        ((run,),) = self._write("create_run", **values, **more, now=now)
+        host = host_in(new.options)
+        ((run,),) = self._write("create_run", **values, **more, now=now, host=host)
         return self.run(run)
 
     def run(self, run: object) -> Run:
@@ -121,6 +125,8 @@ class SqliteStore:
     def start_run(self, run: Run, options: str) -> None:
         with transaction(self._db):
             self._rows("start_run", run=run.id, options=options)
+            for unnamed, stored in self._rows("unnamed_hosts"):
+                self._rows("host_named", run=unnamed, host=host_in(stored))
             self._rows("rescue", run=run.id)
             self._rows("rearm_doubts", run=run.id)
             self._rows("rearm_settles", run=run.id, never=NEVER)
@@ -177,7 +183,6 @@ class SqliteStore:
         if duplicates < len(rows) and held.rows_read - held.duplicates + len(rows) - duplicates > most:
             raise _TooManyError
         self._see_again(run, rows)
-        self._rows("doubt_elsewhere", run=run.id)
         self._rows("admitted", run=run.id, read=len(rows), duplicates=duplicates, digest=digest)
         return duplicates
 
@@ -197,17 +202,6 @@ class SqliteStore:
 
     # work
 
-    def claim(self, run: Run, limit: int, now: Millis, fresh: int | None) -> list[Claim]:
-        with transaction(self._db):
-            self._rows("ripen", run=run.id, now=now)
-            claims = self._claims("pending_retries", run=run.id, limit=limit, now=now)
-            room = limit - len(claims) if fresh is None else min(fresh, limit - len(claims))
-            if room > 0:
-                claims += self._claims("pending_fresh", run=run.id, limit=room, now=now)
-            if claims:
-                self._rows("claim", seqs=json.dumps([claim.seq for claim in claims]), now=now)
-        return claims
-
     def _claims(self, query: str, **values: object) -> list[Claim]:
         """All at once, as JSON: each row fetched alone would wait for the interpreter lock."""
         ((found,),) = self._rows(query, **values)
@@ -217,21 +211,10 @@ class SqliteStore:
         return self._claims("parked", run=run.id, limit=limit, now=now, never=NEVER)
 
     def unpark(self, run: Run) -> int:
-        return self._count_changed("unpark", run=run.id, limit=_SKIPPED_AT_ONCE, never=NEVER)
-
-    def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
-        values = {"detail": detail, "now": now, "never": NEVER}
-        return self._skipped("skip_fresh", run, values)
-
-    def _skipped(self, query: str, run: Run, values: dict[str, object]) -> int:
-        with transaction(self._db):
-            self._rows(query, run=run.id, limit=_SKIPPED_AT_ONCE, **values)
-            if skipped := self._db.changes():
-                self._rows("achieved", run=run.id)
-        return skipped
+        return self._count_changed("unpark", run=run.id, limit=SKIPPED_AT_ONCE, never=NEVER)
 
     def unskip(self, run: Run, detail: str) -> int:
-        return self._count_changed("unskip", detail=detail, limit=_SKIPPED_AT_ONCE, **span_of(run))
+        return self._count_changed("unskip", detail=detail, limit=SKIPPED_AT_ONCE, **span_of(run))
 
     def attempted_open(self, run: Run) -> set[int]:
         return {int(seq) for (seq,) in self._rows("attempted_open", run=run.id, never=NEVER)}
@@ -257,7 +240,11 @@ class SqliteStore:
 
     def skip_parked(self, run: Run, since: Millis, detail: str, now: Millis) -> int:
         values = {"since": since, "detail": detail, "now": now, "never": NEVER}
-        return self._skipped("skip_parked", run, values)
+        with transaction(self._db):
+            self._rows("skip_parked", run=run.id, limit=SKIPPED_AT_ONCE, **values)
+            if skipped := self._db.changes():
+                self._rows("achieved", run=run.id)
+        return skipped
 
     def park_all(self, run: Run) -> int:
         return self._count_changed("park_all", run=run.id, never=NEVER)
@@ -276,6 +263,9 @@ class SqliteStore:
 
     def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]:
         return self._claims("due_doubts", run=run.id, limit=limit, now=now)
+
+    def due_known(self, run: Run, limit: int) -> list[Claim]:
+        return self._claims("due_known", run=run.id, limit=limit)
 
     def due_settles(self, run: Run, limit: int, now: Millis, ripe: Millis) -> list[Claim]:
         return self._claims("due_settles", run=run.id, limit=limit, now=now, ripe=ripe)
@@ -310,6 +300,8 @@ class SqliteStore:
         with transaction(self._db):
             self._rows("attempts", run=run.id, attempts=json.dumps(singles))
             self._rows("change", changes=json.dumps(changes), now=now)
+            if found_closed := seqs_found_closed(records):
+                self._rows("closed_by", seqs=json.dumps(found_closed))
             for pair in exchanged:
                 if not is_single(*pair):
                     self._page(run, *pair)

@@ -19,6 +19,7 @@ from worker.models import (
     SourceRow,
     Tally,
 )
+from worker.settings import DEFAULT_BASE_URL, host_of
 
 RUN_SHIFT = 40  # a run's items are numbered from its id, shifted by so many bits, on
 Row = tuple[Any, ...]  # what a column holds is stated by the schema, not by the type checker
@@ -28,6 +29,13 @@ _NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for anot
 def new_name() -> str:
     """What people will type to mean a run."""
     return "".join(secrets.choice(_NAME_LETTERS) for _ in range(8))
+
+
+def host_in(options: str) -> str:
+    """The API's host of a run that has these settings, as JSON."""
+    stored = json.loads(options)
+    given = stored.get("base_url") if isinstance(stored, dict) else None
+    return host_of(given if isinstance(given, str) else DEFAULT_BASE_URL)
 
 
 def place_of(claim: Claim | None) -> dict[str, int]:
@@ -68,7 +76,7 @@ def run_of(row: Row) -> Run:
 _RUN_COLUMNS = (
     "id", "name", "job", "source", "location", "source_stat", "options", "state", "why", "rows_read", "duplicates",
     "source_done", "digest", "created_at", "ended_at", "seconds", "waited", "begun_at", "tally",
-    "made_by", "source_sha256", "reading", "was",
+    "made_by", "source_sha256", "reading", "was", "host",
 )  # fmt: skip
 
 
@@ -123,6 +131,12 @@ def _achieves(exchange: Exchange | None, change: Change) -> bool:
 def is_single(exchange: Exchange, changes: tuple[Change, ...]) -> bool:
     """Whether it was about one item; a page tells of any number."""
     return bool(changes) and exchange.kind != "list"
+
+
+def seqs_found_closed(records: Sequence[Record]) -> list[int]:
+    """The items that were found closed, with no word yet of who closed them."""
+    changes = (change for record in records for change in record.changes)
+    return [change.seq for change in changes if change.outcome is Outcome.ALREADY_CLOSED and change.detail is None]
 
 
 def attempt_values(exchange: Exchange, changes: tuple[Change, ...]) -> Row:

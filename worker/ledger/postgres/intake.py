@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from worker.ledger.intake_store import TakenIn
-from worker.ledger.intake_table import due_of, first_of_each, names_of
+from worker.ledger.intake_table import due_of, first_of_each, names_of, wishes_of
 from worker.ledger.postgres.database import Database
 from worker.ledger.postgres.statements import Statements, as_json
-from worker.ledger.values import RUN_SHIFT, digits_of, item_values, run_of
+from worker.ledger.values import RUN_SHIFT, item_values, run_of
 from worker.models import Millis, Outcome, QueuedRow, Run
 
 
@@ -26,10 +26,9 @@ class PostgresIntake:
             await sql.rows("intake_queue_made", name=run.location)
             queue = int(await sql.value("intake_queue", name=run.location))
             new = await _unknown(sql, queue, first_of_each(rows), since)
-            known = await _remember(sql, queue, new, now)
-            added = await _admit(sql, run, new, known, now, parked=parked)
-            again = await _reopen(sql, run, new, known)
-            await sql.rows("doubt_elsewhere", run=run.id)
+            await _remember(sql, queue, new, now)
+            added = await _admit(sql, run, new, now, parked=parked)
+            again = await _reopen(sql, run, new)
             duplicates = len(rows) - added
             await sql.rows("admitted", run=run.id, read=len(rows), duplicates=duplicates, digest="")
             return TakenIn(duplicates, sum(row.row.session_id is None for row in new), again)
@@ -47,37 +46,23 @@ async def _unknown(sql: Statements, queue: int, rows: list[QueuedRow], since: Mi
     return [row for at, row in enumerate(rows) if at not in recent]
 
 
-async def _remember(sql: Statements, queue: int, rows: list[QueuedRow], now: Millis) -> set[str]:
-    """Keep keys and sessions; returns the sessions that the queue has given before."""
+async def _remember(sql: Statements, queue: int, rows: list[QueuedRow], now: Millis) -> None:
     asked = as_json([names_of(row) for row in rows])
-    known = {str(digits) for (digits,) in await sql.rows("intake_known", queue=queue, rows=asked)}
     await sql.rows("intake_session", queue=queue, rows=asked, now=now)
     await sql.rows("intake_key", queue=queue, rows=asked, now=now)
-    return known
 
 
-async def _admit(
-    sql: Statements, run: Run, rows: list[QueuedRow], known: set[str], now: Millis, *, parked: bool
-) -> int:
+async def _admit(sql: Statements, run: Run, rows: list[QueuedRow], now: Millis, *, parked: bool) -> int:
     """Add rows for sessions that the run does not hold; returns how many these are."""
     held = run_of((await sql.rows("run_locked", run=run.id))[0])
     base = (run.id << RUN_SHIFT) + held.rows_read
-    values = [
-        item_values(row.row, base + at, run, now, due_of(row, known, parked=parked)) for at, row in enumerate(rows)
-    ]
+    values = [item_values(row.row, base + at, run, now, due_of(row, parked)) for at, row in enumerate(rows)]
     return await sql.changed("admit", rows=as_json(values))
 
 
-async def _reopen(sql: Statements, run: Run, rows: list[QueuedRow], known: set[str]) -> Counter[Outcome]:
-    """What the run has done with known sessions is to be done again, after a look."""
-    wanted = [
-        (digits_of(row.row.session_id), due_of(row, known), row.row.reason)
-        for row in rows
-        if row.row.session_id is not None and digits_of(row.row.session_id) in known
-    ]
-    if not wanted:
-        return Counter()
-    asked = as_json(wanted)
+async def _reopen(sql: Statements, run: Run, rows: list[QueuedRow]) -> Counter[Outcome]:
+    """What the run has done with sessions that are given again is to be done again, after a look."""
+    asked = as_json(wishes_of(rows))
     outcomes = [Outcome(outcome) for (outcome,) in await sql.rows("intake_done", run=run.id, rows=asked)]
     await sql.rows("intake_reopened", run=run.id, rows=asked)
     return Counter(outcomes)

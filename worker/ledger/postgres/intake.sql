@@ -14,11 +14,6 @@ SELECT place - 1 FROM jsonb_array_elements(:rows::jsonb) WITH ORDINALITY AS w (v
     THEN EXISTS (SELECT 1 FROM intake_sessions s WHERE s.queue = :queue AND s.session_id = (v ->> 0)::uuid AND s.at >= :since)
     ELSE EXISTS (SELECT 1 FROM intake_keys k WHERE k.queue = :queue AND k.key = v ->> 1 AND k.at >= :since) END;
 
--- name: intake_known
--- Which of the sessions the queue has given before, by their digits.
-SELECT v ->> 0 FROM jsonb_array_elements(:rows::jsonb) AS w (v) WHERE EXISTS (
-    SELECT 1 FROM intake_sessions s WHERE s.queue = :queue AND s.session_id = (v ->> 0)::uuid);
-
 -- name: intake_session
 -- A session given with a key of its own does not count as given by its id.
 INSERT INTO intake_sessions (queue, session_id, at)
@@ -41,8 +36,9 @@ WHERE run = :run AND due_at IS NULL
   AND session_id = ANY (ARRAY(SELECT (v ->> 0)::uuid FROM jsonb_array_elements(:rows::jsonb) AS w (v)));
 
 -- name: intake_reopened
--- They are as if never tried, and parked; what was sent for them is in `attempts`. `rows`: digits, due time and reason.
-UPDATE items SET outcome = 'pending', was = NULL, due_at = w.due, reason = w.reason, detail = NULL, http_status = NULL, error = NULL,
+-- They are as if never tried, and in doubt until they were looked up; what was sent for them is in `attempts`.
+-- `rows`: digits, due time and reason.
+UPDATE items SET outcome = 'in_doubt', was = NULL, due_at = w.due, reason = w.reason, detail = 'given again by its queue: looked up first', http_status = NULL, error = NULL,
     attempts = 0, first_attempt_at = NULL, looks = 0, looked_at = NULL, recorded_at = NULL, eval_settled = 0,
     settle_at = NULL, settled_at = NULL
 FROM (SELECT DISTINCT ON (1) (v ->> 0)::uuid AS session_id, (v ->> 1)::bigint AS due, v ->> 2 AS reason

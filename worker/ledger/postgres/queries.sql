@@ -13,8 +13,15 @@ SELECT true FROM pg_locks WHERE locktype = 'advisory' AND granted AND mode = 'Ex
 
 -- name: create_run
 -- A new run. `RETURNING id` numbers it.
-INSERT INTO runs (name, job, source, location, source_stat, options, made_by, reading, created_at)
-VALUES (:name, :job, :source, :location, :source_stat, :options, :made_by, :reading, :now) RETURNING id;
+INSERT INTO runs (name, job, source, location, source_stat, options, made_by, reading, created_at, host)
+VALUES (:name, :job, :source, :location, :source_stat, :options, :made_by, :reading, :now, :host) RETURNING id;
+
+-- name: unnamed_hosts
+-- Runs that an older version has made, with what tells their host.
+SELECT id, options FROM runs WHERE host IS NULL;
+
+-- name: host_named
+UPDATE runs SET host = :host WHERE id = :run;
 
 -- name: runs
 -- All runs, the newest first.
@@ -107,13 +114,6 @@ UPDATE items SET looked_at = :at,
     due_at = CASE WHEN due_at >= :never THEN (first_attempt_at IS NOT NULL)::int ELSE due_at END
 WHERE run = :run AND session_id = ANY (:sessions::text[]::uuid[]) AND outcome IN ('pending', 'claimed');
 
--- name: doubt_elsewhere
--- A session that another unfinished run may have closed is looked up, once, before this run sends anything for it.
-UPDATE items SET outcome = 'in_doubt', due_at = 1, detail = 'in doubt in another run of this ledger'
-WHERE run = :run AND outcome = 'pending' AND due_at = 0 AND final_status IS NULL AND session_id = ANY (ARRAY(
-    SELECT o.session_id FROM runs r JOIN items o ON o.run = r.id
-    WHERE r.id <> :run AND r.state <> 'finished' AND o.outcome IN ('claimed', 'in_doubt') AND o.due_at IS NOT NULL));
-
 -- name: run_locked
 -- Admission goes on from the number of rows that the run has: one process at a time.
 SELECT * FROM runs WHERE id = :run FOR UPDATE;
@@ -133,27 +133,77 @@ UPDATE items SET due_at = 0 WHERE seq IN (
       AND due_at <= :now
     FOR UPDATE SKIP LOCKED);
 
+-- name: turn
+-- The number of this turn of the run's host. Its row is held until the transaction ends: the runs on a host claim one after
+-- another, and each sees what those before it have claimed.
+INSERT INTO hosts (name, turn) SELECT coalesce(host, ''), 1 FROM runs WHERE id = :run
+ON CONFLICT (name) DO UPDATE SET turn = hosts.turn + 1 RETURNING turn;
+
 -- name: pending_retries
 -- Items whose time has come again are taken before any request leaves; and they go before the fresh ones. What another
--- process is just taking is passed over.
+-- process is just taking is passed over. The last value is the turn in which each was taken before.
 WITH due AS MATERIALIZED (
-    SELECT seq FROM items WHERE run = :run AND outcome = 'pending' AND due_at > 0 AND due_at <= :now
+    SELECT seq, coalesce(turn, -1) AS before FROM items WHERE run = :run AND outcome = 'pending' AND due_at > 0 AND due_at <= :now
     ORDER BY due_at, seq LIMIT :limit FOR UPDATE SKIP LOCKED)
-UPDATE items SET outcome = 'claimed', owner = :owner, first_attempt_at = coalesce(first_attempt_at, :now)
+UPDATE items SET outcome = 'claimed', owner = :owner, first_attempt_at = coalesce(first_attempt_at, :now), turn = :turn
 FROM due WHERE items.seq = due.seq
 RETURNING items.due_at, items.seq, session_id::text, reason, attempts, first_attempt_at, http_status, error, looks, started_at, closed_at,
-          recorded_at, looked_at, false;
+          recorded_at, looked_at, false, before;
 
 -- name: pending_fresh
 -- Items never tried, in the order of the source; and so is the time of the first attempt written.
 WITH due AS MATERIALIZED (
-    SELECT seq FROM items WHERE run = :run AND outcome = 'pending' AND due_at = 0
+    SELECT seq, coalesce(turn, -1) AS before FROM items WHERE run = :run AND outcome = 'pending' AND due_at = 0
       AND (:owner::bigint IS NULL OR EXISTS (SELECT 1 FROM leads l WHERE l.run = :run AND (l.worker = :owner AND :leads OR l.shares)))
     ORDER BY seq LIMIT :limit FOR UPDATE SKIP LOCKED)
-UPDATE items SET outcome = 'claimed', owner = :owner, first_attempt_at = coalesce(first_attempt_at, :now)
+UPDATE items SET outcome = 'claimed', owner = :owner, first_attempt_at = coalesce(first_attempt_at, :now), turn = :turn
 FROM due WHERE items.seq = due.seq
 RETURNING items.due_at, items.seq, session_id::text, reason, attempts, first_attempt_at, http_status, error, looks, started_at, closed_at,
-          recorded_at, looked_at, true;
+          recorded_at, looked_at, true, before;
+
+-- name: held_elsewhere
+-- Which of these items' sessions another run on the same host has claimed, has in doubt, or has seen closed, and whether the
+-- worker that has claimed it is alive. `befores` are the turns in which the items were taken before: what other runs did
+-- up to then is no news. A search for each run, which spares every row an index of its own.
+WITH others AS MATERIALIZED (
+    SELECT id FROM runs WHERE host = (SELECT host FROM runs WHERE id = :run) AND id <> :run)
+SELECT i.seq, o.run, o.outcome, o.turn > w.before, o.started_at,
+       EXISTS (SELECT 1 FROM workers k WHERE k.id = o.owner AND k.lease_until > clock_timestamp())
+FROM unnest(:seqs::bigint[], :befores::bigint[]) AS w (seq, before) JOIN items i ON i.seq = w.seq CROSS JOIN others
+CROSS JOIN LATERAL (
+    SELECT run, outcome, coalesce(turn, 0) AS turn, owner, started_at, first_attempt_at, closed_at
+    FROM items WHERE run = others.id AND session_id = i.session_id LIMIT 1) o
+WHERE o.outcome = 'claimed' OR (o.turn > w.before
+    AND (o.outcome IN ('closed', 'already_closed') OR (o.outcome = 'in_doubt' AND coalesce(o.first_attempt_at, o.closed_at) IS NOT NULL)));
+
+-- name: known_count
+-- How many of these sessions runs on the host have closed or found closed.
+WITH there AS MATERIALIZED (SELECT id FROM runs WHERE host = :host)
+SELECT count(*) FROM unnest(:sessions::text[]::uuid[]) AS w (session) WHERE EXISTS (
+    SELECT 1 FROM there CROSS JOIN LATERAL (
+        SELECT outcome FROM items WHERE run = there.id AND session_id = w.session LIMIT 1) o
+    WHERE o.outcome IN ('closed', 'already_closed'));
+
+-- name: look_first
+-- Items that are put off until their sessions have been looked up. `rows`: number, due time, detail, and start if known.
+UPDATE items SET outcome = 'in_doubt', due_at = w.due, detail = w.detail, looks = 0, turn = :turn, owner = NULL,
+    started_at = coalesce(items.started_at, w.started_at), closed_at = CASE WHEN items.due_at = 0 THEN NULL ELSE items.closed_at END,
+    first_attempt_at = CASE WHEN items.due_at = 0 THEN NULL ELSE items.first_attempt_at END
+FROM (SELECT (v ->> 0)::bigint AS seq, (v ->> 1)::bigint AS due, v ->> 2 AS detail, (v ->> 3)::bigint AS started_at
+      FROM jsonb_array_elements(:rows::jsonb) AS row (v)) w
+WHERE items.seq = w.seq;
+
+-- name: wait
+-- An item that another run is about to close, as if it had not been taken.
+UPDATE items SET outcome = 'pending', owner = NULL, turn = nullif(:before::bigint, -1), due_at = :due,
+    first_attempt_at = CASE WHEN due_at = 0 THEN NULL ELSE first_attempt_at END
+WHERE seq = :seq;
+
+-- name: look_again
+-- Claimed items whose last look was too long ago.
+UPDATE items SET outcome = 'in_doubt', owner = NULL, looks = 0, due_at = (due_at <> 0)::int,
+    first_attempt_at = CASE WHEN due_at = 0 THEN NULL ELSE first_attempt_at END
+WHERE seq = ANY (:seqs::bigint[]) AND outcome = 'claimed' AND owner IS NOT DISTINCT FROM :owner;
 
 -- name: parked
 -- Items to be looked up before they may be closed, with what their last look-up said.
@@ -167,17 +217,20 @@ ORDER BY due_at, seq LIMIT :limit;
 UPDATE items SET due_at = (first_attempt_at IS NOT NULL)::int WHERE seq IN (
     SELECT seq FROM items WHERE run = :run AND outcome = 'pending' AND due_at >= :never LIMIT :limit FOR UPDATE);
 
--- name: skip_fresh
--- Items never tried that a cap leaves out.
-UPDATE items SET outcome = 'skipped', was = NULL, due_at = NULL, detail = :detail, recorded_at = :now WHERE seq IN (
-    SELECT seq FROM items WHERE run = :run AND outcome = 'pending'
-      AND due_at IS NOT NULL AND first_attempt_at IS NULL LIMIT :limit FOR UPDATE);
+-- name: fresh
+-- Items never tried, parked ones too, and the turn in which each was put off.
+SELECT seq, coalesce(turn, -1) FROM items
+WHERE run = :run AND outcome = 'pending' AND due_at IS NOT NULL AND first_attempt_at IS NULL LIMIT :limit FOR UPDATE;
+
+-- name: skip
+-- Items that a cap leaves out.
+UPDATE items SET outcome = 'skipped', was = NULL, due_at = NULL, detail = :detail, recorded_at = :now WHERE seq = ANY (:seqs::bigint[]);
 
 -- name: unskip
 -- Items that a cap left out are as if never seen, but for `was`.
 UPDATE items SET was = jsonb_build_object('outcome', outcome, 'detail', detail, 'http_status', http_status, 'error', error,
         'attempts', attempts, 'looks', looks, 'first_attempt_at', first_attempt_at, 'recorded_at', recorded_at),
-    outcome = 'pending', due_at = 0, detail = NULL, recorded_at = NULL WHERE seq IN (
+    outcome = 'pending', due_at = 0, detail = NULL, recorded_at = NULL, turn = NULL WHERE seq IN (
     SELECT seq FROM items WHERE seq BETWEEN :first AND :last AND outcome = 'skipped' AND starts_with(detail, :detail::text)
     LIMIT :limit FOR UPDATE);
 
@@ -250,7 +303,7 @@ WHERE run = :run AND outcome = 'claimed' AND due_at IS NOT NULL AND NOT EXISTS (
 
 -- name: rearm_doubts
 -- A resumed run looks at once at what it had given up verifying.
-UPDATE items SET due_at = 1, looks = 0 WHERE run = :run AND outcome = 'in_doubt' AND due_at IS NOT NULL;
+UPDATE items SET due_at = (first_attempt_at IS NOT NULL)::int, looks = 0 WHERE run = :run AND outcome = 'in_doubt' AND due_at IS NOT NULL;
 
 -- name: rearm_settles
 -- What was put off for ever (the key could not read) gets another chance.
@@ -259,8 +312,15 @@ UPDATE items SET settle_at = 1, looks = 0 WHERE run = :run AND settle_at >= :nev
 -- name: due_doubts
 SELECT seq, session_id::text, reason, attempts, first_attempt_at, http_status, error, looks, started_at, closed_at,
        recorded_at, looked_at
-FROM items WHERE run = :run AND outcome = 'in_doubt' AND due_at <= :now
+FROM items WHERE run = :run AND outcome = 'in_doubt' AND due_at > 0 AND due_at <= :now
 ORDER BY due_at, seq LIMIT :limit;
+
+-- name: due_known
+-- Sessions that were never tried here, as another run has closed them.
+SELECT seq, session_id::text, reason, attempts, first_attempt_at, http_status, error, looks, started_at, closed_at,
+       recorded_at, looked_at
+FROM items WHERE run = :run AND outcome = 'in_doubt' AND due_at = 0
+ORDER BY seq LIMIT :limit;
 
 -- name: due_settles
 -- `settle_at` of what was never looked at is when it was closed: it is due when that was before `ripe`.
@@ -353,6 +413,22 @@ WHERE items.seq = c.seq AND CASE
     WHEN items.outcome = 'claimed' THEN items.owner IS NOT DISTINCT FROM :owner
     ELSE items.outcome NOT IN ('closed', 'already_closed') END;
 
+-- name: closed_by
+-- What these items were found closed by, as far as the ledger knows: a close of another run, or one that it may have sent.
+-- Times of the same close are the same, but for how an answer rounds them.
+UPDATE items SET detail = (
+    SELECT CASE o.outcome WHEN 'closed' THEN 'closed by run ' || r.name || ' of this ledger at '
+               ELSE 'run ' || r.name || ' of this ledger has sent a close that it has not verified; closed at ' END
+           || instant(coalesce(o.closed_at, items.closed_at, o.recorded_at, o.first_attempt_at))
+    FROM runs r CROSS JOIN LATERAL (
+        SELECT outcome, closed_at, recorded_at, first_attempt_at FROM items o
+        WHERE o.run = r.id AND o.session_id = items.session_id LIMIT 1) o
+    WHERE r.host = (SELECT host FROM runs WHERE id = items.run) AND r.id <> items.run
+      AND (o.outcome = 'closed' OR (o.outcome IN ('claimed', 'in_doubt') AND o.first_attempt_at IS NOT NULL))
+      AND coalesce(abs(o.closed_at - items.closed_at) < 5000, true)
+    ORDER BY o.outcome <> 'closed', r.id DESC LIMIT 1)
+WHERE seq = ANY (:seqs::bigint[]) AND outcome = 'already_closed' AND detail IS NULL;
+
 -- name: attempts
 -- Exchanges about one item each, as a JSON array of arrays.
 INSERT INTO attempts (run, item, at, kind, http_status, error, ms)
@@ -416,7 +492,7 @@ SELECT coalesce(sum(n - 1), 0)::bigint FROM
 UPDATE items SET was = jsonb_build_object('outcome', outcome, 'detail', detail, 'http_status', http_status, 'error', error,
         'attempts', attempts, 'looks', looks, 'first_attempt_at', first_attempt_at, 'recorded_at', recorded_at),
     outcome = 'pending', due_at = CASE WHEN :parked THEN :never ELSE (first_attempt_at IS NOT NULL)::int END,
-    attempts = 0, looks = 0, detail = NULL
+    attempts = 0, looks = 0, detail = NULL, turn = NULL
 WHERE seq BETWEEN :first AND :last AND outcome IN ('failed', 'rejected', 'not_found');
 
 -- name: resettle

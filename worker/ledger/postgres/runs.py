@@ -8,7 +8,7 @@ from worker.ledger.naming import the_run
 from worker.ledger.postgres.database import Database
 from worker.ledger.postgres.statements import Statements
 from worker.ledger.protocol import NewRun
-from worker.ledger.values import new_name, run_of
+from worker.ledger.values import host_in, new_name, run_of
 from worker.models import NEVER, Millis, Run, Tally
 
 
@@ -18,7 +18,7 @@ class Runs:
     _database: Database
 
     async def create_run(self, new: NewRun, now: Millis) -> Run:
-        values = asdict(new) | {"name": new_name(), "now": now}
+        values = asdict(new) | {"name": new_name(), "now": now, "host": host_in(new.options)}
 
         async def work(sql: Statements) -> Run:
             return run_of((await sql.rows("run_by_id", run=await sql.value("create_run", **values)))[0])
@@ -43,6 +43,8 @@ class Runs:
     async def start_run(self, run: Run, options: str) -> None:
         async def work(sql: Statements) -> None:
             await sql.rows("start_run", run=run.id, options=options)
+            for unnamed, stored in await sql.rows("unnamed_hosts"):
+                await sql.rows("host_named", run=unnamed, host=host_in(str(stored)))
             await sql.rows("written_forgotten")
             await sql.rows("rescue", run=run.id)
             await sql.rows("rearm_doubts", run=run.id)

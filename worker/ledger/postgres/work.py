@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import TypeVar
 
 from worker.ledger.crew import LeaseLostError
+from worker.ledger.postgres.claims import SKIPPED_AT_ONCE, Turn
 from worker.ledger.postgres.crew import PostgresCrew
 from worker.ledger.postgres.database import Database
 from worker.ledger.postgres.statements import Statements, as_json
@@ -18,12 +19,12 @@ from worker.ledger.values import (
     item_values,
     place_of,
     run_of,
+    seqs_found_closed,
     span_of,
 )
 from worker.models import NEVER, Change, Claim, Exchange, Millis, Record, Run, SourceRow
 
 _T = TypeVar("_T")
-_SKIPPED_AT_ONCE = 20_000  # rows in one transaction: others wait for it
 
 
 class _TooManyError(Exception):
@@ -93,20 +94,20 @@ class Work:
     async def claim(self, run: Run, limit: int, now: Millis, fresh: int | None = None) -> list[Claim]:
         """A worker that is taken for dead gets nothing; nothing fresh, while a cap or a canary is the lead's affair."""
         owner = self._owner
-        values = {"run": run.id, "now": now, "owner": owner}
         leads = self._crew is not None and self._crew.has_taken_over  # as of the time of ``fresh``
 
         async def work(sql: Statements) -> list[Claim]:
             if owner is not None and not await sql.rows("worker_alive", owner=owner):
                 return []
-            await sql.rows("ripen", run=run.id, now=now)
-            found = sorted(await sql.rows("pending_retries", limit=limit, **values))
-            room = limit - len(found) if fresh is None else min(fresh, limit - len(found))
-            if room > 0:
-                found += sorted(await sql.rows("pending_fresh", limit=room, leads=leads, **values))
-            return [Claim(*row[1:]) for row in found]
+            return await Turn(sql, run, owner, now, leads=leads).claim(limit, fresh)
 
         return await self._database.write(work)
+
+    async def look_first(self, claims: Sequence[Claim]) -> None:
+        await self._changed("look_again", seqs=[claim.seq for claim in claims], owner=self._owner)
+
+    async def known_count(self, host: str, sessions: Sequence[str]) -> int:
+        return await self._count("known_count", host=host, sessions=list(sessions))
 
     async def release(self, claims: Sequence[Claim]) -> None:
         if claims:
@@ -121,21 +122,20 @@ class Work:
         return await self._claims("parked", run=run.id, limit=limit, now=now, never=NEVER)
 
     async def unpark(self, run: Run) -> int:
-        return await self._changed_by_lead(run, "unpark", limit=_SKIPPED_AT_ONCE, never=NEVER)
+        return await self._changed_by_lead(run, "unpark", limit=SKIPPED_AT_ONCE, never=NEVER)
 
     async def parked_count(self, run: Run) -> int:
         return await self._count("parked_count", run=run.id, never=NEVER)
 
     async def skip_parked(self, run: Run, since: Millis, detail: str, now: Millis) -> int:
-        values = {"since": since, "detail": detail, "now": now, "never": NEVER, "limit": _SKIPPED_AT_ONCE}
+        values = {"since": since, "detail": detail, "now": now, "never": NEVER, "limit": SKIPPED_AT_ONCE}
         return await self._skipped_by_lead(run, "skip_parked", **values)
 
     async def park_all(self, run: Run) -> int:
         return await self._changed_by_lead(run, "park_all", never=NEVER)
 
     async def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
-        values = {"detail": detail, "now": now, "never": NEVER, "limit": _SKIPPED_AT_ONCE}
-        return await self._skipped_by_lead(run, "skip_fresh", **values)
+        return await self._lead(run, lambda sql: Turn(sql, run, self._owner, now).skip_fresh(detail))
 
     async def _skipped_by_lead(self, run: Run, query: str, **values: object) -> int:
         async def work(sql: Statements) -> int:
@@ -146,7 +146,7 @@ class Work:
         return await self._lead(run, work)
 
     async def unskip(self, run: Run, detail: str) -> int:
-        return await self._changed("unskip", detail=detail, limit=_SKIPPED_AT_ONCE, **span_of(run))
+        return await self._changed("unskip", detail=detail, limit=SKIPPED_AT_ONCE, **span_of(run))
 
     async def attempted_open(self, run: Run) -> set[int]:
         rows = await self._database.read(lambda sql: sql.rows("attempted_open", run=run.id, never=NEVER))
@@ -165,6 +165,9 @@ class Work:
 
     async def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]:
         return await self._claims("due_doubts", run=run.id, limit=limit, now=now)
+
+    async def due_known(self, run: Run, limit: int) -> list[Claim]:
+        return await self._claims("due_known", run=run.id, limit=limit)
 
     async def due_settles(self, run: Run, limit: int, now: Millis, ripe: Millis) -> list[Claim]:
         return await self._claims("due_settles", run=run.id, limit=limit, now=now, ripe=ripe)
@@ -201,7 +204,7 @@ class Work:
         singles = [attempt_values(*pair) for pair in exchanged if is_single(*pair)]
         pages = [pair for pair in exchanged if not is_single(*pair)]
         batches = [as_json([change_values(change) for change in wave]) for wave in _waves(records)]
-        owner = self._owner
+        found_closed, owner = seqs_found_closed(records), self._owner
 
         async def work(sql: Statements) -> None:
             late = owner is not None and not await sql.rows("worker_alive", owner=owner)
@@ -209,6 +212,8 @@ class Work:
                 await sql.rows("attempts", run=run.id, attempts=as_json(singles))
             for batch in batches:
                 await sql.rows("change", changes=batch, now=now, owner=owner, late=late)
+            if found_closed:
+                await sql.rows("closed_by", seqs=found_closed)
             for pair in pages:
                 await _page(sql, run, *pair)
             if achieves(records):
@@ -238,7 +243,6 @@ async def _admit(
     if duplicates < len(rows) and held.rows_read - held.duplicates + len(rows) - duplicates > most:
         raise _TooManyError
     await _see_again(sql, run, rows)
-    await sql.rows("doubt_elsewhere", run=run.id)
     await sql.rows("admitted", run=run.id, read=len(rows), duplicates=duplicates, digest=digest)
     return duplicates
 
