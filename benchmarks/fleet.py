@@ -16,7 +16,7 @@ from benchmarks.processes import CLOSEOUT, KEY, running, sessions_a_second
 from benchmarks.sources import write_ids
 from worker.clock import now_ms
 from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import NewRun
+from worker.ledger.records import NewRun
 from worker.models import SourceRow
 from worker.sandbox import Sandbox, SandboxConfig, running_sandbox
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import anyio
 
 from worker.clock import now_ms
-from worker.ledger.protocol import Ledger, NewRun
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import NewRun
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Change, Claim, EvalSummary, Exchange, Outcome, Record, Run, SessionState
 from worker.queues.messages import read_message

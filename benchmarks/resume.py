@@ -11,7 +11,7 @@ from benchmarks.processes import CLOSEOUT, Child, running
 from benchmarks.server import Server, running_server
 from worker.clock import now_ms
 from worker.ledger.crew import RunEnd
-from worker.ledger.protocol import NewRun
+from worker.ledger.records import NewRun
 from worker.ledger.sqlite_file import connect
 from worker.ledger.sqlite_store import SqliteStore
 from worker.models import Run, SourceRow

@@ -19,7 +19,8 @@ from worker.admission import OpenedSource
 from worker.clock import now_ms
 from worker.errors import ConfigurationError
 from worker.ledger.opening import on_postgres, open_ledger
-from worker.ledger.protocol import Ledger, NewRun
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import NewRun
 from worker.models import Run
 from worker.pipeline import Ended
 from worker.settings import Settings

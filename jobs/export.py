@@ -11,7 +11,8 @@ from jobs.invocation import read_ledger
 from jobs.options import FORCE, LEDGER
 from jobs.terminal import say
 from worker.ledger.opening import ledger_file, open_ledger
-from worker.ledger.protocol import Ledger, RowFilter
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import RowFilter
 from worker.models import Run
 from worker.report.export import export_run
 from worker.report.formats import check_place, filter_of, format_of

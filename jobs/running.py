@@ -20,7 +20,8 @@ from worker.context import Context
 from worker.errors import CloseoutError
 from worker.execution import execute
 from worker.ledger.opening import ledger_file, open_ledger, shown_address
-from worker.ledger.protocol import Counts, Ledger
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import Counts
 from worker.models import Run
 from worker.pipeline import Ended, Watcher
 from worker.report.console import stdout_console

@@ -14,7 +14,8 @@ from jobs.running import facts_of_plan
 from jobs.terminal import say
 from worker.errors import ConfigurationError
 from worker.ledger.opening import open_ledger, shown_address
-from worker.ledger.protocol import Found, Ledger
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import Found
 from worker.models import Run
 from worker.report.console import stdout_console
 from worker.report.summary import INVALID_KINDS_NAMED, command_lines, ways_on

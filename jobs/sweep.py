@@ -22,7 +22,8 @@ from worker.context import Context
 from worker.errors import CloseoutError, RunBusyError
 from worker.finding import Finding, Sweep
 from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import Ledger, NewRun
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import NewRun
 from worker.models import Run
 from worker.pipeline import Ended
 from worker.rule import night_counts, read_rule, rule_text

@@ -22,7 +22,8 @@ from worker.clock import now_ms
 from worker.errors import ConfigurationError, HaltError, LedgerError, QueueUnreachableError, RunBusyError, ours_first
 from worker.intake import take_from
 from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import Ledger, NewRun
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import NewRun
 from worker.models import Run
 from worker.pipeline import Ended, Watcher
 from worker.queues.opening import open_queue

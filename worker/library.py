@@ -18,7 +18,8 @@ from worker.errors import ConfigurationError, SourceError, ours_first
 from worker.execution import execute
 from worker.interruption import Caller, draining
 from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import Ledger, NewRun, RowFilter
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import NewRun, RowFilter
 from worker.models import Outcome, Run, RunState
 from worker.pipeline import Ended, Watcher
 from worker.reasons import check_reason

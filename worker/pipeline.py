@@ -23,7 +23,8 @@ from worker.lag import Grace, Lag
 from worker.last_call import LastCall
 from worker.leading import keep_in_step, take_over
 from worker.ledger.crew import Crew, RunEnd
-from worker.ledger.protocol import Counts, Ledger
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import Counts
 from worker.models import Millis, Outcome, Run, RunState, as_found, worked_until
 from worker.pace_log import note_paces
 from worker.pacing import Pace

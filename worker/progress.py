@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from worker.histogram import Histogram
 from worker.ledger.intake_store import TakenIn
-from worker.ledger.protocol import Counts
+from worker.ledger.records import Counts
 from worker.models import EVAL_STATUSES, KINDS, Answer, Change, Kind, Outcome, Record, SourceRow
 
 OTHER = "other"

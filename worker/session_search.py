@@ -1,6 +1,7 @@
 """What happened to one session in any run of a ledger."""
 
-from worker.ledger.protocol import Found, Ledger
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import Found
 from worker.sources import normalise_id, shown
 
 

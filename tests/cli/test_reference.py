@@ -8,7 +8,7 @@ import pytest
 from jobs.cli import COMMANDS, cli, load_command
 from jobs.examples import EXAMPLES, EXIT_CODES
 from jobs.reference import pages
-from worker.ledger.protocol import COLUMNS
+from worker.ledger.records import COLUMNS
 from worker.models import Outcome
 from worker.settings import OF_RUNS, Settings
 

@@ -11,7 +11,7 @@ from jobs.invocation import Invocation
 from jobs.running import reading, run_to_end
 from worker.admission import OpenedSource
 from worker.errors import LedgerError
-from worker.ledger.protocol import NewRun
+from worker.ledger.records import NewRun
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Millis, Record, Run
 from worker.sandbox import Sandbox, running_sandbox

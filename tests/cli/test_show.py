@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from jobs.cli import cli
 from tests.ledger.support import NOW, a_run, bad_row, changed, claim_all, closed, session_id
 from worker.errors import ConfigurationError
-from worker.ledger.protocol import COLUMNS
+from worker.ledger.records import COLUMNS
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Outcome
 

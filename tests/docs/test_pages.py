@@ -9,7 +9,7 @@ import pytest
 
 from jobs.cli import COMMANDS
 from jobs.job import Job, Ping, Select, Webhook
-from worker.ledger.protocol import Counts
+from worker.ledger.records import Counts
 from worker.models import Outcome, Run
 from worker.report.summary import run_figures
 from worker.settings import Settings

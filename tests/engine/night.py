@@ -20,7 +20,7 @@ from tests.pace.support import MemoryBudget
 from worker.api.client import Api, Endpoint
 from worker.context import Context
 from worker.finding import Finding, Sweep
-from worker.ledger.protocol import NewRun
+from worker.ledger.records import NewRun
 from worker.ledger.sqlite import SqliteLedger
 from worker.ledger.sqlite_file import connect
 from worker.ledger.sqlite_store import SqliteStore

@@ -17,7 +17,7 @@ from tests.ledger.support import rows, session_id
 from tests.pace.support import MemoryBudget
 from worker.alarms import Alarms
 from worker.clock import ServerClock
-from worker.ledger.protocol import NewRun
+from worker.ledger.records import NewRun
 from worker.ledger.sqlite_file import connect
 from worker.ledger.sqlite_store import SqliteStore
 from worker.models import Change, Claim, EvalSummary, Exchange, Millis, Outcome, Record, SessionState

@@ -12,7 +12,8 @@ from worker.execution import budget_key, execute
 from worker.lease import Terms
 from worker.ledger.crew import Crew
 from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import Ledger, NewRun
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import NewRun
 from worker.models import Run
 from worker.pipeline import Watcher
 from worker.settings import Settings

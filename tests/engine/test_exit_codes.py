@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from worker.ledger.protocol import Counts
+from worker.ledger.records import Counts
 from worker.models import Outcome
 from worker.pipeline import finished_exit_code, judge_end
 from worker.stopping import Stop

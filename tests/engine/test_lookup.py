@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import cast
 
 import anyio
@@ -18,7 +19,7 @@ from tests.pace.support import MemoryBudget
 from worker.api.client import Api
 from worker.gate import Gate, Patience
 from worker.lookup import Lookup, Sighting
-from worker.models import PAGE_SIZE, Answer, Claim, Listing, SessionState
+from worker.models import PAGE_SIZE, Answer, Claim, Exchange, Listing, SessionState
 from worker.pacing import Pace
 from worker.progress import Progress
 from worker.stopping import Stop
@@ -76,12 +77,18 @@ def look_up(
     async def run() -> tuple[Told, Lookup]:
         pace = Pace(MemoryBudget(anyio.current_time), lambda: 10_000, random.Random(1), anyio.current_time)
         gate = Gate(pace, Patience(8, 10**9), Stop(), Progress(), lambda: NOW)
+        pace.probe = partial(_lives, gate)
         lookup, told = Lookup(cast("Api", api), gate, rows=statuses is not None, statuses=statuses or ()), Told()
         for _ in range(times):
             await lookup.states(claims, told)
         return told, lookup
 
     return run_virtually(run)
+
+
+async def _lives(gate: Gate) -> bool:
+    """What the API tells a probe where only its lists fail."""
+    return gate.probed(Answer(Exchange(NOW, "probe", 200, None, 1), from_api=True))
 
 
 def once_each(told: Told, claims: list[Claim], times: int = 1) -> bool:

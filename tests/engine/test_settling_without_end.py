@@ -2,7 +2,7 @@
 
 from tests.engine.settling_world import START, VERDICTS, Fate, settle
 from worker.clock import parse_instant
-from worker.ledger.protocol import COLUMNS
+from worker.ledger.records import COLUMNS
 from worker.settings import Settings
 
 _RECORDED_AT, _SETTLED_AT = COLUMNS.index("recorded_at"), COLUMNS.index("settled_at")

@@ -30,7 +30,7 @@ from worker import (
     close_sessions,
     resume_run,
 )
-from worker.ledger.protocol import NewRun
+from worker.ledger.records import NewRun
 from worker.ledger.sqlite_store import SqliteStore
 from worker.models import Run
 from worker.sandbox import Sandbox

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tests.postgres.databases import url_of
 from worker.ledger.postgres.ledger import PostgresLedger
-from worker.ledger.protocol import COLUMNS, Ledger, NewRun
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import COLUMNS, NewRun
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import (
     Change,

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.ledger.support import NOW, a_run, bad_row, claim_all, outcomes_of, results_of, rows, session_id
-from worker.ledger.protocol import InvalidKind, Ledger
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import InvalidKind
 from worker.models import SourceRow
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.ledger.support import NOW, Opener, a_run, claim_all
+from tests.ledger.support import NOW, Opener, a_run, changed, claim_all
 from worker.budget import Ask, Budget, BudgetKey, BudgetStore, Grant, reserve, ruled
 from worker.ledger.crew import RunEnd
 from worker.ledger.protocol import Ledger
@@ -59,6 +59,9 @@ async def test_what_was_waited_for_adds_up_by_cause(ledger: Ledger) -> None:
     """Over all processes that worked on a run."""
     run = await a_run(ledger)
     await ledger.end_run(run, RunEnd("interrupted", None, 9, {"throttled": 1.5, "paused": 2.0}), NOW)
+    await ledger.start_run(run, "{}")
+    for claim in await ledger.claim(run, 1, NOW):
+        await ledger.record(run, [changed(claim, Outcome.FAILED)], NOW)  # something comes of it
     await ledger.end_run(run, RunEnd("finished", None, 9, {"throttled": 0.25}), NOW)
     assert (await ledger.find_run(run.name)).waited == {"throttled": 1.75, "paused": 2.0}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.ledger.support import NOW, changed, exchange, rows, session_id
 from worker.ledger.elsewhere import Held, put_off
-from worker.ledger.protocol import NewRun
+from worker.ledger.records import NewRun
 from worker.ledger.sqlite_file import connect
 from worker.ledger.sqlite_store import SqliteStore
 from worker.models import Change, Claim, Millis, Outcome, Record, Run, SessionState

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.ledger.support import NOW, a_run, bad_row, changed, claim_all, exchange, session_id
-from worker.ledger.protocol import COLUMNS, Ledger, NewRun
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import COLUMNS, NewRun
 from worker.ledger.report_store import Cause, Example, LatencyCount, PaceSample, Traffic
 from worker.models import Change, Exchange, Kind, Millis, Outcome, Record, Run
 

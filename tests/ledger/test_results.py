@@ -18,7 +18,8 @@ from tests.ledger.support import (
     results_of,
     session_id,
 )
-from worker.ledger.protocol import COLUMNS, Ledger, RowFilter
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import COLUMNS, RowFilter
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Change, EvalSummary, Outcome, Record
 

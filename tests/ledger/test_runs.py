@@ -5,13 +5,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.ledger.support import NOW, Opener, a_run, claim_all, exchange, outcomes_of
+from tests.ledger.support import NOW, Opener, a_run, claim_all, exchange, outcomes_of, session_id
 from worker.clock import now_ms
 from worker.errors import RunNotFoundError
 from worker.lease import Terms
 from worker.ledger.crew import RunEnd
-from worker.ledger.protocol import Ledger, NewRun
-from worker.models import Record, RunState, worked_until
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import NewRun
+from worker.models import Record, RunState, SourceRow, worked_until
 
 ELSEWHERE = '{"base_url": "https://elsewhere.example.com"}'
 pytestmark = pytest.mark.anyio
@@ -172,5 +173,6 @@ async def test_who_has_seen_the_end_of_a_run_goes_on_with_it(ledger: Ledger) -> 
         async with ledger.joined(run, TERMS, alone=run is alone) as crew:
             assert (crew.over, crew.leading, crew.first) == (False, True, True)
             await ledger.start_run(run, "{}")
+            await ledger.admit(run, [SourceRow(9, session_id(9))], "", NOW)  # something comes of it
             assert await crew.leave(RunEnd("finished", None, 1.0), NOW + 1)
         assert (await ledger.find_run(run.name)).seconds == 2.0

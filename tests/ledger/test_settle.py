@@ -3,16 +3,17 @@
 import pytest
 
 from tests.ledger.support import NOW, a_run, changed, claim_all, closed, outcomes_of, results_of, session_id
-from worker.ledger.protocol import EvalRuns, Ledger
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import EvalRuns
 from worker.models import NEVER, Claim, EvalSummary, Outcome, Run
 
 pytestmark = pytest.mark.anyio
 PENDING = EvalSummary("pending", 1, 0, 0, 1)
 
 
-async def closed_run(ledger: Ledger, *settle_at: int | None, looks: int = 1) -> tuple[Run, list[Claim]]:
-    """A run whose sessions are closed and due for a look at these times; None is settled."""
-    run = await a_run(ledger, range(len(settle_at)))
+async def closed_run(ledger: Ledger, *settle_at: int | None, looks: int = 1, first: int = 0) -> tuple[Run, list[Claim]]:
+    """A run whose sessions are closed and due for a look at these times; None is settled. ``first`` numbers them."""
+    run = await a_run(ledger, range(first, first + len(settle_at)))
     claims = await claim_all(ledger, run)
     records = [
         changed(
@@ -24,7 +25,7 @@ async def closed_run(ledger: Ledger, *settle_at: int | None, looks: int = 1) -> 
             settle_at=due,
             settled=due is None,
         )
-        for number, (claim, due) in enumerate(zip(claims, settle_at, strict=True))
+        for number, (claim, due) in enumerate(zip(claims, settle_at, strict=True), first)
     ]
     await ledger.record(run, records, NOW)
     return run, claims
@@ -68,7 +69,7 @@ async def test_the_looks_ahead_have_a_first_and_a_last(ledger: Ledger) -> None:
     await ledger.record(run, [changed(claims[1], None, looks=0, settle_at=NOW)], NOW)
     assert await ledger.settles_ahead(run, 7) == (NOW + 7, NOW + 30)
     assert await ledger.settles_ahead(run, 70) == (NOW + 30, NOW + 70)
-    other, _ = await closed_run(ledger, None, NEVER)
+    other, _ = await closed_run(ledger, None, NEVER, first=3)
     assert await ledger.settles_ahead(other, 7) is None
 
 

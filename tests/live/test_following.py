@@ -13,7 +13,8 @@ from tests.ledger.support import NOW
 from tests.pages.nights import eventful, make_eventful
 from worker.errors import LedgerError
 from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import Counts, Ledger
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import Counts
 from worker.ledger.report_store import Traffic
 from worker.live.following import Following
 from worker.live.opened import OpenedLedger

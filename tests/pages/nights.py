@@ -7,7 +7,8 @@ from typing import Any
 
 from tests.ledger.support import DAY, NOW, claim_all, rows
 from worker.ledger.crew import RunEnd
-from worker.ledger.protocol import Ledger, NewRun
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import NewRun
 from worker.ledger.report_store import PaceSample
 from worker.ledger.sqlite import SqliteLedger
 from worker.models import Change, EvalSummary, Exchange, Kind, Outcome, Record, Run, SessionState, SourceRow

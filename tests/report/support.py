@@ -11,7 +11,8 @@ from worker.api.client import Api
 from worker.context import Context
 from worker.gate import Gate, Patience
 from worker.lag import Grace, Lag
-from worker.ledger.protocol import COLUMNS, Counts, EvalRuns, Ledger
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import COLUMNS, Counts, EvalRuns
 from worker.models import Outcome, Run
 from worker.pacing import Pace
 from worker.pipeline import Ended

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from tests.report.support import RUN, SESSION, result_row
 from worker.errors import CloseoutError, ConfigurationError
-from worker.ledger.protocol import COLUMNS, Ledger, RowFilter
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import COLUMNS, RowFilter
 from worker.models import Run
 from worker.report.export import export_file, export_run, write_rows
 from worker.report.formats import Format, format_of

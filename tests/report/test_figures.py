@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.report.support import FRESH, Standing
-from worker.ledger.protocol import Counts
+from worker.ledger.records import Counts
 from worker.models import Outcome
 from worker.report.figures import Meter, Rate, time_left
 from worker.settings import Settings

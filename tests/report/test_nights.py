@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from tests.report.support import COUNTS, RUN
-from worker.ledger.protocol import Counts
+from worker.ledger.records import Counts
 from worker.models import Outcome, Run
 from worker.report.nights import nights_json, nights_table, unusual_in
 

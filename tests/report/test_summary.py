@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from tests.report.support import COUNTS, FRESH, RUN, ended
-from worker.ledger.protocol import Counts, EvalRuns, InvalidKind
+from worker.ledger.records import Counts, EvalRuns, InvalidKind
 from worker.models import Outcome, RunState
 from worker.report.summary import next_commands, print_summary, summary, summary_lines
 from worker.settings import Settings

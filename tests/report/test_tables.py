@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from tests.report.support import COUNTS, FRESH, RUN, SESSION, result_row
-from worker.ledger.protocol import COLUMNS
+from worker.ledger.records import COLUMNS
 from worker.models import Exchange
 from worker.report.tables import (
     attempts_table,

@@ -18,7 +18,8 @@ import zstandard
 
 from tests.report.support import SESSION, result_row
 from worker.errors import ConfigurationError, LedgerError
-from worker.ledger.protocol import COLUMNS, Ledger, RowFilter
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import COLUMNS, RowFilter
 from worker.models import Outcome
 from worker.report import parquet
 from worker.report.columns import DESCRIBED

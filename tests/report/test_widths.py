@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from tests.report.support import COUNTS, RUN, SESSION, ended, result_row
-from worker.ledger.protocol import Found
+from worker.ledger.records import Found
 from worker.models import Exchange
 from worker.report.console import stdout_console
 from worker.report.summary import summary_lines

@@ -63,6 +63,7 @@ def test_the_columns_found(
         ([["a", "b"]], "0", "has no column '0'"),
         ([[A, "b"]], "session", "has no header, so no column 'session': give the id column's number, 1 to 2"),
         ([[A, "b"]], "3", "has no header, so no column '3'"),
+        ([["session_id"], [A]], "idd", "has no column 'idd', only: session_id; correct --id-column"),
         ([["a"] * 500], "id", "a, a, ...; "),
         ([["name", "uuid"], ["x", A]], None, "has no column session_id"),
         ([["a title", " with a comma"], ["y", "z", A]], None, "has no column session_id"),

@@ -14,7 +14,7 @@ from worker.lease import Terms
 from worker.ledger.connection import Connection
 from worker.ledger.crew import Crew, RunEnd, WorkerRow, ended_since
 from worker.ledger.naming import the_run
-from worker.ledger.protocol import (
+from worker.ledger.records import (
     ALL_ROWS,
     AttemptedEnd,
     Counts,

@@ -6,8 +6,8 @@ from itertools import islice
 
 import apsw
 
-from worker.ledger.protocol import ALL_ROWS, COLUMNS, Found, RowFilter
 from worker.ledger.queries import load_queries
+from worker.ledger.records import ALL_ROWS, COLUMNS, Found, RowFilter
 from worker.ledger.values import RUN_SHIFT, Row, bytes_of, run_of, span_of
 from worker.models import Exchange, Run
 

@@ -12,16 +12,8 @@ from worker.ledger.crew import RunEnd
 from worker.ledger.intake_table import IntakeTable
 from worker.ledger.message_table import MessageTable
 from worker.ledger.migrate import APPLICATION_ID
-from worker.ledger.protocol import (
-    AttemptedEnd,
-    Counts,
-    EvalRuns,
-    InvalidKind,
-    NewRun,
-    NextDue,
-    PlanGroup,
-)
 from worker.ledger.queries import load_queries
+from worker.ledger.records import AttemptedEnd, Counts, EvalRuns, InvalidKind, NewRun, NextDue, PlanGroup
 from worker.ledger.report_queries import ReportQueries
 from worker.ledger.sqlite_results import SqliteResults
 from worker.ledger.transaction import transaction

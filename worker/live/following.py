@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from worker.clock import now_ms
-from worker.ledger.protocol import Counts, Ledger
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import Counts
 from worker.ledger.report_store import Cause, Traffic
 from worker.live.at_work import AtWork
 from worker.models import Millis, Outcome, Run

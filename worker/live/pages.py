@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from worker.ledger.protocol import Counts, Found
+from worker.ledger.records import Counts, Found
 from worker.ledger.report_store import Traffic
 from worker.models import Outcome, Run
 from worker.report.html import story_values

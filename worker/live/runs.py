@@ -1,6 +1,7 @@
 """The list of runs, as it changes."""
 
-from worker.ledger.protocol import Counts, Ledger
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import Counts
 from worker.live import pages
 from worker.live.at_work import AtWork
 

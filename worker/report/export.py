@@ -9,7 +9,8 @@ from typing import BinaryIO, TextIO, cast
 import anyio.to_thread
 
 from worker.errors import ConfigurationError
-from worker.ledger.protocol import ALL_ROWS, Ledger, RowFilter
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import ALL_ROWS, RowFilter
 from worker.models import Run
 from worker.report.encoding import RowWriter, encoded
 from worker.report.formats import Format, compression_of, format_of

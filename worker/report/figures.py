@@ -4,7 +4,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 
 from worker.context import Context
-from worker.ledger.protocol import Counts
+from worker.ledger.records import Counts
 from worker.models import Outcome
 from worker.stopping import Stop
 

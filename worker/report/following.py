@@ -13,7 +13,8 @@ import anyio.to_thread
 
 from worker.context import Context
 from worker.errors import CloseoutError
-from worker.ledger.protocol import COLUMNS, Ledger, RowFilter
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import COLUMNS, RowFilter
 from worker.models import Change, Outcome, Record
 from worker.report.formats import format_of
 from worker.report.parts import new_part, part_of

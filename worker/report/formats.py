@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from worker.errors import ConfigurationError
-from worker.ledger.protocol import RowFilter
+from worker.ledger.records import RowFilter
 from worker.models import Outcome
 
 Format = Literal["csv", "jsonl", "parquet"]

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from worker.ledger.protocol import Counts
+from worker.ledger.records import Counts
 from worker.models import Outcome, Run
 from worker.report.tables import runs_json
 from worker.report.wording import STATE_STYLES, WRONG, Fact, fact, lines_of, printable, tally_words, to_the_second

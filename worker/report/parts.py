@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-from worker.ledger.protocol import COLUMNS
+from worker.ledger.records import COLUMNS
 from worker.models import Run
 from worker.report.formats import Format, compression_of, format_of
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from worker.forecast import Allowance, forecast, in_words
-from worker.ledger.protocol import PlanGroup
+from worker.ledger.records import PlanGroup
 from worker.models import Millis, Outcome
 from worker.report.wording import Fact, fact, to_the_second
 from worker.settings import Settings

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worker.ledger.protocol import COLUMNS, Counts, Ledger
+from worker.ledger.protocol import Ledger
+from worker.ledger.records import COLUMNS, Counts
 from worker.ledger.report_store import Cause, PaceSample, Traffic
 from worker.models import Millis, Outcome, Run
 from worker.report.percentiles import Percentiles, percentiles_of

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from worker.ledger.protocol import Counts, InvalidKind
+from worker.ledger.records import Counts, InvalidKind
 from worker.models import Outcome, Run, RunState
 from worker.pipeline import Ended
 from worker.report.wording import (

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from worker.clock import format_instant
-from worker.ledger.protocol import COLUMNS, Counts, Found, InvalidKind
+from worker.ledger.records import COLUMNS, Counts, Found, InvalidKind
 from worker.models import Exchange, Millis, Outcome, Run
 from worker.report.grid import Grid
 from worker.report.summary import run_facts, run_figures

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TextIO
 
-from worker.ledger.protocol import COLUMNS
+from worker.ledger.records import COLUMNS
 from worker.report.formats import Format
 
 Rows = Sequence[Sequence[object]]

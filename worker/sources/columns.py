@@ -130,7 +130,7 @@ def layout_of(head: Sequence[Cells], id_column: str | None) -> tuple[Layout, int
     above = [head[index] for index in rows if index < data]
     row = head[data] if data < len(head) else None
     if id_column is not None and number_of(id_column) is None:
-        raise SourceError(_no_column(above[0] if above else row or (), id_column, headless=row is not None))
+        raise SourceError(_no_column(above[-1] if above else row or (), id_column, headless=not above))
     table = next((cells for cells in above if _width(cells) > 1), None)
     if id_column is None and table is not None:
         raise SourceError(_no_column(table, id_column))

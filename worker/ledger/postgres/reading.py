@@ -8,16 +8,7 @@ import psycopg
 
 from worker.ledger.postgres.database import LONG, TIME_LIMIT, Connection, Database, cut_after
 from worker.ledger.postgres.statements import Statements
-from worker.ledger.protocol import (
-    ALL_ROWS,
-    AttemptedEnd,
-    Counts,
-    EvalRuns,
-    Found,
-    InvalidKind,
-    PlanGroup,
-    RowFilter,
-)
+from worker.ledger.records import ALL_ROWS, AttemptedEnd, Counts, EvalRuns, Found, InvalidKind, PlanGroup, RowFilter
 from worker.ledger.values import RUN_SHIFT, Row, outcome_counts, place_of, run_of, span_of
 from worker.models import LIVE_STATUSES, Claim, ClosedItem, Exchange, Outcome, Run
 

@@ -7,7 +7,7 @@ from worker.ledger.crew import RunEnd
 from worker.ledger.naming import the_run
 from worker.ledger.postgres.database import Database
 from worker.ledger.postgres.statements import Statements
-from worker.ledger.protocol import NewRun
+from worker.ledger.records import NewRun
 from worker.ledger.values import host_in, new_name, run_of
 from worker.models import NEVER, Millis, Run, Tally
 

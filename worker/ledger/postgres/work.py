@@ -9,7 +9,7 @@ from worker.ledger.postgres.claims import SKIPPED_AT_ONCE, Turn
 from worker.ledger.postgres.crew import PostgresCrew
 from worker.ledger.postgres.database import Database
 from worker.ledger.postgres.statements import Statements, as_json
-from worker.ledger.protocol import NextDue
+from worker.ledger.records import NextDue
 from worker.ledger.values import (
     RUN_SHIFT,
     achieves,
