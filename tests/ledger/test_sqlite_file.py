@@ -5,6 +5,8 @@ import fcntl
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ import pytest
 from tests.ledger.support import NOW, a_run, changed, claim_all, outcomes_of, rows
 from worker.errors import LedgerError
 from worker.ledger.migrate import APPLICATION_ID
+from worker.ledger.own_files import is_database
 from worker.ledger.sqlite import SqliteLedger
 from worker.ledger.sqlite_file import connect
 from worker.ledger.sqlite_store import SqliteStore
@@ -220,3 +223,25 @@ def test_a_ledger_that_another_process_is_making_is_waited_for(tmp_path: Path, m
     connect(path).close()
     other.close()
     assert len(waits) == 1
+
+
+def seen_by_another(path: Path) -> str:
+    """The names of the runs, as a process of its own reads them that comes and goes."""
+    script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1])\n"
+    script += "print(*(name for name, in c.execute('SELECT name FROM runs'))); c.close()"
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+async def test_a_ledger_that_is_looked_at_again_stays_locked(tmp_path: Path) -> None:
+    """As an export does, in the same process: else whoever comes and goes takes the ledger for unused, and its log away
+    with what is written from then on."""
+    path = tmp_path / "a.db"
+    async with SqliteLedger.open(path, create=True) as ledger:
+        first = await a_run(ledger, [1])
+        async with SqliteLedger.open(path):
+            pass
+        assert is_database(path)
+        assert seen_by_another(path) == first.name
+        second = await a_run(ledger, [2])
+        assert seen_by_another(path) == f"{first.name} {second.name}"

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import apsw
+
 _SQLITE = b"SQLite format 3\0"
 # A database, its log, the index of its log, its journal: each begins so, whatever it is called.
 _BEGINNINGS = (
@@ -15,7 +17,7 @@ _BEGINNINGS = (
 _BESIDE = re.compile(
     r"(.+?)(?:\.lock|\.turn-[0-9a-f]+\.lock|(?:\.budget)?(?:-wal|-shm|-journal)|\.budget)", re.IGNORECASE
 )
-_APPLICATION_AT, _PAGE_SIZE_AT = 68, 16
+_HEADER, _APPLICATION_AT, _PAGE_SIZE_AT = 100, 68, 16  # https://www.sqlite.org/fileformat.html
 
 
 def is_database(path: Path) -> bool:
@@ -58,10 +60,19 @@ def _alike(one: Path, other: Path) -> bool:
 
 
 def _beginning(path: Path) -> bytes:
+    """What the file begins with, read by SQLite's own means.
+
+    POSIX drops all locks that a process has on a file as soon as it closes any descriptor of it. Of a ledger that this
+    process has open, SQLite puts the closing off; Python would not, and another process would take the ledger for
+    unused and remove its log.
+    """
     try:
         if not path.is_file():
             return b""
-        with path.open("rb") as file:
-            return file.read(100)
-    except OSError:
+        file = apsw.VFSFile("", str(path.resolve()), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
+        try:
+            return file.xRead(min(_HEADER, file.xFileSize()), 0)
+        finally:
+            file.xClose()
+    except (apsw.Error, OSError):
         return b""

@@ -76,10 +76,10 @@ async def expect_free(
 def expect_no_ledger(path: Path, at: Path | None, wanted: Wanted) -> None:
     """Raise ConfigurationError for a ledger, that ``at`` a place or any other, and for a file that belongs to one."""
     resolved = path.resolve()
+    if is_beside_ledger(resolved, at):  # by its name, as looking into a log or a lock would take its locks away
+        raise wanted.refused("a ledger keeps a file of that name beside it: name another file")
     if is_ledger_itself(resolved, at) or is_database(path):
         raise wanted.refused("this is a ledger or another database, which is never replaced: name another file")
-    if is_beside_ledger(resolved, at):
-        raise wanted.refused("a ledger keeps a file of that name beside it: name another file")
 
 
 async def write_own(path: Path, content: bytes, wanted: Wanted, sources: Sequence[str | None] = ()) -> None:
