@@ -14,7 +14,7 @@ _LAST_INSTANT: Millis = 253_402_300_799_999  # the end of the year 9999
 _READING: Millis = 2  # by how much an instant that was cut and a duration that was rounded may fall short together
 # The machines that write the Date header and ``closed_at`` are different ones: 0.3 s apart where that was measured,
 # and a few seconds where one is badly set. That somebody else closes a session so shortly before us is far rarer.
-_APART: Millis = 10_000
+_APART: Millis = 5_000
 # Without a Date header only our own clock is left, which may be hours off, or set to another zone's time.
 _ASTRAY: Millis = 26 * 3_600_000
 

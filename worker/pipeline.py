@@ -209,8 +209,9 @@ async def _end(context: Context, *, settle_only: bool) -> Ended:
     ended = await context.crew.leave(RunEnd(state, why, seconds, pace.waited), context.now())
     await (pace.leave(context.run.name) if ended else pace.give_back())
     run = await context.ledger.find_run(context.run.name)
+    told = context.stop.why or why  # also why settling alone broke off, which the ledger does not keep
     if ended and before.ended_at is not None and (run.state, run.ended_at) == (before.state, before.ended_at):
-        return Ended(run, state, why, counts, exit_code, kept=True)
+        return Ended(run, state, told, counts, exit_code, kept=True)
     if context.stop.state == "interrupted":
         run = worked_until(run, context.now())  # others may go on with it
         return Ended(replace(run, state=state, why=why), state, why, counts, exit_code)
@@ -219,7 +220,6 @@ async def _end(context: Context, *, settle_only: bool) -> Ended:
     if await _others_left(context):
         run, counts = await _found(context)
         exit_code = finished_exit_code(counts) if state == "finished" else exit_code
-    told = context.stop.why or why  # also why settling alone broke off, which the ledger does not keep
     return Ended(run, state, told, counts, exit_code)
 
 

@@ -67,7 +67,7 @@ WHERE id = :run AND was IS NOT NULL AND (:state NOT IN ('finished', 'planned') O
 -- Items that were to be attempted again are as they were.
 UPDATE items INDEXED BY items_open SET outcome = was ->> 'outcome', due_at = NULL, detail = was ->> 'detail',
     http_status = was ->> 'http_status', error = was ->> 'error', attempts = was ->> 'attempts', looks = was ->> 'looks',
-    first_attempt_at = was ->> 'first_attempt_at', recorded_at = was ->> 'recorded_at', was = NULL
+    first_attempt_at = was ->> 'first_attempt_at', recorded_at = was ->> 'recorded_at', turn = was ->> 'turn', was = NULL
 WHERE run = :run AND outcome = 'pending' AND due_at IS NOT NULL AND was IS NOT NULL;
 
 -- name: budget_made
@@ -157,7 +157,7 @@ WHERE seq IN (SELECT value FROM json_each(:seqs));
 -- name: unskip
 -- Items that a cap left out are as if never seen, but for `was`.
 UPDATE items SET was = json_object('outcome', outcome, 'detail', detail, 'http_status', http_status, 'error', error,
-        'attempts', attempts, 'looks', looks, 'first_attempt_at', first_attempt_at, 'recorded_at', recorded_at),
+        'attempts', attempts, 'looks', looks, 'first_attempt_at', first_attempt_at, 'recorded_at', recorded_at, 'turn', turn),
     outcome = 'pending', due_at = 0, detail = NULL, recorded_at = NULL, turn = NULL WHERE seq IN (
     SELECT seq FROM items WHERE seq BETWEEN :first AND :last AND outcome = 'skipped' AND substr(detail, 1, length(:detail)) = :detail
     LIMIT :limit);
@@ -455,7 +455,7 @@ SELECT coalesce(sum(n - 1), 0) FROM
 -- name: retry
 -- Items to be attempted again, with a clean slate; what they were is in `was`, and what was sent for them in `attempts`.
 UPDATE items SET was = json_object('outcome', outcome, 'detail', detail, 'http_status', http_status, 'error', error,
-        'attempts', attempts, 'looks', looks, 'first_attempt_at', first_attempt_at, 'recorded_at', recorded_at),
+        'attempts', attempts, 'looks', looks, 'first_attempt_at', first_attempt_at, 'recorded_at', recorded_at, 'turn', turn),
     outcome = 'pending', due_at = CASE WHEN :parked THEN :never ELSE first_attempt_at IS NOT NULL END,
     attempts = 0, looks = 0, detail = NULL, turn = NULL
 WHERE seq BETWEEN :first AND :last AND outcome IN ('failed', 'rejected', 'not_found');

@@ -128,11 +128,14 @@ class Sandbox:
         """Set the faults of this session's next reads, as ``script`` does for closes."""
         self._script("read", session_id, faults)
 
-    def close_elsewhere(self, session_id: str, reason: str | None = None) -> None:
-        """Close a session as somebody else would, outside the counts; one that has ended stays as it is."""
+    def close_elsewhere(self, session_id: str, reason: str | None = None, *, ago: float = 0.0) -> None:
+        """Close a session as somebody else would, ``ago`` seconds before, outside the counts.
+
+        One that has ended stays as it is.
+        """
         session = self.store.by_id[session_id]
         if not session.terminal:
-            session.end(self.now_us(), reason=reason, stamp_us=self.stamp_us)
+            session.end(self.now_us() - round(ago * 1_000_000), reason=reason, stamp_us=self.stamp_us)
 
     def set_status(self, session_id: str, status: str) -> None:
         """Move a session to another status; a terminal one ends it now."""

@@ -81,7 +81,7 @@ WHERE id = :run AND was IS NOT NULL AND (:state::text NOT IN ('finished', 'plann
 UPDATE items SET outcome = was ->> 'outcome', due_at = NULL, detail = was ->> 'detail',
     http_status = (was ->> 'http_status')::integer, error = was ->> 'error', attempts = (was ->> 'attempts')::integer,
     looks = (was ->> 'looks')::integer, first_attempt_at = (was ->> 'first_attempt_at')::bigint,
-    recorded_at = (was ->> 'recorded_at')::bigint, was = NULL
+    recorded_at = (was ->> 'recorded_at')::bigint, turn = (was ->> 'turn')::integer, was = NULL
 WHERE run = :run AND outcome = 'pending' AND due_at IS NOT NULL AND was IS NOT NULL;
 
 -- name: budget_made
@@ -229,7 +229,7 @@ UPDATE items SET outcome = 'skipped', was = NULL, due_at = NULL, detail = :detai
 -- name: unskip
 -- Items that a cap left out are as if never seen, but for `was`.
 UPDATE items SET was = jsonb_build_object('outcome', outcome, 'detail', detail, 'http_status', http_status, 'error', error,
-        'attempts', attempts, 'looks', looks, 'first_attempt_at', first_attempt_at, 'recorded_at', recorded_at),
+        'attempts', attempts, 'looks', looks, 'first_attempt_at', first_attempt_at, 'recorded_at', recorded_at, 'turn', turn),
     outcome = 'pending', due_at = 0, detail = NULL, recorded_at = NULL, turn = NULL WHERE seq IN (
     SELECT seq FROM items WHERE seq BETWEEN :first AND :last AND outcome = 'skipped' AND starts_with(detail, :detail::text)
     LIMIT :limit FOR UPDATE);
@@ -490,7 +490,7 @@ SELECT coalesce(sum(n - 1), 0)::bigint FROM
 -- name: retry
 -- Items to be attempted again, with a clean slate; what they were is in `was`, and what was sent for them in `attempts`.
 UPDATE items SET was = jsonb_build_object('outcome', outcome, 'detail', detail, 'http_status', http_status, 'error', error,
-        'attempts', attempts, 'looks', looks, 'first_attempt_at', first_attempt_at, 'recorded_at', recorded_at),
+        'attempts', attempts, 'looks', looks, 'first_attempt_at', first_attempt_at, 'recorded_at', recorded_at, 'turn', turn),
     outcome = 'pending', due_at = CASE WHEN :parked THEN :never ELSE (first_attempt_at IS NOT NULL)::int END,
     attempts = 0, looks = 0, detail = NULL, turn = NULL
 WHERE seq BETWEEN :first AND :last AND outcome IN ('failed', 'rejected', 'not_found');
