@@ -141,14 +141,14 @@ def test_a_clock_that_was_set_replaces_what_was_known(step: int, offset: int) ->
 
 
 @given(
-    apart=st.integers(-9_000, 9_000),
+    apart=st.integers(-4_000, 4_000),
     ours=st.integers(-9 * 3_600_000, 9 * 3_600_000),
     took=st.integers(0, 900),
     since=st.integers(0, 3_000),
     answers=st.lists(st.integers(0, 60_000), max_size=5),
 )
-@example(apart=-9_000, ours=3_600_000, took=0, since=0, answers=[0])
-@example(apart=-9_000, ours=9 * 3_600_000, took=0, since=0, answers=[])
+@example(apart=-4_000, ours=3_600_000, took=0, since=0, answers=[0])
+@example(apart=-4_000, ours=9 * 3_600_000, took=0, since=0, answers=[])
 def test_what_happened_after_is_never_before_whatever_the_clocks(
     apart: int, ours: int, took: int, since: int, answers: list[int]
 ) -> None:

@@ -43,6 +43,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.due: dict[str, int] = {}
         self.held: dict[str, Claim] = {}
         self.attempts: dict[str, int] = {}
+        self.was: dict[str, tuple[str, int]] = {}  # outcome and attempts before a retry
         self.invalid = self.read = 0
         self.now = NOW
         self.portal_context = anyio.from_thread.start_blocking_portal("asyncio")
@@ -102,6 +103,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.outcomes[claim.session_id] = outcome.value
             self.due[claim.session_id] = due or 0
             self.attempts[claim.session_id] += 1
+            self.was.pop(claim.session_id, None)
 
     @precondition(lambda self: self.held)
     @rule(which=picks)
@@ -119,6 +121,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for doubt in doubts:
             self.outcomes[doubt.session_id] = outcome.value
             self.due[doubt.session_id] = due or 0
+            self.was.pop(doubt.session_id, None)
 
     @rule()
     def crash_and_go_on(self) -> None:
@@ -133,8 +136,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def retry(self) -> None:
-        again = [each for each, state in self.outcomes.items() if state in REOPENED]
+        """What is to be attempted again shows as what it was until something has come of it."""
+        waiting = {each for each, state in self.outcomes.items() if state == "pending"} & set(self.was)
+        again = [each for each, state in self.outcomes.items() if state in REOPENED or each in waiting]
         assert self.do(self.ledger.retry, self.run) == len(again)
+        self.was |= {each: (self.outcomes[each], self.attempts[each]) for each in again if each not in waiting}
         self.outcomes |= dict.fromkeys(again, "pending")
         self.due |= dict.fromkeys(again, 1)
         self.attempts |= dict.fromkeys(again, 0)
@@ -143,10 +149,13 @@ class LedgerMachine(RuleBasedStateMachine):
     def the_ledger_says_what_the_model_says(self) -> None:
         found = self.do(results_of, self.ledger, self.run)
         shown = {each: "in_doubt" if state == "claimed" else state for each, state in self.outcomes.items()}
+        kept = {each: was for each, was in self.was.items() if shown[each] == "pending"}
+        shown |= {each: outcome for each, (outcome, _) in kept.items()}
+        attempts = self.attempts | {each: count for each, (_, count) in kept.items()}
         valid = [row for row in found if row["outcome"] != "invalid"]
         assert len(valid) == len(self.outcomes)
         assert {row["session_id"]: row["outcome"] for row in valid} == shown
-        assert {row["session_id"]: row["attempts"] for row in valid} == self.attempts
+        assert {row["session_id"]: row["attempts"] for row in valid} == attempts
         assert len(found) - len(valid) == self.invalid
 
     @invariant()

@@ -19,7 +19,7 @@ import pytest
 from tests.ledger.support import NOW, a_run, changed, claim_all, outcomes_of, rows
 from worker.errors import LedgerError
 from worker.ledger.migrate import APPLICATION_ID
-from worker.ledger.own_files import is_database
+from worker.ledger.own_files import is_database, refusal_of
 from worker.ledger.sqlite import SqliteLedger
 from worker.ledger.sqlite_file import connect
 from worker.ledger.sqlite_store import SqliteStore
@@ -228,7 +228,7 @@ def test_a_ledger_that_another_process_is_making_is_waited_for(tmp_path: Path, m
 def seen_by_another(path: Path) -> str:
     """The names of the runs, as a process of its own reads them that comes and goes."""
     script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1])\n"
-    script += "print(*(name for name, in c.execute('SELECT name FROM runs'))); c.close()"
+    script += "print(*(name for name, in c.execute('SELECT name FROM runs ORDER BY id'))); c.close()"
     done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
@@ -245,3 +245,30 @@ async def test_a_ledger_that_is_looked_at_again_stays_locked(tmp_path: Path) -> 
         assert seen_by_another(path) == first.name
         second = await a_run(ledger, [2])
         assert seen_by_another(path) == f"{first.name} {second.name}"
+
+
+def first_page(mark: int) -> bytes:
+    """What a SQLite file with that application's mark begins with."""
+    return b"SQLite format 3\0" + (4_096).to_bytes(2) + b"\0" * 50 + mark.to_bytes(4) + b"\0" * 28
+
+
+@pytest.mark.parametrize(
+    ("looks", "size", "refused"),
+    [
+        ([b""], 4_096, None),  # made by another process between two looks at it
+        ([first_page(0)], 4_096, None),  # its mark is in its log
+        ([first_page(0), first_page(APPLICATION_ID)], 90_000, None),  # and is written now
+        ([first_page(APPLICATION_ID)], 90_000, None),
+        ([first_page(0), first_page(0)], 90_000, "is a SQLite database, but no ledger of closeout"),
+        ([first_page(7)], 4_096, "is a SQLite database, but no ledger of closeout"),
+        ([b"session_id\n"], 11, "is not a SQLite database"),
+    ],
+)
+def test_a_ledger_that_is_just_being_made_is_no_foreign_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: list[bytes], size: int, refused: str | None
+) -> None:
+    path = tmp_path / "a.db"
+    path.write_bytes(b"x" * size)
+    seen = iter(looks)
+    monkeypatch.setattr("worker.ledger.own_files._beginning", lambda _: next(seen))
+    assert refusal_of(path, APPLICATION_ID) == refused

@@ -39,19 +39,27 @@ def is_ledger_itself(path: Path, ledger: Path | None) -> bool:
     return ledger is not None and _alike(path, ledger)
 
 
-def is_foreign(path: Path, application: int) -> bool:
-    """Whether a file holds what can be no ledger, told without opening it as one: that may change it.
+def refusal_of(path: Path, application: int) -> str | None:
+    """Why a file can be no ledger, told without opening it as one, which may change it; None where it may be one.
 
-    The first page of a ledger may not bear its mark yet, while that is in its log.
+    Another process may be making it just now: an empty file is looked at once, and the first page of a ledger may not
+    bear its mark yet, while that is in its log.
     """
     beginning = _beginning(path)
-    if not beginning:
-        return False
-    if not beginning.startswith(_SQLITE) or len(beginning) < _APPLICATION_AT + 4:
-        return True
-    told = int.from_bytes(beginning[_APPLICATION_AT : _APPLICATION_AT + 4])
-    page = int.from_bytes(beginning[_PAGE_SIZE_AT : _PAGE_SIZE_AT + 2])
-    return told != application and (told != 0 or path.stat().st_size > page)
+    if beginning and not beginning.startswith(_SQLITE):
+        return "is not a SQLite database"
+    unmarked = bool(beginning) and _mark_of(beginning) == 0
+    if unmarked and path.stat().st_size > int.from_bytes(beginning[_PAGE_SIZE_AT : _PAGE_SIZE_AT + 2]):
+        beginning = _beginning(path)  # the page that bears the mark is written before it grows
+    elif unmarked:
+        return None
+    known = not beginning or _mark_of(beginning) == application
+    return None if known else "is a SQLite database, but no ledger of closeout"
+
+
+def _mark_of(beginning: bytes) -> int:
+    """Whose database it is, as it says itself; 0: it does not say."""
+    return int.from_bytes(beginning[_APPLICATION_AT : _APPLICATION_AT + 4])
 
 
 def _alike(one: Path, other: Path) -> bool:

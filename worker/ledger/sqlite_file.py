@@ -10,7 +10,7 @@ import apsw
 
 from worker.errors import LedgerError
 from worker.ledger.migrate import APPLICATION_ID, check_version, load_migrations, migrate
-from worker.ledger.own_files import is_database, is_foreign
+from worker.ledger.own_files import refusal_of
 from worker.near import did_you_mean_file
 
 BUSY_MS = 30_000
@@ -58,10 +58,8 @@ def _explained(path: Path) -> Iterator[None]:
         raise LedgerError(f"there is no ledger at {path}{hint}")
     if path.is_dir():
         raise LedgerError(f"{path} is a folder: name a file with --ledger")
-    if not is_database(path) and path.stat().st_size:
-        raise LedgerError(f"{path} is not a SQLite database: name another file with --ledger")
-    if is_foreign(path, APPLICATION_ID):
-        raise LedgerError(f"{path} is a SQLite database, but no ledger of closeout: name another file with --ledger")
+    if (refusal := refusal_of(path, APPLICATION_ID)) is not None:
+        raise LedgerError(f"{path} {refusal}: name another file with --ledger")
     try:
         yield
     except apsw.NotADBError:
