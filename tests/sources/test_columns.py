@@ -116,4 +116,4 @@ def test_another_name_is_another(name: str) -> None:
     ],
 )
 def test_a_record_has_the_width_of_its_table(cells: list[str], fits: bool) -> None:
-    assert Layout(0, None, ("id", "a", "b"), narrowest=3, widest=3).fits(cells) is fits
+    assert Layout(0, None, ("id", "a", "b"), narrowest=3, widest=3, length=3).fits(cells) is fits

@@ -43,6 +43,20 @@ READ = {
     "a number beside the id": ("a.csv", "ID,Session ID\n7,S\n", [S]),
     "the id's name in capitals": ("a.csv", "PARENT,SESSION ID\nP,S\n", [S]),
     "the id's name in one word": ("a.tsv", "parentId\tsessionId\nP\tS\n", [S]),
+    "the same and a cell too few in the header": ("a.csv", f"{NAMES},\nHello, world,P,S\nx,P,T,\n", [None, T]),
+    "the same and an empty cell at the end": ("a.csv", f"{NAMES},n\nHello, world,P,S,\nx,P,T,n,\n", [None, T]),
+    "the same and no cell at the end": ("a.csv", f"{NAMES},n\nHello, world,P,S\nx,P,T,n\n", [None, T]),
+    "the same and no id": ("a.csv", f"{NAMES}\nHello, world,P,\nx,P,T,\n", [None, T]),
+    "the same, and no name tells": ("a.csv", "x,y,session_id\nx,P,T\na, b,P,\n1,0,P,\n", [T, None, None]),
+    "the same without a header": ("-", "x,S,\nHello, world,,\n", [S, None]),
+    "other ids behind the session's": ("a.csv", "x,parent_id,session_id,user\nx,NULL,S,P\nx,,T,P\n", [S, T]),
+    "a row without an id, a word that names": ("a.csv", "session_id,type\nno id,x\n,type\nS,x\n", [None, None, S]),
+    "the header on the line of a row": ("a.csv", "parent,session_id\nP,@Sparent,session_id\nP,T\n", [None, T]),
+    "the same in a list of one column": ("a.txt", "session_id\nS\n@Psession_id\nT\n", [S, None, T]),
+    "the parent's id beside the id": ("a.csv", "id,parent_session_id\nS,P\n", [S]),
+    "a number in a column of the same name": ("a.csv", "session_id,session_id.1\nS,7\n", [S]),
+    "ids in braces from a pipe": ("-", "{@S}\n{@T}\n", [S, T]),
+    "a database's document": ("a.jsonl", '{"_id":{"$oid":"65f0a1b2c3d4e5f6a7b8c9d0"},"session_id":"S"}\n', [S]),
     "the same UUID twice in a row": ("a.csv", "S,S\nT,x\n", [S, T]),
     "no header and a title": ("a.csv", "May\nx,S\n", [None, S]),
     "a commented row": ("a.csv", "S,x\n#T,x\n", [S, None]),
@@ -78,8 +92,20 @@ REFUSED = {
     "no header, and the second id further down": ("a.csv", "x,S\nP,T\n", "line 2 holds several UUIDs"),
     "no header, and the id's cell empty further down": ("a.csv", "S,\n,T\nP,T\n", "line 3 holds several UUIDs"),
     "names in the first column": ("a.csv", "session_id,S\nparent_id,P\n", "its names in the rows"),
-    "names in the first column, another first": ("a.csv", "parent_id,P\nsession_id,S\n", "line 2 has its names in"),
+    "names in the first column, another first": ("a.csv", "owner,P\nsession_id,S\n", "line 2 has its names in"),
     "a record of a database's shell": ("a.csv", "-[ RECORD 1 ]-\nparent | P\nsession_id | S\n", "line 3 has its names"),
+    "joined, the second one known by the first's names": ("a.csv", "session_id,x\nS,1\n\nowner,x\nP,1\n", "line 4 is"),
+    "joined, the second one known by its id": ("a.csv", "session_id,x\nS,1\nParent ID,y\nP,1\n", "line 3 is another"),
+    "joined lists": ("a.txt", "session_id\nS\nparent_session_id\nP\n", "line 3 holds the name of other ids"),
+    "joined columns": ("a.csv", "session_id\nS\nparentSessionId\nP\n", "line 3 is another header"),
+    "joined without a line end": ("a.csv", "parent,session_id\nP,@Ssession_id,parent\nT,P\n", "line 2 has a row and"),
+    "the same behind a word": ("a.csv", "session_id,x\nS,wordparent,session_id\nP,T\n", "line 2 has a row and"),
+    "the same in a column": ("a.csv", "session_id\nS\n@Tparent_id\nP\n", "line 3 has a row and"),
+    "the same in lists": ("a.txt", "S\n@Tparent_id\nP\n", "line 2 holds the name of other ids"),
+    "a fact above other names": ("a.csv", "Report ID:,P\nsubject,sess\nx,S\n", "its names in the rows"),
+    "a name in the first column that is not known": ("a.csv", "parent_id,P\nmine,S\n", "its names in the rows"),
+    "a name that a program has numbered": ("a.csv", "session_id,session_id.1\nP,S\n", "column 2 'session_id.1'"),
+    "an id beside a session's": ("a.csv", "id,feather_session_id\nP,S\n", "column 1 'id' (11111111…), column 2"),
     "an id beside a session": ("a.csv", "id,session\nP,S\n", "column 1 'id' (11111111…), column 2 'session' (2222"),
     "several UUIDs in one cell": ("a.csv", "P S\n", "several UUIDs in one cell"),
     "several UUIDs on a line": ("a.txt", "P S\nT\n", "line 1 holds several UUIDs (11111111… and 22222222…)"),
@@ -92,6 +118,10 @@ REFUSED = {
     "two names, one without a UUID": ("a.jsonl", '{"id":"P","session_id":null}\n', "more than one field"),
     "an id beside a session in an object": ("a.jsonl", '{"id":"P","session":"S"}\n', "'session' (22222222…)"),
     "an id beside the object of a session": ("a.jsonl", '{"id":"P","conversation":{"uuid":"S"}}\n', "more than one"),
+    "an id beside a session's in an object": ("a.jsonl", '{"id":"P","data.session_id":"S"}\n', "more than one field"),
+    "an event about the value of a session": ("a.jsonl", '{"id":"P","data":{"session":"S"}}\n', "within 'data'"),
+    "a document of a search": ("a.jsonl", '{"_id":"P","_source":{"sessionUuid":"S"}}\n', "within '_source'"),
+    "an event in a string": ("a.jsonl", '{"id":"P","value":"{\\"session_id\\":\\"S\\"}"}\n', "within 'value'"),
     "the same field twice": ("a.jsonl", '{"session_id":"P","session_id":"S"}\n', "'session_id' more than once"),
     "an array": ("a.jsonl", '["P","S"]\n', "is a JSON array"),
     "an array of objects": ("a.jsonl", '[{"id":"P"},{"id":"S"}]\n', "is a JSON array"),
@@ -108,7 +138,9 @@ REFUSED = {
 
 def filled(content: str) -> str:
     """The content with the ids in the places of their letters."""
-    return re.sub(r"(?<![A-Za-z])[PST](?![A-Za-z])", lambda found: {"P": P, "S": S, "T": T}[found[0]], content)
+    return re.sub(
+        r"(?<![A-Za-z])[PST](?![A-Za-z])|@[PST]", lambda found: {"P": P, "S": S, "T": T}[found[0][-1]], content
+    )
 
 
 def refusal_of(source: str, id_column: str | None = None) -> str:
@@ -120,7 +152,8 @@ def refusal_of(source: str, id_column: str | None = None) -> str:
 @pytest.mark.parametrize("shape", READ)
 def test_what_has_one_reading_is_read_so(tmp_path: Path, shape: str) -> None:
     name, content, expected = READ[shape]
-    assert [row.session_id for row in read_content(tmp_path, name, filled(content))] == expected
+    rows = read_stdin(filled(content)) if name == "-" else read_content(tmp_path, name, filled(content))
+    assert [row.session_id for row in rows] == expected
 
 
 @pytest.mark.parametrize("shape", REFUSED)
@@ -147,6 +180,13 @@ def test_what_has_more_than_one_reading_is_refused_whole(tmp_path: Path, shape: 
 def test_the_setting_settles_it(tmp_path: Path, name: str, content: str, id_column: str, expected: list[str]) -> None:
     rows = read_content(tmp_path, name, filled(content), id_column=id_column)
     assert [row.session_id for row in rows] == expected
+
+
+@pytest.mark.parametrize("id_column", ["", " ", "\u200b"])
+def test_an_empty_setting_names_no_column(tmp_path: Path, id_column: str) -> None:
+    """As from a shell's variable that is not set: a column without a name is not meant."""
+    words = "--id-column is empty"
+    assert words in refusal_of(write(tmp_path, "a.csv", filled(",session_id\nP,S\n")), id_column)
 
 
 def test_another_header_below_what_was_handed_out_ends_the_reading(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from worker.errors import SourceError
-from worker.sources.identifiers import is_uuid, strip_blanks, uuids_in
+from worker.sources.identifiers import is_uuid, strip_blanks, uuids_in, without_uuid
 from worker.sources.problems import sample_of, shown
 
 ID_NAMES = ("session_id", "conversation_id", "id")
@@ -19,6 +19,17 @@ _MOST_NAMES_SHOWN = 20
 # Names that may mean the id, and are never taken for it: they tell a header, and make a column that is called just
 # ``id`` one of several.
 RIVAL_KEYS = frozenset({"session", "sessionuuid", "conversation", "conversationuuid", "uuid", "guid", "sid"})
+_ID_WORDS = frozenset({"id", "uuid", "guid"})
+_NEGATIONS = frozenset({"no", "not", "none", "null", "missing", "invalid", "unknown", "bad", "wrong", "without"})
+_NONES = frozenset({"null", "\\n", "none", "nil", "nan", "na", "n/a", "-"})  # what stands for no value
+_LONGEST_NAME = 60
+_LONG_KEYS = ("sessionid", "conversationid")  # at the end of a word they stand for themselves
+
+_is_wordy = re.compile(r"[A-Za-z][A-Za-z _.\-]*").fullmatch
+_is_some_session = re.compile(
+    "(?!parent|root|previous|prev|next|child|origin|related|linked).*(?:session|conversation)(?:id|uuid|guid)"
+).fullmatch
+_words = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+").findall
 
 Cells = Sequence[str]
 
@@ -27,9 +38,10 @@ Cells = Sequence[str]
 class Layout:
     """How the records of a table are read.
 
-    ``id_at``, ``reason_at`` and ``wishes_at`` are 0-based positions. ``header`` holds the names of the header as they
-    are compared, or is None where there is none. A record has at least ``narrowest`` cells and, apart from empty ones
-    at its end, at most ``widest``; any other is not of this table, and its cells stand in no column.
+    ``id_at``, ``reason_at``, ``wishes_at`` and ``others_at``, where other things have their ids, are 0-based positions.
+    ``header`` holds the names of the header as they are compared, or is None where there is none. A record has at least
+    ``narrowest`` cells and, apart from empty ones at its end, at most ``widest``; any other is not of this table, and
+    its cells stand in no column. With the empty ones, the header or first row has ``length``.
     """
 
     id_at: int
@@ -37,11 +49,32 @@ class Layout:
     header: tuple[str, ...] | None
     narrowest: int
     widest: int
+    length: int
     wishes_at: tuple[tuple[str, int], ...] = ()
+    others_at: frozenset[int] = frozenset()
 
     def fits(self, cells: Cells) -> bool:
-        """Whether the record has the width of the table."""
-        return self.narrowest <= len(cells) and _width(cells) <= self.widest
+        """Whether the record has the width of the table, and its cells stand in their own columns."""
+        if not self.narrowest <= len(cells) or _width(cells) > self.widest:
+            return False
+        return not self._is_moved(cells)
+
+    def _is_moved(self, cells: Cells) -> bool:
+        """Whether a delimiter that should be quoted has moved cells to the right, into places that are empty in others.
+
+        Such a record has another thing's id where the session's should be. It shows where a column of ids has something
+        else; one that has more cells than the table must have all its ids in their places.
+        """
+        left = [cells[at] for at in self.others_at if at < self.id_at]
+        if len(cells) > self.length:
+            within = cells[1 : self.id_at]
+            begun = any(cell.startswith(" ") for cell in within) and not cells[self.id_at].startswith(" ")
+            return begun or not all(map(_is_id_or_none, left)) or self._has_id_behind(cells)
+        return not all(not strip_blanks(cell) or _is_id_or_none(cell) for cell in left) and self._has_id_behind(cells)
+
+    def _has_id_behind(self, cells: Cells) -> bool:
+        """Whether a UUID stands right of the session's id, in a column that has none in the first row."""
+        return any(at not in self.others_at and is_uuid(cells[at]) for at in range(self.id_at + 1, len(cells)))
 
 
 @lru_cache(maxsize=1024)  # each line of JSON has the same names again
@@ -58,15 +91,38 @@ def id_keys(id_column: str | None) -> frozenset[str]:
 
 
 def with_rivals(keys: Set[str]) -> frozenset[str]:
-    """Which of the names of a record may be the id's, where no setting says."""
+    """Which of the names of a record may be the id's, where no setting says.
+
+    A name with a number behind it, as programs give to a name that stands twice, is the same name.
+    """
     found = keys & id_keys(None)
-    return frozenset(found | (keys & RIVAL_KEYS) if found == {"id"} else found)
+    again = {key for key in keys if key.rstrip("0123456789") in found}
+    return frozenset(again | set(filter(rivals_id, keys)) if found == {"id"} else again)
+
+
+def rivals_id(key: str) -> bool:
+    """Whether a name, in the form in which names are compared, may mean the session where another is just ``id``.
+
+    So does ``feather_session_id``; the parent of a session is another session.
+    """
+    return key in RIVAL_KEYS or bool(_is_some_session(key))
 
 
 def rank_of(name: str) -> tuple[int, str]:
     """By what to sort names that may be the id's, the better ones first."""
     key = name_key(name)
     return next((at for at, one in enumerate(ID_NAMES) if name_key(one) == key), len(ID_NAMES)), key
+
+
+def names_an_id(text: str) -> bool:
+    """Whether the text reads like the name of some column of ids: ``parent_session_id``, ``Case ID:``, ``userUuid``."""
+    bare = strip_blanks(text).removeprefix("#").removesuffix(":")
+    if len(bare) > _LONGEST_NAME or not _is_wordy(bare):
+        return False
+    first, *others = [word.lower() for word in _words(bare)] or [""]
+    if others:
+        return others[-1] in _ID_WORDS and first not in _NEGATIONS
+    return first.endswith(tuple(_ID_WORDS)) and ("session" in first or "conversation" in first)
 
 
 def number_of(id_column: str | None) -> int | None:
@@ -93,20 +149,38 @@ def is_header(cells: Cells, keys: frozenset[str]) -> bool:
 def names_its_value(cells: Cells) -> bool:
     """Whether the record holds a name of the id beside a UUID, as a table does that has its names in a column."""
     keys = id_keys(None) | RIVAL_KEYS
-    return any(name_key(cell) in keys for cell in cells) and any(map(is_uuid, cells))
+    return any(map(is_uuid, cells)) and any(name_key(cell) in keys or names_an_id(cell) for cell in cells)
 
 
 def is_later_header(cells: Cells, layout: Layout, keys: frozenset[str]) -> bool:
     """Whether a record that names no session is a header further down, such as files that were joined have."""
     if is_header(cells, keys | RIVAL_KEYS if len(cells) > 1 else keys):
         return True
-    in_place = name_key(cells[layout.id_at]) if layout.id_at < len(cells) else ""
-    return (
-        layout.header is not None
-        and in_place in layout.header
-        and in_place != ""
-        and is_header(cells, frozenset([in_place]))
-    )
+    in_place = cells[layout.id_at] if layout.id_at < len(cells) else ""
+    if not strip_blanks(in_place) or any(map(uuids_in, cells)):
+        return False
+    header = layout.header or ()
+    repeats = any(key and name_key(cell) == key for key, cell in zip(header, cells, strict=False))
+    return names_an_id(in_place) or name_key(in_place) in header or repeats
+
+
+def joined_header(cells: Cells, layout: Layout, keys: frozenset[str]) -> tuple[str, ...] | None:
+    """The names of a header that begins where the last cell of a row ends; None where there is none.
+
+    So it is where files were joined and the first has no line end at its end.
+    """
+    if len(cells) != 2 * layout.widest - 1:
+        return None
+    glued, *others = cells[layout.widest - 1 :]
+    header = layout.header or ()
+    begun = next((name for name in (*header[:1], *_LONG_KEYS) if name and name_key(glued).endswith(name)), "")
+    behind = without_uuid(glued)
+    known = keys | RIVAL_KEYS | {name for name in header if name}
+    if behind is not None and (name_key(behind) in known or names_an_id(behind)):
+        begun = name_key(behind)
+    elif any(map(uuids_in, others)) or not any(name_key(cell) in known or names_an_id(cell) for cell in others):
+        return None
+    return (begun, *header_keys(others))
 
 
 def header_keys(cells: Cells) -> tuple[str, ...]:
@@ -121,7 +195,7 @@ def layout_of(head: Sequence[Cells], id_column: str | None) -> tuple[Layout, int
     no column answers, or more than one.
     """
     if not head:
-        return Layout(0, None, None, narrowest=1, widest=1), 0
+        return Layout(0, None, None, narrowest=1, widest=1, length=1), 0
     at = _header_at(head, id_column)
     if at is not None:
         return _layout_with_header(head[at], head[at + 1] if at + 1 < len(head) else None, id_column), at + 1
@@ -164,12 +238,15 @@ def _layout_with_header(names: Cells, row: Cells | None, id_column: str | None) 
     if id_at is None:
         raise SourceError(_several(found, names, row))
     keys = header_keys(names)
+    width = max(len(keys), id_at + 1)
     return Layout(
         id_at,
         _only(keys, REASON_NAME, id_at),
         header=keys,
-        narrowest=max(len(keys), id_at + 1),
-        widest=len(names),
+        narrowest=width,
+        widest=width,
+        length=len(names),
+        others_at=_others_at(id_at, names, row),
         wishes_at=tuple((name, at) for name in WISH_NAMES if (at := _only(keys, name, id_at)) is not None),
     )
 
@@ -216,7 +293,11 @@ def _layout_under(first: Cells, row: Cells, id_column: str | None) -> Layout | N
     if len(found) > 1:
         raise SourceError(_several(found, first, row))
     keys = header_keys(first)
-    return Layout(id_at, None, header=keys, narrowest=max(len(keys), id_at + 1), widest=max(len(first), len(row)))
+    width = max(len(keys), id_at + 1)
+    others = _others_at(id_at, first, row)
+    return Layout(
+        id_at, None, header=keys, narrowest=width, widest=width, length=max(len(first), len(row)), others_at=others
+    )
 
 
 def _layout_without_header(row: Cells, id_column: str | None) -> Layout:
@@ -230,12 +311,33 @@ def _layout_without_header(row: Cells, id_column: str | None) -> Layout:
         raise SourceError(_several([at for at, cell in enumerate(row) if uuids_in(cell)], None, row))
     else:
         id_at = next((at for at, cell in enumerate(row) if is_uuid(cell)), 0)
-    return Layout(id_at, None, None, narrowest=max(_width(row), id_at + 1), widest=len(row))
+    return Layout(
+        id_at,
+        None,
+        None,
+        narrowest=max(_width(row), id_at + 1),
+        widest=len(row),
+        length=len(row),
+        others_at=_others_at(id_at, (), row),
+    )
+
+
+def _others_at(id_at: int, names: Cells, row: Cells | None) -> frozenset[int]:
+    """The columns beside the session's that hold ids, by their names or by the first row, which has a UUID there."""
+    named = {at for at, name in enumerate(names) if names_an_id(name) or name_key(name) in RIVAL_KEYS}
+    cells = row or ()
+    if any(at < len(cells) and strip_blanks(cells[at]) and not _is_id_or_none(cells[at]) for at in named):
+        cells = ()  # it may have moved
+    return frozenset((named | {at for at, cell in enumerate(cells) if is_uuid(cell)}) - {id_at})
 
 
 def distinct_uuids(cells: Iterable[str]) -> set[str]:
     """All that the cells hold, in their canonical form."""
     return {one for cell in cells if len(cell) >= 32 for one in uuids_in(cell)}
+
+
+def _is_id_or_none(cell: str) -> bool:
+    return is_uuid(cell) or strip_blanks(cell).lower() in _NONES
 
 
 def _width(cells: Cells) -> int:

@@ -17,6 +17,7 @@ from worker.sources.columns import (
     is_comment,
     is_header,
     is_later_header,
+    joined_header,
     layout_of,
     names_its_value,
     number_of,
@@ -100,14 +101,14 @@ class Table:
 
     def _rows_of(self, records: Iterable[Record]) -> Iterator[SourceRow]:
         layout = self._layout
-        id_at, reason_at, widest = layout.id_at, layout.reason_at, layout.widest
+        id_at, reason_at, widest, others = layout.id_at, layout.reason_at, layout.widest, layout.others_at
         guessed = layout.header is None and not self._asked
         for line, cells, problem in records:
             if problem is not None:
                 yield problem_row(line, cells[0], problem)
                 continue
             session_id = normalise_id(cells[id_at]) if id_at < len(cells) else None
-            fits = len(cells) == widest or layout.fits(cells)
+            fits = (len(cells) == widest and not others) or layout.fits(cells)
             if session_id is None or not fits or (guessed and len(cells) > 1):
                 row = self._odd_row(line, cells)
                 if row is not None:
@@ -134,6 +135,11 @@ class Table:
             if layout.header == header_keys(cells):
                 return None
             raise ReadingError(line, self._disagreement(cells))
+        joined = joined_header(cells, layout, self._keys)
+        if joined is not None:
+            if joined == layout.header:
+                return problem_row(line, ",".join(cells), "a header stands behind the row, without a line end between")
+            raise ReadingError(line, "has a row and another header on one line: give each table as a file of its own")
         if layout.header is None and cells[0].lstrip().startswith("#"):
             return problem_row(line, cells[0], "begins with #, like a comment")
         if layout.header is None and not self._asked and names_its_value(cells):
@@ -147,6 +153,8 @@ class Table:
             )
         if not layout.fits(cells):
             problem = f"the row has {counted(len(cells), 'cell')}, the {self._measure} {layout.widest}"
+            if len(cells) == layout.widest:
+                problem = "the row has other ids than the first one: its cells may have moved to other columns"
             return problem_row(line, ",".join(cells), problem)
         reason = cells[layout.reason_at].strip() if layout.reason_at is not None else ""
         return id_row(line, cells[layout.id_at], reason or None)

@@ -42,6 +42,8 @@ def open_source(source: str, *, id_column: str | None = None, stdin: BinaryIO | 
     """
     if not source:
         raise SourceError("SOURCE is empty: name a file, or - for standard input")
+    if id_column is not None and not strip_blanks(id_column):
+        raise SourceError("--id-column is empty: give the name of the id's column or field, or the column's number")
     if source == STANDARD_INPUT:
         return _ByteSource("standard input", None, id_column, None, "", partial(_opened_stdin, stdin))
     name = shown(source, 4_096)
@@ -58,9 +60,10 @@ def format_of_beginning(beginning: list[str]) -> str:
     A first line in quotes is JSON only if it holds an id: CSV headers come in quotes as well.
     """
     line = next((line.strip() for line in beginning if _says_something(line)), "")
-    if line.startswith("{") or (line.startswith('"') and normalise_id(line)):
+    is_id = normalise_id(line) is not None  # which may stand in braces
+    if (line.startswith("{") and not is_id) or (line.startswith('"') and is_id):
         return "jsonl"
-    return "txt" if normalise_id(line) else "csv"
+    return "txt" if is_id else "csv"
 
 
 def refusal_of_json(beginning: list[str], format_: str | None) -> str | None:

@@ -44,6 +44,13 @@ def uuids_in(text: str) -> list[str]:
     return [_hyphenated("".join(found.groups())) for found in _anywhere(text)] if len(text) >= 32 else []
 
 
+def without_uuid(text: str) -> str | None:
+    """What follows the UUID with which ``text`` begins; None where it begins with none, or nothing follows."""
+    bare = text.strip(_WRAPPING)
+    found = next(_anywhere(bare), None)
+    return bare[found.end() :].strip(_WRAPPING) or None if found is not None and found.start() == 0 else None
+
+
 def strip_blanks(text: str) -> str:
     """``text`` without what looks blank at its ends, non-breaking and zero-width characters included."""
     return text.strip(_BLANKS)

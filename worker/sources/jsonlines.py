@@ -1,11 +1,12 @@
 """JSON lines: one object or one string a line."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from worker.models import SourceRow
-from worker.sources.columns import ID_NAMES, REASON_NAME, WISH_NAMES, id_keys, name_key, rank_of, with_rivals
+from worker.sources.columns import ID_NAMES, REASON_NAME, WISH_NAMES, id_keys, name_key, rank_of, rivals_id, with_rivals
 from worker.sources.identifiers import is_uuid, normalise_id, uuids_in
 from worker.sources.lines import Lines, line_problem
 from worker.sources.problems import ReadingError, id_row, problem_row, sample_of, shown
@@ -103,7 +104,7 @@ class JsonLines:
         (name, held), *others = found
         if others and not _settled(found, named=named):
             raise ReadingError(number, _several(found))
-        rivals = id_keys(None) if name_key(name) == "id" else id_keys(None) - {"id"}
+        rivals = _may_hold_id if name_key(name) == "id" else _may_hold_session
         if not named and (nested := _nested(value, rivals)) is not None:
             where = shown(nested, 40)
             mend = f"give what is in {where!r} a line each, or name the field with --id-column"
@@ -142,20 +143,39 @@ def _settled(found: list[tuple[str, Any]], *, named: bool) -> bool:
 def _is_no_id(held: object) -> bool:
     if isinstance(held, str):
         return bool(held.strip()) and not uuids_in(held)
+    if isinstance(held, dict):
+        return bool(held) and not uuids_in(json.dumps(held))
     return isinstance(held, bool | int | float)
 
 
-def _nested(value: dict[str, Any], rivals: frozenset[str], depth: int = _DEPTH) -> str | None:
-    """The name of a member within which, at any depth, a field of such a name holds a UUID; None where none does."""
+def _may_hold_id(key: str) -> bool:
+    return key == "id" or _may_hold_session(key) or rivals_id(key)
+
+
+def _may_hold_session(key: str) -> bool:
+    return key != "id" and key in id_keys(None)
+
+
+def _nested(value: dict[str, Any], is_rival: Callable[[str], bool], depth: int = _DEPTH) -> str | None:
+    """The name of a member within which, at any depth, such a field holds a UUID; None where none does."""
     for name, held in value.items():
-        for one in held if isinstance(held, list) else [held] if isinstance(held, dict) else ():
-            if isinstance(one, dict) and (_holds_id(one, rivals) or (depth and _nested(one, rivals, depth - 1))):
+        meant = _written_out(held)
+        for one in meant if isinstance(meant, list) else [meant]:
+            if isinstance(one, dict) and (_holds_id(one, is_rival) or (depth and _nested(one, is_rival, depth - 1))):
                 return name
     return None
 
 
-def _holds_id(value: dict[str, Any], names: frozenset[str]) -> bool:
-    return any(name_key(name) in names and isinstance(held, str) and uuids_in(held) for name, held in value.items())
+def _written_out(held: object) -> object:
+    """The object or array that a string holds as JSON, as the messages of queues do; any other value as it is."""
+    if isinstance(held, str) and held.lstrip().startswith(("{", "[")) and uuids_in(held):
+        with suppress(ValueError, RecursionError):
+            return _decode(held)
+    return held
+
+
+def _holds_id(value: dict[str, Any], is_rival: Callable[[str], bool]) -> bool:
+    return any(is_rival(name_key(name)) and isinstance(held, str) and uuids_in(held) for name, held in value.items())
 
 
 def _several(found: list[tuple[str, Any]]) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from worker.models import SourceRow
-from worker.sources.columns import id_keys, is_header, name_key
-from worker.sources.identifiers import strip_blanks, uuids_in
+from worker.sources.columns import id_keys, is_header, name_key, names_an_id
+from worker.sources.identifiers import strip_blanks, uuids_in, without_uuid
 from worker.sources.lines import Lines, line_problem
 from worker.sources.problems import ReadingError, id_row, problem_row, sample_of
 from worker.sources.records import DELIMITERS
@@ -47,6 +47,8 @@ class PlainLines:
             return None
         if any(is_header(text.split(delimiter), self._keys) for delimiter in DELIMITERS):
             raise ReadingError(number, "is a header, but this is a list of ids: give each table as a .csv of its own")
+        if self._any and (names_an_id(text) or self._is_joined(text)):
+            raise ReadingError(number, "holds the name of other ids, but ids stand above: give each list as a file")
         several = list(dict.fromkeys(uuids_in(text)))
         if len(several) < 2:
             return id_row(number, text)
@@ -54,3 +56,8 @@ class PlainLines:
         if not self._any:
             raise ReadingError(number, f"{problem}, or a .csv with a header")
         return problem_row(number, text, problem)
+
+    def _is_joined(self, text: str) -> bool:
+        """Whether the name of other ids follows an id on its line, as in files joined with no line end between."""
+        behind = without_uuid(text)
+        return behind is not None and name_key(behind) not in self._keys and names_an_id(behind)
