@@ -149,14 +149,26 @@ def source_stat(location: str | None) -> str | None:
 
 async def _go_on(ledger: Ledger, run: Run, invocation: Invocation, opened: OpenedSource) -> Ended:
     expect_same_host(run, invocation.settings)
+    same_file = run.source_stat == source_stat(opened.location)
+    if same_file:
+        _expect_same_reading(run, opened)
     others = sum(worker.run == run.name for worker in await ledger.workers())
     doing = f"joining {others} at work on it" if others and on_postgres(invocation.ledger) else "going on with it"
     told = f"{opened.name} has an unfinished run, {run.name}: {doing} (--new-run starts anew)"
-    unchanged = run.source_done and run.source_stat == source_stat(opened.location)
+    unchanged = run.source_done and same_file
     if not unchanged:
         await anyio.to_thread.run_sync(opened.skip, run)
     lines = [told, reading_of(opened)]
     return await run_to_end(ledger, run, invocation, reading(None if unchanged else opened), told=lines)
+
+
+def _expect_same_reading(run: Run, opened: OpenedSource) -> None:
+    """What a run still has to close are ids as it has read them. Raises ConfigurationError where others are meant."""
+    if run.reading not in (None, opened.reading):
+        raise ConfigurationError(
+            f"{opened.name} has an unfinished run, {run.name}, which reads it otherwise ({run.reading}): "
+            f"`closeout resume {run.name}` goes on with that, --new-run starts anew"
+        )
 
 
 def expect_same_host(run: Run, settings: Settings) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.front_door.support import FAST, Desk, desk_of, quick
+from tests.front_door.support import FAST, Desk, Witness, desk_of, quick, waited
 from tests.front_door.terminal import at_a_terminal, squeezed
 from worker.sandbox import Sandbox
 
@@ -62,6 +62,26 @@ def test_the_flag_settles_it(tmp_path: Path) -> None:
         assert desk.run("close", "a.csv", "--id-column", "Session ID", *JSON).code == 4
         assert [row["session_id"] for row in desk.rows()] == [session]
         assert sandbox.counts.requests["close"] == 1
+
+
+@pytest.mark.parametrize("read", [100, 10_000])
+def test_a_run_that_reads_its_file_otherwise_is_not_gone_on_with(tmp_path: Path, read: int) -> None:
+    """A person stops, and names the right column: what the run had still to close of the wrong one is left alone."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        witness = Witness(sandbox)
+        sent, other = sandbox.add_sessions(read), sandbox.add_sessions(read)
+        write(desk, "a.csv", "ID,Session ID\n" + "".join(f"{p},{s}\n" for p, s in zip(sent, other, strict=True)))
+        with desk.started("close", "a.csv", "--id-column", "1", *JSON, "--rate", "20/s") as child:
+            waited(witness.event_at(5, "close"))
+            child.terminate()
+            assert child.ended().code == 143
+        (name,) = desk.query("SELECT name FROM runs")[0]
+        before = len(witness.log)
+        refused = desk.run("close", "a.csv", "--id-column", "2", *JSON)
+        assert (refused.code, refused.out, len(witness.log)) == (2, "", before), refused.err
+        assert f"has an unfinished run, {name}, which reads it otherwise (ids: column 1" in refused.err
+        assert "--new-run" in refused.err
+        assert desk.query("SELECT count(*), min(state) FROM runs") == [(1, "interrupted")]
 
 
 def test_a_header_that_disagrees_further_down_ends_the_reading(tmp_path: Path) -> None:
