@@ -4,7 +4,8 @@ import pytest
 
 from tests.sources.reading import A, B
 from worker.errors import SourceError
-from worker.sources.columns import Layout, layout_of, name_key
+from worker.sources.columns import Layout, layout_of
+from worker.sources.names import name_key
 
 
 def found(head: Sequence[Sequence[str]], id_column: str | None) -> tuple[int, int | None, bool, int]:

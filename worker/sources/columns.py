@@ -2,34 +2,31 @@
 
 import difflib
 import re
-import unicodedata
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from worker.errors import SourceError
 from worker.sources.identifiers import is_uuid, strip_blanks, uuids_in, without_uuid
+from worker.sources.names import (
+    ID_NAMES,
+    REASON_NAME,
+    RIVAL_KEYS,
+    WISH_NAMES,
+    id_keys,
+    name_key,
+    names_an_id,
+    number_of,
+    rank_of,
+    with_rivals,
+)
 from worker.sources.problems import sample_of, shown
 
-ID_NAMES = ("session_id", "conversation_id", "id")
-REASON_NAME = "reason"
-WISH_NAMES = ("key", "not_before")  # what `push` hands on besides
 NAMES_IN_ROWS = "has its names in the rows, beside the values"
 _MOST_NAMES_SHOWN = 20
-# Names that may mean the id, and are never taken for it: they tell a header, and make a column that is called just
-# ``id`` one of several.
-RIVAL_KEYS = frozenset({"session", "sessionuuid", "conversation", "conversationuuid", "uuid", "guid", "sid"})
-_ID_WORDS = frozenset({"id", "uuid", "guid"})
-_NEGATIONS = frozenset({"no", "not", "none", "null", "missing", "invalid", "unknown", "bad", "wrong", "without"})
 _NONES = frozenset({"null", "\\n", "none", "nil", "nan", "na", "n/a", "-"})  # what stands for no value
-_LONGEST_NAME = 60
-_LONG_KEYS = ("sessionid", "conversationid")  # at the end of a word they stand for themselves
 
-_is_wordy = re.compile(r"[A-Za-z][A-Za-z _.\-]*").fullmatch
-_is_some_session = re.compile(
-    "(?!parent|root|previous|prev|next|child|origin|related|linked).*(?:session|conversation)(?:id|uuid|guid)"
-).fullmatch
-_words = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+").findall
+_ends_thousands = re.compile(r"(?:.*\D)?\d{1,3}", re.DOTALL).fullmatch
+_is_thousands = re.compile(r"\d{3}(?:\D.*)?", re.DOTALL).fullmatch
 
 Cells = Sequence[str]
 
@@ -67,68 +64,22 @@ class Layout:
         """
         left = [cells[at] for at in self.others_at if at < self.id_at]
         if len(cells) > self.length:
-            within = cells[1 : self.id_at]
-            begun = any(cell.startswith(" ") for cell in within) and not cells[self.id_at].startswith(" ")
-            return begun or not all(map(_is_id_or_none, left)) or self._has_id_behind(cells)
+            parts = any(map(_is_cut, cells[: self.id_at], cells[1 : self.id_at + 1]))
+            return parts or not all(map(_is_id_or_none, left)) or self._has_id_behind(cells)
         return not all(not strip_blanks(cell) or _is_id_or_none(cell) for cell in left) and self._has_id_behind(cells)
+
+    def is_whole(self, cells: Cells) -> bool:
+        """Whether a record below a short one cannot be the rest of it, behind a line break that should be quoted.
+
+        It has as many cells as the table, none of them moved here by an empty one at the end.
+        """
+        if len(cells) != self.length or not (self.length > self.widest or strip_blanks(cells[-1])):
+            return False
+        return all(not strip_blanks(cells[at]) or _is_id_or_none(cells[at]) for at in self.others_at if at < len(cells))
 
     def _has_id_behind(self, cells: Cells) -> bool:
         """Whether a UUID stands right of the session's id, in a column that has none in the first row."""
         return any(at not in self.others_at and is_uuid(cells[at]) for at in range(self.id_at + 1, len(cells)))
-
-
-@lru_cache(maxsize=1024)  # each line of JSON has the same names again
-def name_key(text: str) -> str:
-    """The form in which names are compared: ``Session ID``, ``sessionId`` and ``session_id`` are one name."""
-    plain = unicodedata.normalize("NFKC", strip_blanks(text)).lower()
-    return re.sub(r"[\W_]+", "", plain) or plain
-
-
-@lru_cache(maxsize=16)
-def id_keys(id_column: str | None) -> frozenset[str]:
-    """The names that an id column may have, in the form in which they are compared."""
-    return frozenset(map(name_key, ID_NAMES if id_column is None else (id_column,)))
-
-
-def with_rivals(keys: Set[str]) -> frozenset[str]:
-    """Which of the names of a record may be the id's, where no setting says.
-
-    A name with a number behind it, as programs give to a name that stands twice, is the same name.
-    """
-    found = keys & id_keys(None)
-    again = {key for key in keys if key.rstrip("0123456789") in found}
-    return frozenset(again | set(filter(rivals_id, keys)) if found == {"id"} else again)
-
-
-def rivals_id(key: str) -> bool:
-    """Whether a name, in the form in which names are compared, may mean the session where another is just ``id``.
-
-    So does ``feather_session_id``; the parent of a session is another session.
-    """
-    return key in RIVAL_KEYS or bool(_is_some_session(key))
-
-
-def rank_of(name: str) -> tuple[int, str]:
-    """By what to sort names that may be the id's, the better ones first."""
-    key = name_key(name)
-    return next((at for at, one in enumerate(ID_NAMES) if name_key(one) == key), len(ID_NAMES)), key
-
-
-def names_an_id(text: str) -> bool:
-    """Whether the text reads like the name of some column of ids: ``parent_session_id``, ``Case ID:``, ``userUuid``."""
-    bare = strip_blanks(text).removeprefix("#").removesuffix(":")
-    if len(bare) > _LONGEST_NAME or not _is_wordy(bare):
-        return False
-    first, *others = [word.lower() for word in _words(bare)] or [""]
-    if others:
-        return others[-1] in _ID_WORDS and first not in _NEGATIONS
-    return first.endswith(tuple(_ID_WORDS)) and ("session" in first or "conversation" in first)
-
-
-def number_of(id_column: str | None) -> int | None:
-    """The 0-based position that a setting such as "2" means, or None."""
-    text = strip_blanks(id_column or "")
-    return int(text) - 1 if text.isdecimal() and len(text) < 10 and int(text) > 0 else None
 
 
 def is_comment(cells: Cells) -> bool:
@@ -154,9 +105,11 @@ def names_its_value(cells: Cells) -> bool:
 
 def is_later_header(cells: Cells, layout: Layout, keys: frozenset[str]) -> bool:
     """Whether a record that names no session is a header further down, such as files that were joined have."""
+    in_place = cells[layout.id_at] if layout.id_at < len(cells) else ""
+    if strip_blanks(in_place).lower() in _NONES:
+        return False
     if is_header(cells, keys | RIVAL_KEYS if len(cells) > 1 else keys):
         return True
-    in_place = cells[layout.id_at] if layout.id_at < len(cells) else ""
     if not strip_blanks(in_place) or any(map(uuids_in, cells)):
         return False
     header = layout.header or ()
@@ -169,18 +122,18 @@ def joined_header(cells: Cells, layout: Layout, keys: frozenset[str]) -> tuple[s
 
     So it is where files were joined and the first has no line end at its end.
     """
-    if len(cells) != 2 * layout.widest - 1:
+    known = keys | RIVAL_KEYS
+
+    def names_one(text: str) -> bool:
+        return name_key(text) in known or names_an_id(text)
+
+    behind = [at for at, cell in enumerate(cells) if (rest := without_uuid(cell)) is not None and names_one(rest)]
+    if not behind and (len(cells) <= layout.widest or not any(map(names_one, cells))):
         return None
-    glued, *others = cells[layout.widest - 1 :]
-    header = layout.header or ()
-    begun = next((name for name in (*header[:1], *_LONG_KEYS) if name and name_key(glued).endswith(name)), "")
-    behind = without_uuid(glued)
-    known = keys | RIVAL_KEYS | {name for name in header if name}
-    if behind is not None and (name_key(behind) in known or names_an_id(behind)):
-        begun = name_key(behind)
-    elif any(map(uuids_in, others)) or not any(name_key(cell) in known or names_an_id(cell) for cell in others):
-        return None
-    return (begun, *header_keys(others))
+    header = layout.header or ("",)
+    begun, *others = cells[layout.widest - 1 :] or [""]
+    same = name_key(begun).endswith(header[0]) and header_keys(others) == header[1:]
+    return header if same else ()
 
 
 def header_keys(cells: Cells) -> tuple[str, ...]:
@@ -254,7 +207,7 @@ def _layout_with_header(names: Cells, row: Cells | None, id_column: str | None) 
 def _candidates(names: Cells, id_column: str | None) -> list[int]:
     """The columns that may be meant. A name as it is written goes before one that is spelt otherwise."""
     if id_column is None:
-        keys = with_rivals(set(map(name_key, names)))
+        keys = with_rivals(frozenset(map(name_key, names)))
         return [at for at, name in enumerate(names) if name_key(name) in keys]
     written = [at for at, name in enumerate(names) if strip_blanks(name) == strip_blanks(id_column)]
     named = written or [at for at, name in enumerate(names) if name_key(name) == name_key(id_column)]
@@ -334,6 +287,12 @@ def _others_at(id_at: int, names: Cells, row: Cells | None) -> frozenset[int]:
 def distinct_uuids(cells: Iterable[str]) -> set[str]:
     """All that the cells hold, in their canonical form."""
     return {one for cell in cells if len(cell) >= 32 for one in uuids_in(cell)}
+
+
+def _is_cut(before: str, cell: str) -> bool:
+    """Whether two cells seem to be one that its own comma has cut: ``Hello, world``, ``1,000``, ``a\\,b``."""
+    spaced = cell[:1] == " " and before[:1] != " " and not is_uuid(cell)
+    return spaced or before.endswith("\\") or (bool(_ends_thousands(before)) and bool(_is_thousands(cell)))
 
 
 def _is_id_or_none(cell: str) -> bool:

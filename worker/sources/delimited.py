@@ -8,22 +8,21 @@ from worker.models import SourceRow
 from worker.sources.bytestream import BrokenOffError
 from worker.sources.columns import (
     NAMES_IN_ROWS,
-    REASON_NAME,
     Layout,
     distinct_uuids,
     header_keys,
     holds_id,
-    id_keys,
     is_comment,
     is_header,
     is_later_header,
     joined_header,
     layout_of,
     names_its_value,
-    number_of,
 )
 from worker.sources.identifiers import normalise_id
+from worker.sources.jsonlines import id_within
 from worker.sources.lines import Lines
+from worker.sources.names import REASON_NAME, id_keys, name_key, number_of
 from worker.sources.problems import LONGEST_REASON, ReadingError, id_row, problem_row, sample_of, shown
 from worker.sources.records import DELIMITERS, Record, read_records, take_delimiter
 from worker.units import counted
@@ -45,8 +44,11 @@ class Table:
         self._delimiter = take_delimiter(lines, id_column, tabs=tabs)
         head = self._take_head(named=id_column is not None and number_of(id_column) is None)
         readable = [record for record in head if record[2] is None]
+        self._after_short = False  # the row above had several cells, but too few
         self._layout, first = layout_of([cells for _, cells, _ in readable], id_column)
         self._header = readable[first - 1] if self._layout.header is not None else None
+        if self._header is not None and first < len(readable) and id_column is None:
+            _expect_no_event(self._header[1], readable[first][1], self._layout)
         below = readable[first][0] if first < len(readable) else None
         above = self._header[0] if self._header is not None else 0
         self._head = [
@@ -109,7 +111,7 @@ class Table:
                 continue
             session_id = normalise_id(cells[id_at]) if id_at < len(cells) else None
             fits = (len(cells) == widest and not others) or layout.fits(cells)
-            if session_id is None or not fits or (guessed and len(cells) > 1):
+            if session_id is None or not fits or (guessed and len(cells) > 1) or self._after_short:
                 row = self._odd_row(line, cells)
                 if row is not None:
                     yield row
@@ -151,13 +153,24 @@ class Table:
                 f"holds several UUIDs ({samples}), and no header tells which is the session id: name its column "
                 "with --id-column",
             )
-        if not layout.fits(cells):
-            problem = f"the row has {counted(len(cells), 'cell')}, the {self._measure} {layout.widest}"
-            if len(cells) == layout.widest:
-                problem = "the row has other ids than the first one: its cells may have moved to other columns"
+        if (problem := self._misfit(cells)) is not None:
             return problem_row(line, ",".join(cells), problem)
         reason = cells[layout.reason_at].strip() if layout.reason_at is not None else ""
-        return id_row(line, cells[layout.id_at], reason or None)
+        row = id_row(line, cells[layout.id_at], reason or None)
+        row.wishes = _wishes(cells, layout) if row.session_id is not None and layout.wishes_at else None
+        return row
+
+    def _misfit(self, cells: list[str]) -> str | None:
+        """Why the cells do not stand in the columns of the table, or None."""
+        layout = self._layout
+        after_short, self._after_short = self._after_short, 1 < len(cells) < layout.narrowest
+        if not layout.fits(cells):
+            if len(cells) == layout.widest:
+                return "the row has other ids than the first one: its cells may have moved to other columns"
+            return f"the row has {counted(len(cells), 'cell')}, the {self._measure} {layout.widest}"
+        if after_short and not layout.is_whole(cells):
+            return "the row seems to be the rest of the one above, cut by a line break"
+        return None
 
     @property
     def _measure(self) -> str:
@@ -169,6 +182,17 @@ class Table:
             return f"is another header ({names}) than line {self._header[0]}: give each table as a file of its own"
         mend = "give each table as a file of its own" if self._asked else "name the id column with --id-column"
         return f"is a header ({names}), but rows stand above it: {mend}"
+
+
+def _expect_no_event(names: list[str], row: list[str], layout: Layout) -> None:
+    """Raises SourceError if the id is that of an event whose cell of JSON holds a session's."""
+    name = names[layout.id_at]
+    where = id_within(dict(zip(names, row, strict=False))) if name_key(name) == "id" else None
+    if where is not None:
+        raise SourceError(
+            f"holds ids both in the column {shown(name.strip(), 40)!r} and within {shown(where.strip(), 40)!r}: "
+            "name the id column with --id-column"
+        )
 
 
 def _awaited_records(lines: Lines, delimiter: str) -> Iterator[Record]:

@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import Any
 
 from worker.models import SourceRow
-from worker.sources.columns import ID_NAMES, REASON_NAME, WISH_NAMES, id_keys, name_key, rank_of, rivals_id, with_rivals
 from worker.sources.identifiers import is_uuid, normalise_id, uuids_in
 from worker.sources.lines import Lines, line_problem
+from worker.sources.names import ID_NAMES, REASON_NAME, WISH_NAMES, id_keys, name_key, rank_of, rivals_id, with_rivals
 from worker.sources.problems import ReadingError, id_row, problem_row, sample_of, shown
 
 _KINDS = {
@@ -81,7 +81,7 @@ class JsonLines:
         return problem_row(number, line, f"{expected} expected, as in the lines above, found {kind_of(value)}")
 
     def _object_row(self, number: int, line: str, value: _Object) -> SourceRow:
-        keys = self._keys if self._id_column is not None else with_rivals(set(map(name_key, value)))
+        keys = self._keys if self._id_column is not None else with_rivals(frozenset(map(name_key, value)))
         found = [(name, field) for name, field in value.pairs if name_key(name) in keys]
         if not found:
             return problem_row(number, line, f"no field {self._field or self._id_column or ID_NAMES[0]!r}")
@@ -146,6 +146,11 @@ def _is_no_id(held: object) -> bool:
     if isinstance(held, dict):
         return bool(held) and not uuids_in(json.dumps(held))
     return isinstance(held, bool | int | float)
+
+
+def id_within(value: dict[str, Any]) -> str | None:
+    """The name of a member within which a session's id seems to stand, where ``value`` has one that is just ``id``."""
+    return _nested(value, _may_hold_id)
 
 
 def _may_hold_id(key: str) -> bool:

@@ -7,9 +7,10 @@ from typing import Self
 
 from worker.errors import SourceError
 from worker.sources.bytestream import BrokenOffError
-from worker.sources.columns import holds_id, id_keys, is_header, number_of
+from worker.sources.columns import holds_id, is_header
 from worker.sources.identifiers import is_uuid
 from worker.sources.lines import CutLine, Lines, line_problem
+from worker.sources.names import id_keys, number_of
 from worker.sources.problems import LONGEST_SHOWN
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
