@@ -50,6 +50,12 @@ class Layout:
     wishes_at: tuple[tuple[str, int], ...] = ()
     others_at: frozenset[int] = frozenset()
 
+    @property
+    def may_hide_move(self) -> bool:
+        """Whether cells may have moved in a record of the right width as well: there is room behind the id for it."""
+        behind = range(self.id_at + 1, self.widest)
+        return any(at < self.id_at for at in self.others_at) and not self.others_at.issuperset(behind)
+
     def fits(self, cells: Cells) -> bool:
         """Whether the record has the width of the table, and its cells stand in their own columns."""
         if not self.narrowest <= len(cells) or _width(cells) > self.widest:

@@ -103,14 +103,15 @@ class Table:
 
     def _rows_of(self, records: Iterable[Record]) -> Iterator[SourceRow]:
         layout = self._layout
-        id_at, reason_at, widest, others = layout.id_at, layout.reason_at, layout.widest, layout.others_at
+        id_at, reason_at, widest = layout.id_at, layout.reason_at, layout.widest
+        hides = layout.may_hide_move
         guessed = layout.header is None and not self._asked
         for line, cells, problem in records:
             if problem is not None:
                 yield problem_row(line, cells[0], problem)
                 continue
             session_id = normalise_id(cells[id_at]) if id_at < len(cells) else None
-            fits = (len(cells) == widest and not others) or layout.fits(cells)
+            fits = (len(cells) == widest and not hides) or layout.fits(cells)
             if session_id is None or not fits or (guessed and len(cells) > 1) or self._after_short:
                 row = self._odd_row(line, cells)
                 if row is not None:

@@ -36,7 +36,7 @@ def normalise_id(text: str) -> str | None:
 
 def is_uuid(text: str) -> bool:
     """Whether ``text`` is a UUID in any accepted spelling, the nil UUID included."""
-    return _canonical(text) is not None
+    return _names_session(text) is not None or _canonical(text) is not None
 
 
 def uuids_in(text: str) -> list[str]:
