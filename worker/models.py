@@ -175,7 +175,9 @@ class Answer:
     ``http_status`` is None when no answer arrived; then ``sent`` tells whether the request may have reached the
     API. ``sessions`` holds the usable sessions of a 200, and ``rows`` the same in full where a listing asked for them.
     ``from_api`` is true when the body has the API's own shape (``api.voice``), and tells of the session asked for;
-    where it is not, ``form`` says in words of ours what the body was. ``retry_after`` is in seconds, when told.
+    where it is not, ``form`` says in words of ours what the body was. ``exact`` is false of an error that is not to the
+    letter what the API documents: it tells of the API, but not what became of a close. ``retry_after`` is in seconds,
+    when told.
     ``server_time`` is the answer's Date header. ``organisation`` is whose key it is, where that was asked and told.
     """
 
@@ -185,6 +187,7 @@ class Answer:
     rows: tuple[SessionRow, ...] = ()
     cursor: str | None = None
     from_api: bool = False
+    exact: bool = True
     form: str = ""
     retry_after: float | None = None
     server_time: Millis | None = None

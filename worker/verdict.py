@@ -13,12 +13,9 @@ from worker.retry import Limits
 
 _LOST_PAUSE: Millis = 1_000  # a close whose answer was lost may still be under way: reading at once would miss it
 
-# The API refused before any work was done: sending again repeats nothing. A gateway's 429 proves no such thing: it may
-# have sent the request on before, and tried again by itself.
-_RETRYABLE_UNDONE = frozenset({425, 429, 503})
-# The close may have happened behind these: the session is read before it is sent again.
-_RETRYABLE_UNKNOWN = frozenset({408, 500, 502, 504})
-RETRYABLE = _RETRYABLE_UNDONE | _RETRYABLE_UNKNOWN
+# Only the API's documented 429 says that no work was done: sending again repeats nothing. Behind all others the close
+# may have happened, also behind a gateway's 429, and a 503 in the API's own words: the session is read first.
+RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 # An already closed session may be answered with these, or the close may be impossible: reading it tells.
 REFUSALS = frozenset({400, 409})
 GOES_ON = "; what was not attempted stays pending"
@@ -69,21 +66,26 @@ class Judge:
 
     def close_answer(self, claim: Claim, answer: Answer, now: Millis) -> Change | Halt:
         """What becomes of a claimed item after its close was sent."""
-        status = answer.api_status
-        if not answer.sent:
-            return self._again(claim, answer, now, sent=False)
-        if status == 200 and answer.session is not None and answer.session.session_id == claim.session_id:
-            return self._acknowledged(claim, answer.session, now, asked=answer.exchange.at)
-        if status in _RETRYABLE_UNDONE:
-            return self._again(claim, answer, now, sent=status != 429)
-        if status is None or 200 <= status < 300 or status >= 500 or status == 408 or status in REFUSALS:
-            return self._doubt(claim, answer, now)
+        if not answer.sent or (answer.api_status == 429 and answer.exact):
+            return self._again(claim, answer, now)
+        session = answer.session if answer.api_status == 200 else None
+        if session is not None and session.session_id == claim.session_id and not _says_live(session):
+            return self._acknowledged(claim, session, now, asked=answer.exchange.at)
         why = halt_reason(answer, proven=self.standing.proven)
         if why is not None:
-            return Halt(why, replace(_kept(claim, Outcome.PENDING), due_at=now))
+            return Halt(why, self._kept_for_later(claim, answer, now))
+        status = answer.api_status
+        if not answer.exact or status is None or 200 <= status < 300 or status >= 500 or status in RETRYABLE | REFUSALS:
+            return self._doubt(claim, answer, now)
         outcome = Outcome.NOT_FOUND if status == 404 else Outcome.REJECTED
         detail = None if status == 404 else f"the API refused the close with status {status}"
         return _final(claim, outcome, answer, detail)
+
+    def _kept_for_later(self, claim: Claim, answer: Answer, now: Millis) -> Change:
+        """An item whose answer speaks of the key, and not of its session."""
+        if answer.exact:
+            return replace(_kept(claim, Outcome.PENDING), due_at=now)
+        return replace(self._doubt(claim, answer, now), http_status=claim.http_status, error=claim.error)
 
     def _acknowledged(self, claim: Claim, session: SessionState, now: Millis, *, asked: Millis) -> Change:
         first = asked if claim.fresh else claim.first_attempt_at
@@ -139,20 +141,15 @@ class Judge:
             detail="the close was sent and its outcome is not verified yet",
         )
 
-    def _again(self, claim: Claim, answer: Answer, now: Millis, *, sent: bool) -> Change:
+    def _again(self, claim: Claim, answer: Answer, now: Millis) -> Change:
         """Pending once more. Throttled and unconnected attempts are the API's trouble, not counted for the item."""
-        attempts = claim.attempts + 1 if sent else claim.attempts
-        if sent and self._exhausted(claim, attempts, now):
-            # Whether it was the API as a whole that failed, and how the session stands, a read tells.
-            return self._doubt(claim, answer, now)
-        due = now + max(self._told(answer), self.wait(max(attempts, 1)), 1)
         return Change(
             claim.seq,
             Outcome.PENDING,
-            due_at=due,
+            due_at=now + max(self._told(answer), self.wait(max(claim.attempts, 1)), 1),
             http_status=answer.http_status,
             error=answer.exchange.error,
-            attempts=attempts,
+            attempts=claim.attempts,
         )
 
     def _told(self, answer: Answer) -> Millis:
@@ -297,8 +294,13 @@ def _refused(claim: Claim) -> bool:
 def _no_second_try(claim: Claim) -> bool:
     """A close answered so by the API is not sent again, once the session is known to be live."""
     status = claim.http_status
-    failed = status is not None and status >= 500 and status not in RETRYABLE and claim.error != FOREIGN_ANSWER
-    return failed or _refused(claim)
+    refused = status is not None and status >= 400 and status not in RETRYABLE and claim.error != FOREIGN_ANSWER
+    return refused and claim.attempts > 0
+
+
+def _says_live(session: SessionState) -> bool:
+    """Whether an acknowledged close left the session as it was: somebody else may have answered, or it comes later."""
+    return session.status in LIVE_STATUSES and session.closed_at is None
 
 
 def _kept(claim: Claim, outcome: Outcome) -> Change:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.api.test_models import json_values
-from tests.front_door.gateways import GATEWAYS, Foreign
-from worker.api.voice import error_is_the_apis, form_of, page_is_the_apis
+from tests.front_door.gateways import GATEWAYS, REFUSED, UNTOLD, Foreign
+from worker.api.voice import error_is_the_apis, form_of, is_exact, page_is_the_apis
 
 JSON = "application/json"
 PROBLEM = {"loc": ["path", "conversation_id"], "msg": "Input should be a valid UUID", "type": "uuid_parsing"}
@@ -39,6 +39,23 @@ def test_whoever_stands_before_the_api_is_told_from_it(name: str) -> None:
     """By the media type, the code, the message, or a field that gives it away."""
     foreign = GATEWAYS[name]
     assert not error_is_the_apis(foreign.status, foreign.media_type, _json_of(foreign))
+
+
+@pytest.mark.parametrize(("status", "body"), ITS_OWN, ids=str)
+def test_what_the_api_documents_is_exact_and_what_says_more_is_not(status: int, body: dict[str, Any]) -> None:
+    """A 429 is exact with the one code that is documented for it."""
+    assert is_exact(status, body) == ("hint" not in body)
+    if "error" in body:
+        assert not is_exact(status, body | {"anything": None})
+        assert is_exact(429, body) == (body["error"] == "rate_limited" and "hint" not in body)
+
+
+@pytest.mark.parametrize("name", [*UNTOLD, *REFUSED])
+def test_what_cannot_be_told_from_a_later_release_of_the_api_may_be_its_own(name: str) -> None:
+    """So the host is not called another's for it."""
+    answer = (UNTOLD | REFUSED)[name]
+    assert error_is_the_apis(answer.status, answer.media_type, _json_of(answer))
+    assert is_exact(answer.status, _json_of(answer)) == (name in ("plain 503", "plain 425"))
 
 
 @given(status=st.integers(100, 399), body=st.sampled_from([body for _, body in ITS_OWN]))

@@ -1,5 +1,6 @@
 """What a look at a doubtful item means for it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from tests.engine.support import (
     a_session,
     an_answer,
 )
-from worker.models import LIVE_STATUSES, NEVER, TERMINAL_STATUSES, Change, EvalSummary, Outcome
+from worker.models import FOREIGN_ANSWER, LIVE_STATUSES, NEVER, TERMINAL_STATUSES, Change, EvalSummary, Outcome
 from worker.verdict import Halt
 
 
@@ -242,3 +243,21 @@ def test_a_seen_session_always_ends_the_doubt(
         assert change.outcome in (Outcome.CLOSED, Outcome.ALREADY_CLOSED)
     if change.outcome is Outcome.PENDING:
         assert attempts < MAX_ATTEMPTS
+
+
+@pytest.mark.parametrize("status", [402, 403, 404, 405, 410, 413, 422, 451])
+def test_a_refusal_that_was_looked_at_is_rejected_once_the_session_is_live(status: int) -> None:
+    """The API's own, though in other words; a gateway's, or that of an attempt before a retry, is none."""
+    claim = a_claim(attempts=1, http_status=status, error=f"http_{status}")
+    judge = a_judge()
+    assert judge.doubt_found(claim, a_session("active"), NOW).outcome is Outcome.REJECTED
+    for other in (replace(claim, error=FOREIGN_ANSWER), replace(claim, attempts=0)):
+        assert judge.doubt_found(other, a_session("active"), NOW).outcome is Outcome.PENDING
+
+
+def test_time_in_which_nobody_tried_is_not_held_against_an_item() -> None:
+    """A run resumed after a night gives its items their time anew."""
+    judge = a_judge()
+    judge = replace(judge, limits=replace(judge.limits, since=NOW - 1_000))
+    claim = a_claim(first_attempt_at=NOW - 100 * GIVE_UP_AFTER, attempts=1, http_status=503)
+    assert judge.doubt_found(claim, a_session("active"), NOW).outcome is Outcome.PENDING

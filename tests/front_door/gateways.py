@@ -116,6 +116,23 @@ GATEWAYS = {
     "traced 503": of_json(503, error="service_unavailable", message="down", trace_id="4bf92f35"),
     "stamped 409": of_json(409, error="conflict", message="again", Timestamp=_AT),
 }
+# What cannot be told from the API, and does not say that nothing was done.
+UNTOLD = {
+    # The API's shape, and one word more, which no list of such words holds.
+    "edge 503": of_json(503, error="unavailable", message="no healthy upstream", gateway="edge-1"),
+    "edge 425": of_json(425, error="too_early", message="again", docs="https://example.com"),
+    "edge 429": of_json(429, error="throttled", message="slow down"),
+    # The API's shape to the letter: no document says that a 503 means that nothing was done.
+    "plain 503": of_json(503, error="service_unavailable", message="upstream timed out"),
+    "plain 425": of_json(425, error="too_early", message="again", retryable=True, retry_after=1),
+}
+# Refusals in the API's shape that say more than it documents: a session that is live is not closed against them.
+REFUSED = {
+    "edge 404": of_json(404, error="route_not_found", message="no such route", gateway="edge-1"),
+    "edge 403": of_json(403, error="forbidden", message="blocked", rule="941100"),
+    "edge 422": of_json(422, error="invalid", message="no", hint="look"),
+    "edge 405": of_json(405, error="method_not_allowed", message="no", allowed=["GET"]),
+}
 
 
 @dataclass(frozen=True)

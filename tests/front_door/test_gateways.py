@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.front_door.gateways import GATEWAYS, Asked, Choice, Foreign, Gateway, When, gateway_before
+from tests.front_door.gateways import (
+    GATEWAYS,
+    REFUSED,
+    UNTOLD,
+    Asked,
+    Choice,
+    Foreign,
+    Gateway,
+    When,
+    gateway_before,
+    of_json,
+)
 from tests.front_door.support import FAST, Desk, assert_all_counted, desk_of, quick
 from worker.sandbox import Sandbox
 
@@ -44,7 +55,7 @@ def looked_at_before_each_repeat(gateway: Gateway) -> bool:
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_close_that_something_else_answers_is_looked_up_before_it_is_sent_again(tmp_path: Path, when: When) -> None:
     """Whatever answers, and whether or not the API has carried the close out: each session is closed once, by us."""
-    chosen = dict[str | None, Foreign]()
+    answers, chosen = GATEWAYS | UNTOLD, dict[str | None, Foreign]()
 
     def choose(asked: Asked) -> Choice:
         foreign = chosen.get(asked.session) if asked.kind == "close" and asked.nth == 1 else None
@@ -52,15 +63,53 @@ def test_a_close_that_something_else_answers_is_looked_up_before_it_is_sent_agai
 
     with behind(tmp_path, choose) as (desk, sandbox, gateway):
         first = sandbox.add_sessions(3)  # answered by the API, which has proved itself then
-        ids = sandbox.add_sessions(len(GATEWAYS))
-        chosen.update(zip(ids, GATEWAYS.values(), strict=True))
+        ids = sandbox.add_sessions(len(answers))
+        chosen.update(zip(ids, answers.values(), strict=True))
         done = desk.run("close", desk.write_ids(first + ids), *WORDS)
         rows = desk.by_id()
-        for name, session_id in zip(GATEWAYS, ids, strict=True):
+        for name, session_id in zip(answers, ids, strict=True):
             truth = sandbox.truth(session_id)
             assert (rows[session_id]["outcome"], truth.closes_received) == ("closed", 1), (name, rows[session_id])
             assert (truth.closes_effective, truth.closes_repeated) == (1, 0), name
             assert gateway.posts()[session_id] == (1 if when == "after" else 2), name
+    assert done.code == 0, done.summary
+    assert looked_at_before_each_repeat(gateway)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_refusal_that_says_more_than_the_api_documents_is_looked_at(tmp_path: Path, when: When) -> None:
+    """What was carried out is ours, and what was not is rejected, with no second close."""
+    chosen = dict[str | None, Foreign]()
+
+    def choose(asked: Asked) -> Choice:
+        return (chosen[asked.session], when) if asked.kind == "close" and asked.session in chosen else None
+
+    with behind(tmp_path, choose) as (desk, sandbox, gateway):
+        first, ids = sandbox.add_sessions(20), sandbox.add_sessions(len(REFUSED))
+        chosen.update(zip(ids, REFUSED.values(), strict=True))
+        done = desk.run("close", desk.write_ids(first + ids), *WORDS, "--max-failures", "100%")
+        outcomes = {desk.by_id()[each]["outcome"] for each in ids}
+        assert {gateway.posts()[each] for each in ids} == {1}
+    assert outcomes == {"closed" if when == "after" else "rejected"}
+    assert done.code == (0 if when == "after" else 1), done.summary
+
+
+@pytest.mark.parametrize("status", ["active", "waiting_for_human", "transferred"])
+def test_an_acknowledgement_of_a_close_that_was_not_carried_out_is_looked_at(tmp_path: Path, status: str) -> None:
+    """A cache, or a proxy that made a read of the close, answers 200 with the session as it is."""
+    asleep = set[str | None]()
+
+    def choose(asked: Asked) -> Choice:
+        if asked.kind != "close" or asked.nth > 1 or asked.session not in asleep:
+            return None
+        return of_json(200, id=asked.session, status=status, closed_at=None), "before"
+
+    with behind(tmp_path, choose) as (desk, sandbox, gateway):
+        ids = sandbox.add_sessions(12)
+        asleep.update(ids[6:])
+        done = desk.run("close", desk.write_ids(ids), *WORDS, "--protect", "none")
+        assert {row["outcome"] for row in desk.rows()} == {"closed"}
+        assert {sandbox.truth(each).status for each in ids} == {"closed"}
     assert done.code == 0, done.summary
     assert looked_at_before_each_repeat(gateway)
 

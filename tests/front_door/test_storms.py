@@ -62,7 +62,7 @@ def test_no_close_is_repeated_unseen(storm: Storm) -> None:
     """After an answer that leaves the close in doubt, the session is looked at before it is closed again."""
     repeats = set(storm.witness.unverified_repeats())
     statuses = {one: first_answers(storm.desk, one) for one in repeats}
-    assert {one: told for one, told in statuses.items() if not told & {425, 429, 503}} == {}
+    assert {one: told for one, told in statuses.items() if 429 not in told} == {}
 
 
 def first_answers(desk: Desk, session_id: str) -> set[int | None]:

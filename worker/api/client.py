@@ -13,7 +13,7 @@ import httpx
 from worker.api.models import organisation_of, parse_json, parse_page, parse_row, parse_rows, parse_session
 from worker.api.told import error_code, told_wait
 from worker.api.transport import open_transport
-from worker.api.voice import error_is_the_apis, form_of, page_is_the_apis
+from worker.api.voice import error_is_the_apis, form_of, is_exact, page_is_the_apis
 from worker.clock import ServerClock, format_instant, now_ms, parse_http_date
 from worker.models import FOREIGN_ANSWER, PAGE_SIZE, Answer, Exchange, Kind, Listing, Millis, SessionRow, SessionState
 
@@ -124,7 +124,7 @@ class ReadingApi:
             exchange = Exchange(at, kind, status, FOREIGN_ANSWER, ms)
             return Answer(exchange, form=_form_of(response), retry_after=told, server_time=date)
         exchange = Exchange(at, kind, status, error_code(body, status, secret=self._endpoint.key), ms)
-        return Answer(exchange, from_api=True, retry_after=told, server_time=date)
+        return Answer(exchange, from_api=True, exact=is_exact(status, body), retry_after=told, server_time=date)
 
 
 class Api(ReadingApi):

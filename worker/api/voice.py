@@ -25,6 +25,8 @@ _TELLTALE = frozenset(
     }
 )  # fmt: skip
 
+_DOCUMENTED = frozenset({"error", "message", "retryable", "retry_after"})
+
 
 def is_json(media_type: str | None) -> bool:
     """Whether a Content-Type is the API's."""
@@ -45,6 +47,16 @@ def error_is_the_apis(status: int, media_type: str | None, body: Any) -> bool:
     if not isinstance(code, str) or not _CODE.fullmatch(code) or not isinstance(message, str):
         return False
     return not any(_plain(name) in _TELLTALE for name in body)
+
+
+def is_exact(status: int, body: Any) -> bool:
+    """Whether an error of the API's shape is also to the letter what it documents.
+
+    A newer release may say more, and so may a gateway that nobody has heard of: what became of a close, a look tells.
+    """
+    if status == 422 and set(body) == {"detail"}:
+        return True
+    return set(body) <= _DOCUMENTED and (status != 429 or body["error"] == "rate_limited")
 
 
 def page_is_the_apis(body: Any) -> bool:
