@@ -250,3 +250,18 @@ async def test_many_runs_of_the_same_file_close_each_session_once(ledger: Ledger
     runs = [await a_run(ledger, range(20)) for _ in range(5)]
     claimed = [claim.session_id for _ in range(5) for run in runs for claim in await ledger.claim(run, 3, NOW)]
     assert sorted(claimed) == [session_id(number) for number in range(20)]
+
+
+async def test_two_runs_that_have_both_tried_do_not_put_each_other_off_without_end(ledger: Ledger) -> None:
+    """What one has put off for the other's doubt is no doubt of its own: once that is cleared up, the other goes on."""
+    one, other = await a_run(ledger, [1]), await a_run(ledger, [1])
+    [claim] = await ledger.claim(one, 9, NOW)
+    await ledger.record(one, [changed(claim, Outcome.PENDING, due_at=NOW + 1)], NOW)
+    [claim] = await ledger.claim(other, 9, NOW)
+    await ledger.record(other, [changed(claim, Outcome.IN_DOUBT, due_at=NOW + 1, attempts=1)], NOW)
+    assert await ledger.claim(one, 9, NOW + 5) == []
+    [doubt] = await ledger.due_doubts(other, 9, NOW + 5)
+    assert await ledger.due_doubts(one, 9, NOW + 5_000), "put off, to be looked up"
+    live = Change(doubt.seq, Outcome.PENDING, due_at=NOW + 6, attempts=1, session=SessionState(session_id(1), "active"))
+    await ledger.record(other, [Record(exchange("read"), (live,))], NOW + 6)
+    assert [claim.session_id for claim in await ledger.claim(other, 9, NOW + 7)] == [session_id(1)]

@@ -137,6 +137,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @example(
     [("claim", 0, 0), *SENT, ("reopen", 0, 0), ("claim", 1, 0), ("look", 1, 0), ("claim", 1, 0), *SENT, ("claim", 2, 0)]
 )
+@example([("claim", 0, 0), ("undone", 0, 0), ("claim", 1, 0)])
 @example([("claim", 0, 0), ("undone", 0, 0), ("claim", 1, 0), ("acknowledged", 1, 0), ("claim", 0, 0)])
 def test_in_any_order_no_session_is_sent_twice_unseen(world: World, steps: list[Step]) -> None:
     """With lost answers, refusals, kills, and sessions that are opened again; and all comes to its end."""

@@ -6,7 +6,7 @@ from functools import cache
 
 import apsw
 
-from worker.ledger.elsewhere import PUT_OFF_AT_ONCE, Held, PutOff, put_off, rows_to_look_up, waiting
+from worker.ledger.elsewhere import IN_DOUBT, PUT_OFF_AT_ONCE, Held, PutOff, put_off, rows_to_look_up, waiting
 from worker.ledger.queries import load_queries
 from worker.ledger.transaction import transaction
 from worker.ledger.values import Row, claim_of, digits_of
@@ -85,7 +85,7 @@ class ClaimTable:
         self, run: Run, seqs: list[int], turn: int, now: Millis, *, may_wait: bool = True
     ) -> dict[int, PutOff]:
         """Put off what another run holds; ``may_wait``: also what it is about to close."""
-        rows = self._rows("held_elsewhere", run=run.id, seqs=json.dumps(seqs)) if seqs else []
+        rows = self._rows("held_elsewhere", run=run.id, seqs=json.dumps(seqs), put_off=IN_DOUBT) if seqs else []
         if not rows:
             return {}
         at_work = cache(self._at_work) if may_wait else lambda _: False

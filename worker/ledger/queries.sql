@@ -181,22 +181,26 @@ UPDATE items SET outcome = 'claimed', first_attempt_at = coalesce(first_attempt_
 WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: held_elsewhere
--- Which of these items' sessions another run on the same host has claimed, has in doubt, or has seen closed: a search for
--- each run, which spares every row an index of its own. What was tried here before another run's last turn is older news.
+-- Which of these items' sessions another run on the same host has claimed, has in doubt, or has seen closed: one search,
+-- however many runs there are. What was tried here before another run's last turn is older news. What is put off there
+-- for somebody's doubt is no doubt of its own: two runs would put each other off without end.
 WITH others AS MATERIALIZED (
     SELECT id FROM runs WHERE host = (SELECT host FROM runs WHERE id = :run) AND id <> :run)
 SELECT i.seq, o.run, o.outcome, coalesce(o.turn, 0) > coalesce(i.turn, -1), o.started_at
 FROM json_each(:seqs) w CROSS JOIN items i ON i.seq = w.value
-CROSS JOIN others CROSS JOIN items o INDEXED BY items_session ON o.run = others.id AND o.session_id = i.session_id
-WHERE o.outcome = 'claimed' OR (coalesce(o.turn, 0) > coalesce(i.turn, -1)
-    AND (o.outcome IN ('closed', 'already_closed') OR (o.outcome = 'in_doubt' AND coalesce(o.first_attempt_at, o.closed_at) IS NOT NULL)));
+CROSS JOIN items o INDEXED BY items_held ON o.session_id = i.session_id
+WHERE o.outcome IN ('claimed', 'in_doubt', 'closed', 'already_closed') AND o.run IN (SELECT id FROM others)
+  AND (o.outcome = 'claimed' OR (coalesce(o.turn, 0) > coalesce(i.turn, -1)
+    AND (o.outcome IN ('closed', 'already_closed')
+         OR (o.detail IS NOT :put_off AND coalesce(o.first_attempt_at, o.closed_at) IS NOT NULL))));
 
 -- name: known_count
 -- How many of these sessions, by their digits, runs on the host have closed or found closed.
 WITH there AS MATERIALIZED (SELECT id FROM runs WHERE host = :host)
 SELECT count(*) FROM json_each(:sessions) w WHERE EXISTS (
-    SELECT 1 FROM there CROSS JOIN items o INDEXED BY items_session
-    WHERE o.run = there.id AND o.session_id = unhex(w.value) AND o.outcome IN ('closed', 'already_closed'));
+    SELECT 1 FROM items o INDEXED BY items_held
+    WHERE o.session_id = unhex(w.value) AND o.outcome IN ('claimed', 'in_doubt', 'closed', 'already_closed')
+      AND o.outcome IN ('closed', 'already_closed') AND o.run IN (SELECT id FROM there));
 
 -- name: look_first
 -- Items that are put off until their sessions have been looked up. `rows`: number, due time, detail, and start if known.
@@ -381,9 +385,9 @@ UPDATE items SET detail = (
     SELECT CASE o.outcome WHEN 'closed' THEN 'closed by run ' || r.name || ' of this ledger at '
                ELSE 'run ' || r.name || ' of this ledger has sent a close that it has not verified; closed at ' END
            || strftime('%Y-%m-%dT%H:%M:%fZ', coalesce(o.closed_at, items.closed_at, o.recorded_at, o.first_attempt_at) / 1000.0, 'unixepoch')
-    FROM runs r CROSS JOIN items o INDEXED BY items_session
-    WHERE r.host = (SELECT host FROM runs WHERE id = items.run) AND r.id <> items.run
-      AND o.run = r.id AND o.session_id = items.session_id
+    FROM items o INDEXED BY items_held CROSS JOIN runs r ON r.id = o.run
+    WHERE o.session_id = items.session_id AND o.outcome IN ('claimed', 'in_doubt', 'closed', 'already_closed')
+      AND r.host = (SELECT host FROM runs WHERE id = items.run) AND r.id <> items.run
       AND (o.outcome = 'closed' OR (o.outcome IN ('claimed', 'in_doubt') AND o.first_attempt_at IS NOT NULL))
       AND coalesce(abs(o.closed_at - items.closed_at) < 5000, true)
     ORDER BY o.outcome <> 'closed', r.id DESC LIMIT 1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from worker.ledger.elsewhere import PUT_OFF_AT_ONCE, Held, PutOff, put_off, rows_to_look_up, waiting
+from worker.ledger.elsewhere import IN_DOUBT, PUT_OFF_AT_ONCE, Held, PutOff, put_off, rows_to_look_up, waiting
 from worker.ledger.postgres.statements import Statements, as_json
 from worker.ledger.values import Row
 from worker.models import Claim, Millis, Run
@@ -70,7 +70,7 @@ class Turn:
         if not befores:
             return {}
         seqs = {"seqs": list(befores), "befores": list(befores.values())}
-        rows = await self._sql.rows("held_elsewhere", run=self._run.id, **seqs)
+        rows = await self._sql.rows("held_elsewhere", run=self._run.id, put_off=IN_DOUBT, **seqs)
         if not rows:
             return {}
         at_work = {run for _, run, outcome, *_, alive in rows if may_wait and alive and outcome == "claimed"}

@@ -164,25 +164,28 @@ RETURNING items.due_at, items.seq, session_id::text, reason, attempts, first_att
 -- name: held_elsewhere
 -- Which of these items' sessions another run on the same host has claimed, has in doubt, or has seen closed, and whether the
 -- worker that has claimed it is alive. `befores` are the turns in which the items were taken before: what other runs did
--- up to then is no news. A search for each run, which spares every row an index of its own.
+-- up to then is no news. One search, however many runs there are. What is put off there for somebody's doubt is no doubt
+-- of its own: two runs would put each other off without end.
 WITH others AS MATERIALIZED (
     SELECT id FROM runs WHERE host = (SELECT host FROM runs WHERE id = :run) AND id <> :run)
 SELECT i.seq, o.run, o.outcome, o.turn > w.before, o.started_at,
        EXISTS (SELECT 1 FROM workers k WHERE k.id = o.owner AND k.lease_until > clock_timestamp())
-FROM unnest(:seqs::bigint[], :befores::bigint[]) AS w (seq, before) JOIN items i ON i.seq = w.seq CROSS JOIN others
+FROM unnest(:seqs::bigint[], :befores::bigint[]) AS w (seq, before) JOIN items i ON i.seq = w.seq
 CROSS JOIN LATERAL (
-    SELECT run, outcome, coalesce(turn, 0) AS turn, owner, started_at, first_attempt_at, closed_at
-    FROM items WHERE run = others.id AND session_id = i.session_id LIMIT 1) o
+    SELECT run, outcome, coalesce(turn, 0) AS turn, owner, started_at, first_attempt_at, closed_at, detail
+    FROM items WHERE session_id = i.session_id AND outcome IN ('claimed', 'in_doubt', 'closed', 'already_closed') OFFSET 0) o
+JOIN others ON others.id = o.run
 WHERE o.outcome = 'claimed' OR (o.turn > w.before
-    AND (o.outcome IN ('closed', 'already_closed') OR (o.outcome = 'in_doubt' AND coalesce(o.first_attempt_at, o.closed_at) IS NOT NULL)));
+    AND (o.outcome IN ('closed', 'already_closed') OR (o.outcome = 'in_doubt' AND coalesce(o.first_attempt_at, o.closed_at) IS NOT NULL
+        AND o.detail IS DISTINCT FROM :put_off)));
 
 -- name: known_count
 -- How many of these sessions runs on the host have closed or found closed.
 WITH there AS MATERIALIZED (SELECT id FROM runs WHERE host = :host)
 SELECT count(*) FROM unnest(:sessions::text[]::uuid[]) AS w (session) WHERE EXISTS (
-    SELECT 1 FROM there CROSS JOIN LATERAL (
-        SELECT outcome FROM items WHERE run = there.id AND session_id = w.session LIMIT 1) o
-    WHERE o.outcome IN ('closed', 'already_closed'));
+    SELECT 1 FROM (
+        SELECT run, outcome FROM items WHERE session_id = w.session AND outcome IN ('claimed', 'in_doubt', 'closed', 'already_closed') OFFSET 0) o
+    WHERE o.outcome IN ('closed', 'already_closed') AND o.run IN (SELECT id FROM there));
 
 -- name: look_first
 -- Items that are put off until their sessions have been looked up. `rows`: number, due time, detail, and start if known.
@@ -420,9 +423,10 @@ UPDATE items SET detail = (
     SELECT CASE o.outcome WHEN 'closed' THEN 'closed by run ' || r.name || ' of this ledger at '
                ELSE 'run ' || r.name || ' of this ledger has sent a close that it has not verified; closed at ' END
            || instant(coalesce(o.closed_at, items.closed_at, o.recorded_at, o.first_attempt_at))
-    FROM runs r CROSS JOIN LATERAL (
-        SELECT outcome, closed_at, recorded_at, first_attempt_at FROM items o
-        WHERE o.run = r.id AND o.session_id = items.session_id LIMIT 1) o
+    FROM (
+        SELECT run, outcome, closed_at, recorded_at, first_attempt_at FROM items o
+        WHERE o.session_id = items.session_id AND o.outcome IN ('claimed', 'in_doubt', 'closed', 'already_closed') OFFSET 0) o
+    JOIN runs r ON r.id = o.run
     WHERE r.host = (SELECT host FROM runs WHERE id = items.run) AND r.id <> items.run
       AND (o.outcome = 'closed' OR (o.outcome IN ('claimed', 'in_doubt') AND o.first_attempt_at IS NOT NULL))
       AND coalesce(abs(o.closed_at - items.closed_at) < 5000, true)
