@@ -257,6 +257,55 @@ def test_a_ledger_that_is_none_is_never_changed(tmp_path: Path, make: Callable[[
         assert not sandbox.counts.arrivals
 
 
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize("ending", ["-wal", "-journal", "-shm", ".budget"])
+def test_what_lies_beside_a_new_ledger_is_not_done_away_with(tmp_path: Path, ending: str, *, empty: bool) -> None:
+    """SQLite would take it for its own, and delete it."""
+    with desk_of(tmp_path / "desk", quick()) as (desk, sandbox):
+        source = desk.write_ids(sandbox.add_sessions(2))
+        path, notes = tmp_path / "work.db", tmp_path / f"work.db{ending}"
+        notes.write_text(OWN)
+        if empty:
+            path.touch()
+        for command in (("close", source), ("plan", source), ("push", source, "queue:a"), ("close", source)):
+            if ending == ".budget" and command[0] == "push":
+                continue  # it sends nothing, and needs no budget
+            done = desk.run(*command, "--ledger", str(path))
+            assert (done.code, str(notes) in done.err.splitlines()[-1]) == (2, True), (command, done)
+            assert notes.read_text() == OWN
+        assert not sandbox.counts.arrivals
+
+
+def test_the_log_of_a_ledger_that_is_gone_is_kept(tmp_path: Path) -> None:
+    """It holds what was closed: with its ledger back in its place nothing is lost."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        source = desk.write_ids(sandbox.add_sessions(40))
+        begun = Witness(sandbox).event_at(20, "close")
+        with desk.started("close", source, "--rate", "60/s", "--no-settle", "--no-progress") as child:
+            waited(begun)
+            child.process.kill()
+            child.process.wait()
+        away = desk.ledger.rename(tmp_path / "away.db")
+        assert (tmp_path / "closeout.db-wal").stat().st_size
+        line = refused(desk, "close", source, *FAST)
+        assert "closeout.db-wal" in line
+        away.rename(desk.ledger)
+        assert desk.run("close", source, *FAST).code == 4
+        assert all(sandbox.truth(one).closes_received < 2 for one in desk.by_id())
+
+
+def test_another_database_in_the_place_of_a_budget_is_left_alone(tmp_path: Path) -> None:
+    """Not even a table is added to it."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        budget = tmp_path / "closeout.db.budget"
+        foreign_database(budget)
+        before = budget.read_bytes()
+        done = desk.run("close", desk.write_ids(sandbox.add_sessions(2)), *FAST)
+        assert (done.code, str(budget) in done.err.splitlines()[-1]) == (2, True)
+        assert budget.read_bytes() == before
+        assert not sandbox.counts.arrivals
+
+
 def test_the_demo_takes_away_what_a_demo_made_and_nothing_else(tmp_path: Path) -> None:
     """It can be run again; a changed CSV, a ledger of other runs, a link or a folder of somebody's is left alone."""
     desk = Desk(tmp_path)

@@ -62,6 +62,24 @@ def _mark_of(beginning: bytes) -> int:
     return int.from_bytes(beginning[_APPLICATION_AT : _APPLICATION_AT + 4])
 
 
+def stray_beside(path: Path) -> Path | None:
+    """What SQLite would take for its own beside a database, and do away with: what is no file of a database at all.
+
+    Where the database is not there, or holds nothing, its log is one, too: what is in it would be lost.
+    """
+    at = path.resolve()
+    for ending in ("-wal", "-journal"):
+        side = at.with_name(at.name + ending)
+        beginning = _beginning(side)
+        if any(beginning[:8]) and not beginning.startswith(_BEGINNINGS[1:]):
+            return side  # one that is just being made may hold zeros
+        # The database is looked at after its log: another process may be making both.
+        if beginning and (not at.exists() or (ending == "-wal" and not at.stat().st_size)):
+            return side
+    index = at.with_name(at.name + "-shm")  # it bears locks: it is never opened here
+    return index if index.exists() and index.stat().st_size and not at.exists() else None
+
+
 def _alike(one: Path, other: Path) -> bool:
     """The same place, where letters may differ in case alone, as some file systems see it."""
     return str(one.resolve()).casefold() == str(other.resolve()).casefold()

@@ -15,6 +15,7 @@ import apsw
 
 from worker.budget import Budget, BudgetKey, Decided, Decision
 from worker.errors import LedgerError
+from worker.ledger.own_files import is_database
 from worker.ledger.queries import load_queries
 from worker.ledger.sqlite_file import BUSY_MS, make_private_file, patiently
 from worker.ledger.transaction import transaction
@@ -58,8 +59,14 @@ class SqliteBudget:
 def _connect(path: Path) -> apsw.Connection:
     if not path.exists():
         make_private_file(path)
+    foreign = LedgerError(f"{path} is no budget of closeout: move it away, or name another ledger with --ledger")
+    if path.stat().st_size and not is_database(path):
+        raise foreign
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(BUSY_MS)
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if tables and "budgets" not in tables:
+        raise foreign
     connection.pragma("journal_mode", "wal")
     # Permits that a power cut takes back harm nobody: they are not worth a write to the disk each.
     connection.pragma("synchronous", "normal")

@@ -10,7 +10,7 @@ import apsw
 
 from worker.errors import LedgerError
 from worker.ledger.migrate import APPLICATION_ID, check_version, load_migrations, migrate
-from worker.ledger.own_files import refusal_of
+from worker.ledger.own_files import refusal_of, stray_beside
 from worker.near import did_you_mean_file
 
 BUSY_MS = 30_000
@@ -22,6 +22,7 @@ _PAUSE = 0.05  # seconds
 def connect(path: Path, *, create: bool = False, cache_kib: int = WRITER_CACHE_KIB) -> apsw.Connection:
     """Open a ledger, made or migrated as needed. Raises LedgerError in one line."""
     if create and not path.exists():
+        expect_no_stray(path)
         make_private_file(path)
     with _explained(path):
         return patiently(lambda: _prepare(path, cache_kib))
@@ -60,12 +61,22 @@ def _explained(path: Path) -> Iterator[None]:
         raise LedgerError(f"{path} is a folder: name a file with --ledger")
     if (refusal := refusal_of(path, APPLICATION_ID)) is not None:
         raise LedgerError(f"{path} {refusal}: name another file with --ledger")
+    expect_no_stray(path)
     try:
         yield
     except apsw.NotADBError:
         raise LedgerError(f"{path} is not a SQLite database: name another file with --ledger") from None
     except apsw.Error as error:
         raise LedgerError(f"cannot open the ledger {path}: {error}") from error
+
+
+def expect_no_stray(path: Path) -> None:
+    """Raise LedgerError where something lies beside that SQLite would do away with."""
+    if (stray := stray_beside(path)) is not None:
+        raise LedgerError(
+            f"{stray} is there, and SQLite would replace it: move it away if it is no part of a ledger at {path}, "
+            "or name another file with --ledger"
+        )
 
 
 def make_private_file(path: Path) -> None:
