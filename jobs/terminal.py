@@ -27,8 +27,8 @@ def _line(text: str) -> str:
 
 
 def somebody_is_there() -> bool:
-    """Whether a person at a terminal can be asked."""
-    return _at_a_terminal(sys.stdin) and _at_a_terminal(sys.stderr)
+    """Whether a person at a terminal can be asked, wherever standard error goes: to a log, through `tee`."""
+    return _at_a_terminal(sys.stdin)
 
 
 @contextmanager
@@ -40,17 +40,20 @@ def keyboard(*, stdin_is_read: bool) -> Iterator[int | None]:
     if not stdin_is_read:
         yield sys.stdin.fileno() if somebody_is_there() else None
         return
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC) if _at_a_terminal(sys.stderr) else None
-    except OSError:
-        terminal = None
-    if terminal is None:
-        yield None
-        return
+    terminal = _opened_terminal() if _at_a_terminal(sys.stderr) else None
     try:
         yield terminal
     finally:
-        os.close(terminal)
+        if terminal is not None:
+            os.close(terminal)
+
+
+def _opened_terminal() -> int | None:
+    """The terminal at which standard error is seen, to read; it may be no terminal of this process's session."""
+    for path_of in (os.ctermid, lambda: os.ttyname(sys.stderr.fileno())):  # that of this process first
+        with suppress(OSError):
+            return os.open(path_of(), os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    return None
 
 
 def _at_a_terminal(stream: TextIO | None) -> bool:
@@ -92,14 +95,14 @@ async def ask(
     """
     prompt = f"{question} [y/N]: " if number is None else f"{question}: "
     async with (screen or Screen()).cleared():
-        with _held_back() as terminal:
-            try:
-                descriptor = sys.stdin.fileno() if typed_at is None else typed_at
+        descriptor = sys.stdin.fileno() if typed_at is None else typed_at
+        try:
+            with _held_back() as held, _shown_beside(held, descriptor) as terminal:
                 _forget_what_was_typed(descriptor)
                 print(*map(_line, facts), prompt, sep="\n", end="", file=terminal, flush=True)
                 answer = await _typed(descriptor, terminal)
-            except OSError:
-                return False  # the terminal is gone
+        except OSError:
+            return False  # the terminal is gone
     return _agrees(answer, number)
 
 
@@ -130,9 +133,28 @@ async def _typed(keyboard: int, terminal: TextIO) -> str:
 
 
 def _forget_what_was_typed(keyboard: int) -> None:
-    if os.tcgetpgrp(keyboard) == os.getpgrp():  # a process in the background would be stopped
+    if _in_front(keyboard):  # a process in the background would be stopped
         with suppress(termios.error):
             termios.tcflush(keyboard, termios.TCIFLUSH)
+
+
+def _in_front(keyboard: int) -> bool:
+    """Whether the terminal is typed at for this process. One of another session stops nobody in the background."""
+    try:
+        return os.tcgetpgrp(keyboard) == os.getpgrp()
+    except OSError:  # `su -c`, `setsid`: the terminal belongs to another session
+        return True
+
+
+@contextmanager
+def _shown_beside(stream: TextIO | None, keyboard: int) -> Iterator[TextIO]:
+    """Standard error where it is a terminal, else the terminal that is typed at: a question in a log asks nobody."""
+    if stream is not None and _at_a_terminal(stream):
+        yield stream
+        return
+    path = os.ttyname(keyboard)
+    with open(os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY), "w", encoding="utf-8") as terminal:
+        yield terminal
 
 
 class _Held(io.StringIO):
@@ -145,7 +167,7 @@ class _Held(io.StringIO):
 
 
 @contextmanager
-def _held_back() -> Iterator[TextIO]:
+def _held_back() -> Iterator[TextIO | None]:
     """Only who has what is yielded writes to the terminal; what others write appears at the end."""
     terminal, held = sys.stderr, _Held()
     sys.stderr = held
@@ -153,6 +175,7 @@ def _held_back() -> Iterator[TextIO]:
         yield terminal
     finally:
         sys.stderr = terminal
-        with suppress(OSError):
-            terminal.write(held.getvalue())
-            terminal.flush()
+        if terminal is not None:
+            with suppress(OSError):
+                terminal.write(held.getvalue())
+                terminal.flush()

@@ -1,5 +1,7 @@
 """Questions, by what the screen of a real terminal shows while they stand, and what comes of the answer."""
 
+import os
+import pty
 import subprocess
 import sys
 import threading
@@ -7,9 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from tests.forked import Forked
 from tests.front_door.support import FAST, LONGEST, Desk, Witness, desk_of, quick, wait_until, waited
 from tests.front_door.terminal import CTRL_C, CTRL_D, Terminal, at_a_terminal, squeezed
 from tests.front_door.test_sweep import IDLE, add, ago, night
@@ -302,6 +306,46 @@ def test_two_questions_of_one_run_stand_one_after_the_other(tmp_path: Path) -> N
         terminal.type("n\n")
         assert terminal.ended() == 3
         assert asking.closed == 5
+
+
+@contextmanager
+def through_a_shell(desk: Desk, script: str) -> Iterator[Terminal]:
+    """A shell at a terminal of its own, in which `closeout` is ours."""
+    master, slave = pty.openpty()
+    begun = f'closeout() {{ {sys.executable} -m worker "$@"; }}; {script}'
+    command = ["setsid", "--ctty", "--wait", "bash", "-c", begun]
+    env = desk.environment() | {"TERM": "xterm", "CLOSEOUT_RATE": "600/s", "CLOSEOUT_SETTLE": "false"}
+    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, cwd=desk.home, env=env) as process:
+        os.close(slave)
+        try:
+            yield Terminal(cast("Forked", process), master, 80, 24)  # as much of one as is needed
+        finally:
+            process.kill()
+            os.close(master)
+
+
+OWN_SESSION = f"setsid --wait {sys.executable} -m worker"  # as `su -c` and `runuser -c` begin it
+SHELLS = {
+    "tee": "closeout close sessions.csv 2>&1 | tee log",
+    "log": "closeout close sessions.csv 2> log",
+    "no-stderr": "closeout close sessions.csv 2>&-",
+    "pipe": "cat sessions.csv | closeout close - > log",
+    "own session": OWN_SESSION + " close sessions.csv",
+    "own session, pipe": "cat sessions.csv | " + OWN_SESSION + " close -",
+}
+
+
+@pytest.mark.parametrize("typed", ["y", "n"])
+@pytest.mark.parametrize("shell", sorted(SHELLS))
+def test_a_person_is_asked_wherever_the_streams_go(tmp_path: Path, shell: str, typed: str) -> None:
+    """Whose terminal it is, and what becomes of standard error, makes no difference."""
+    with listed(tmp_path) as asking:
+        with through_a_shell(asking.desk, SHELLS[shell]) as terminal:
+            terminal.wait_until(lambda: squeezed(FIRST) in squeezed(terminal.seen), "nobody was asked")
+            assert asking.closed == 0
+            terminal.type(f"{typed}\n")
+            terminal.ended()
+        assert asking.closed == (40 if typed == "y" else 0)
 
 
 @places(*PLACES)
