@@ -167,6 +167,24 @@ def test_the_source_on_standard_input_is_not_replaced(desk: Desk) -> None:
     assert (done.code, done.err.count("\n")) == (2, 1)
 
 
+@pytest.mark.parametrize("name", ["loop.csv", f"{'long' * 70}.csv", "two\nlines.csv"], ids=["loop", "long", "lines"])
+def test_a_place_where_nothing_can_be_is_told_in_one_line(desk: Desk, name: str) -> None:
+    """Before anything is sent."""
+    if name.startswith("loop"):
+        (desk.home / name).symlink_to(desk.home / name)
+    elif name.startswith("two"):
+        (desk.home / name).write_text(OWN)
+    writing = (
+        ("export", "last", "-o", name), ("close", "sessions.csv", "--new-run", "--export", name),
+        ("report", "last", "--format", "html", "-o", name), ("sandbox", "--port", "0", "--csv", name),
+    )  # fmt: skip
+    for command in writing:
+        refused(desk, *command)
+    if not name.startswith("two"):
+        for command in (("close", "sessions.csv"), ("runs",), ("push", "sessions.csv", "queue:a")):
+            refused(desk, *command, "--ledger", name)
+
+
 def put(path: Path) -> None:
     """A file of somebody's, which is no database either."""
     path.write_text(OWN)

@@ -21,6 +21,7 @@ _PAUSE = 0.05  # seconds
 
 def connect(path: Path, *, create: bool = False, cache_kib: int = WRITER_CACHE_KIB) -> apsw.Connection:
     """Open a ledger, made or migrated as needed. Raises LedgerError in one line."""
+    _expect_reachable(path)
     if create and not path.exists():
         expect_no_stray(path)
         make_private_file(path)
@@ -42,12 +43,23 @@ def patiently(opened: Callable[[], apsw.Connection]) -> apsw.Connection:
 
 def connect_reading(path: Path) -> apsw.Connection:
     """Open a ledger for reading alone. Raises LedgerError in one line, also for one of an older schema."""
+    _expect_reachable(path)
     with _explained(path):
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         connection.set_busy_timeout(BUSY_MS)
         connection.pragma("cache_size", -READER_CACHE_KIB)
         check_version(connection, str(path), load_migrations(), may_be_older=False)
     return connection
+
+
+def _expect_reachable(path: Path) -> None:
+    """Raise LedgerError for a link that leads to itself, and for a name that can be none."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise LedgerError(f"cannot open the ledger {path}: {error.strerror}: name another file with --ledger") from None
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import difflib
 import importlib.util
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import Literal
@@ -60,7 +61,13 @@ def check_place(output: str, option: str) -> None:
     folder = Path(output).absolute().parent
     if not folder.is_dir():
         raise ConfigurationError(f"{option} {output}: there is no folder {folder}")
-    if Path(output).is_dir():
+    try:
+        is_folder = stat.S_ISDIR(Path(output).stat().st_mode)
+    except FileNotFoundError:
+        is_folder = False
+    except OSError as error:  # a link that leads to itself, a name that is too long
+        raise ConfigurationError(f"{option} {output}: {error.strerror}: name another file") from None
+    if is_folder:
         raise ConfigurationError(f"{option} {output} is a folder: name a file")
     if not os.access(folder, os.W_OK):
         raise ConfigurationError(f"{option} {output}: {folder} cannot be written to")

@@ -22,6 +22,7 @@ from worker.errors import CloseoutError, ConfigurationError
 from worker.ledger.own_files import is_beside_ledger, is_database, is_ledger_itself
 from worker.ledger.protocol import Ledger
 from worker.models import Run
+from worker.report.wording import printable
 
 Signature = tuple[int, int, int, int]  # device, number, size and time of change of a file
 Note = Callable[[str], Awaitable[None]]
@@ -39,7 +40,7 @@ class Wanted:
     force: bool = False
 
     def refused(self, why: str) -> ConfigurationError:
-        return ConfigurationError(f"{self.option} {self.output}: {why}")
+        return ConfigurationError(f"{self.option} {printable(self.output)}: {why}")
 
 
 async def expect_free(
@@ -159,7 +160,7 @@ async def written(path: Path, over: Signature | None = None, note: Note = unnote
 
 @asynccontextmanager
 async def _put_in_place(at: anyio.Path, over: Signature | None, note: Note) -> AsyncIterator[BinaryIO]:
-    handle, name = tempfile.mkstemp(dir=at.parent, prefix=f".{at.name}.")  # mode 0600
+    handle, name = tempfile.mkstemp(dir=at.parent, prefix=f".{at.name[:50]}.")  # mode 0600
     made, path = Path(name), Path(at)
     try:
         with os.fdopen(handle, "wb") as out:
