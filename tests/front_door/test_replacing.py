@@ -181,8 +181,8 @@ def test_a_place_where_nothing_can_be_is_told_in_one_line(desk: Desk, name: str)
     for command in writing:
         refused(desk, *command)
     if not name.startswith("two"):
-        for command in (("close", "sessions.csv"), ("runs",), ("push", "sessions.csv", "queue:a")):
-            refused(desk, *command, "--ledger", name)
+        for words in (("close", "sessions.csv"), ("runs",), ("push", "sessions.csv", "queue:a")):
+            refused(desk, *words, "--ledger", name)
 
 
 def put(path: Path) -> None:
