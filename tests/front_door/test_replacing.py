@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -275,13 +274,13 @@ def test_a_ledger_that_is_none_is_never_changed(tmp_path: Path, make: Callable[[
         assert not sandbox.counts.arrivals
 
 
-@pytest.mark.parametrize(
-    ("ending", "empty"),
-    [
-        ("-wal", False), ("-wal", True), ("-journal", False), ("-journal", True), (".budget", False), (".budget", True),
-        ("-shm", False),  # beside a database that is there it cannot be looked at without losing its locks
-    ],
-)  # fmt: skip
+SIDES = [  # beside a database that is there its index cannot be looked at without losing its locks
+    ("-shm", False),
+    *((ending, empty) for ending in ("-wal", "-journal", ".budget") for empty in (False, True)),
+]
+
+
+@pytest.mark.parametrize(("ending", "empty"), SIDES)
 def test_what_lies_beside_a_new_ledger_is_not_done_away_with(tmp_path: Path, ending: str, *, empty: bool) -> None:
     """SQLite would take it for its own, and delete it."""
     with desk_of(tmp_path / "desk", quick()) as (desk, sandbox):
@@ -346,58 +345,3 @@ def test_another_database_in_the_place_of_a_budget_is_left_alone(tmp_path: Path)
         assert (done.code, str(budget) in done.err.splitlines()[-1]) == (2, True)
         assert budget.read_bytes() == before
         assert not sandbox.counts.arrivals
-
-
-def test_the_demo_takes_away_what_a_demo_made_and_nothing_else(tmp_path: Path) -> None:
-    """It can be run again; a changed CSV, a ledger of other runs, a link or a folder of somebody's is left alone."""
-    desk = Desk(tmp_path)
-    for _ in range(2):
-        assert desk.run("demo", "--no-progress").code == 0
-    demo, kept = tmp_path / "closeout-demo", tmp_path / "kept"
-    shutil.copytree(demo, kept)
-
-    def anew() -> None:
-        shutil.rmtree(demo)
-        shutil.copytree(kept, demo)
-
-    def real_run() -> None:
-        with closing(sqlite3.connect(demo / "closeout.db")) as ledger, ledger:
-            ledger.execute("UPDATE runs SET options = replace(options, '127.0.0.1', 'api.example.com')")
-
-    def other_source() -> None:
-        with closing(sqlite3.connect(demo / "closeout.db")) as ledger, ledger:
-            ledger.execute("UPDATE runs SET location = '/elsewhere/sessions.csv'")
-
-    def link() -> None:
-        (demo / "closeout.db").rename(tmp_path / "real.db")
-        (demo / "closeout.db").symlink_to(tmp_path / "real.db")
-
-    for change in (
-        lambda: (demo / "sessions.csv").write_text(OWN),
-        lambda: (demo / "closeout.db").write_text(OWN),
-        lambda: os.rename(demo / "closeout.db", demo / "closeout.db-wal"),
-        real_run,
-        other_source,
-        link,
-    ):
-        anew()
-        change()
-        before = contents(demo) | {each.name: each.read_bytes() for each in demo.iterdir()}
-        done = desk.run("demo", "--no-progress")
-        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1), done.err
-        assert contents(demo) | {each.name: each.read_bytes() for each in demo.iterdir()} == before
-
-
-def test_the_sandbox_leaves_the_very_same_ids_as_they_are(tmp_path: Path) -> None:
-    """So that the command can be typed again; other ids are refused."""
-    desk = Desk(tmp_path)
-    for seed, code in (("1", None), ("1", None), ("2", 2)):
-        with desk.started("sandbox", "--port", "0", "--sessions", "5", "--csv", "ids.csv", "--seed", seed) as child:
-            if code is not None:
-                assert child.ended().code == code
-                continue
-            assert child.process.stdout is not None
-            child.process.stdout.readline()
-            child.terminate()
-            child.ended()
-        assert (tmp_path / "ids.csv").read_text().count("\n") == 6
