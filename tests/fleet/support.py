@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 from tests.front_door.support import Child, Desk, Done, Witness, desk_of
 from worker.ledger.postgres.address import parse_address
 from worker.sandbox import Sandbox, SandboxConfig
+from worker.sandbox.truth import most_within
 
 LEASE, TIMEOUT = 2.5, 0.8  # seconds
 RATE = 150
@@ -85,8 +86,12 @@ class Fleet:
         assert after == [{"n": 0}], "a close was sent after one that was acknowledged"
 
     def expect_budget(self, rate: int = RATE) -> None:
-        """No second saw more than the rate and a lease of permits."""
-        assert self.sandbox.busiest() <= rate * 1.08 + 1
+        """No second saw more than the rate and a lease of permits leave, by the instants that the workers noted.
+
+        They arrive in the process of the tests, which other tests hold up: what left evenly arrives in a bunch there.
+        """
+        sent = sorted(row["at"] / 1000 for row in self.asked("SELECT at FROM attempts"))
+        assert most_within(sent, 1.0) <= rate * 1.08 + 1
 
     @staticmethod
     def expect_alike(ended: list[Done], code: int = 0) -> None:
