@@ -119,13 +119,15 @@ async def _work(
     while True:
         run = left.pop(0) if left else await _new_run(ledger, queue, invocation)
         try:
-            return await run_to_end(ledger, run, invocation, feed, alarms=alarms, beside=beside)
+            ended = await run_to_end(ledger, run, invocation, feed, alarms=alarms, beside=beside)
+            if alarms is None or not ended.by_another:
+                return ended
         except RunBusyError:  # somebody else may be quicker, also with what is made here
             continue
         except Exception as error:  # also a group of them
             if not _taken_over(ours_first(error)):
                 raise
-            say(f"run {run.name} was taken over by another consumer meanwhile: going on with one of its own")
+        say(f"run {run.name} was taken over by another consumer meanwhile: going on with one of its own")
 
 
 def _taken_over(error: BaseException) -> bool:

@@ -47,7 +47,11 @@ _WRONG = (Outcome.NOT_FOUND, Outcome.INVALID, Outcome.REJECTED, Outcome.FAILED)
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How the work on a run ended. ``kept``: nothing came of it, and the ledger holds the run as it was before."""
+    """How the work on a run ended.
+
+    ``kept``: nothing came of it, and the ledger holds the run as it was before. ``by_another``: other processes ended
+    the run, or hold it, and nobody asked this one to stop.
+    """
 
     run: Run
     state: RunState
@@ -55,6 +59,7 @@ class Ended:
     counts: Counts
     exit_code: int
     kept: bool = False
+    by_another: bool = False
 
     @property
     def settings(self) -> Settings:
@@ -113,14 +118,14 @@ async def work(
     the end. ``interrupts`` waits for somebody who wants the run to end, and then for one who will not wait for it.
     """
     context.progress.source_done = feed is None
-    if context.crew.first:
-        await _raise_cap(context)
-        await _set_guards(context)
-        await take_over(context)
-    context.log.info("working", source=context.run.source, rate=context.settings.allowed_rate)
     async with anyio.create_task_group() as beside:
         with anyio.CancelScope() as give_up:
             beside.start_soon(interrupts, context.stop, give_up)
+            if context.crew.first:
+                await _raise_cap(context)
+                await _set_guards(context)
+                await take_over(context)
+            context.log.info("working", source=context.run.source, rate=context.settings.allowed_rate)
             for watcher in (note_paces, *watchers):
                 beside.start_soon(watcher, context)
             await _stages(context, feed, settle_only=settle_only)
@@ -232,7 +237,7 @@ async def _ended_by_another(context: Context) -> Ended:
     if run.state == "running":  # by others, who took this process for dead
         run = replace(run, state="interrupted", why="not heard of for longer than the lease; others go on")
     code = finished_exit_code(counts) if run.state == "finished" else HaltError.exit_code
-    return Ended(run, run.state, run.why, counts, code)
+    return Ended(run, run.state, run.why, counts, code, by_another=context.stop.state != "interrupted")
 
 
 async def _others_left(context: Context) -> bool:

@@ -3,17 +3,20 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import anyio
 import psycopg
 from psycopg.rows import dict_row
 
-from tests.front_door.support import Child, Desk, Done, Witness, desk_of
+from tests.front_door.support import Child, Desk, Done, Witness, desk_of, wait_until
+from worker.budget import BudgetKey
+from worker.ledger.opening import open_ledger
 from worker.ledger.postgres.address import parse_address
 from worker.sandbox import Sandbox, SandboxConfig
-from worker.sandbox.truth import most_within
 
 LEASE, TIMEOUT = 2.5, 0.8  # seconds
 RATE = 150
@@ -47,9 +50,37 @@ class Fleet:
 
     @contextmanager
     def all_working(self, count: int, *words: str) -> Iterator[list[Child]]:
-        """So many at once."""
+        """So many at once, whoever leads first. None sends before all are at work: the first might end it all."""
         with ExitStack() as stack:
-            yield [stack.enter_context(self.working(*words)) for _ in range(count)]
+            with self.held():
+                children = [stack.enter_context(self.working(*words)) for _ in range(count)]
+                self.expect_at_work(children)
+                lead = next(each["pid"] for each in self.workers() if each["leads"])
+            yield sorted(children, key=lambda child: child.process.pid != lead)
+
+    def expect_at_work(self, children: list[Child]) -> None:
+        """Wait until all of them are registered, one of them as the lead."""
+        pids = {child.process.pid for child in children}
+
+        def ready() -> bool:
+            found = self.workers()
+            return pids <= {each["pid"] for each in found} and any(each["leads"] for each in found)
+
+        wait_until(ready)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody sends meanwhile: the budget that all share is paused, as by a person."""
+        anyio.run(self._set_paused, True)
+        yield
+        anyio.run(self._set_paused, False)
+
+    async def _set_paused(self, paused: bool) -> None:
+        async with (
+            open_ledger(self.url, create=True) as ledger,
+            ledger.budget(BudgetKey(urlsplit(self.desk.url or "").netloc)) as store,
+        ):
+            await store.decide(lambda budget, _: (replace(budget, paused=paused), None))
 
     def asked(self, query: str) -> list[dict[str, Any]]:
         """What the database says."""
@@ -86,12 +117,8 @@ class Fleet:
         assert after == [{"n": 0}], "a close was sent after one that was acknowledged"
 
     def expect_budget(self, rate: int = RATE) -> None:
-        """No second saw more than the rate and a lease of permits leave, by the instants that the workers noted.
-
-        They arrive in the process of the tests, which other tests hold up: what left evenly arrives in a bunch there.
-        """
-        sent = sorted(row["at"] / 1000 for row in self.asked("SELECT at FROM attempts"))
-        assert most_within(sent, 1.0) <= rate * 1.08 + 1
+        """No second saw more than the rate and a lease of permits."""
+        assert self.sandbox.busiest() <= rate * 1.08 + 1
 
     @staticmethod
     def expect_alike(ended: list[Done], code: int = 0) -> None:

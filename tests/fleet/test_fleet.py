@@ -7,14 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 
 from tests.fleet.support import LEASE, Fleet, fleet
 from tests.front_door.ordeal import LOST, READS
-from tests.front_door.support import Child, quick, wait_until, waited
+from tests.front_door.support import quick, wait_until, waited
 from tests.postgres.databases import done_with, url_of
 from tests.postgres.proxy import proxied
 from tests.postgres.server import private_server
@@ -43,14 +42,16 @@ def test_workers_are_killed_at_random_moments(tmp_path: Path, url: str) -> None:
     with fleet(tmp_path, url, quick(**lossy(5))) as work:
         work.prepare(400)
         with ExitStack() as stack:
-            children = [stack.enter_context(work.working()) for _ in range(3)]
+            children = stack.enter_context(work.all_working(3))
             for _ in range(4):
                 waited(work.witness.event_at(luck.randint(20, 60)))
                 victim = luck.randrange(3)
                 children[victim].process.kill()
-                children[victim].ended()
-                work.remember()
-                children[victim] = stack.enter_context(work.working())
+                with work.held():
+                    children[victim].ended()
+                    work.remember()
+                    children[victim] = stack.enter_context(work.working())
+                    work.expect_at_work(children)
             ended = [child.ended() for child in children]
         work.expect_alike(ended)
         work.expect_truth()
@@ -64,9 +65,7 @@ def test_the_database_is_restarted_under_load(tmp_path: Path) -> None:
     with private_server() as server, fleet(tmp_path, server.url, quick(latency=0.02)) as work:
         _expect_a_wrong_password_to_be_told(work)
         work.prepare(500)
-        with work.all_working(3) as children:
-            waited(work.witness.event_at(1, "close"))  # the first of them has made the ledger
-            _lead_first(work, children)
+        with work.all_working(3, "--rate", "100/s") as children:
             for mode in ("fast", "immediate"):
                 waited(work.witness.event_at(80, "close"))
                 server.restart(mode)
@@ -113,8 +112,8 @@ def test_a_worker_that_is_stopped_for_longer_than_its_lease_begins_anew(tmp_path
     with fleet(tmp_path, url, quick(latency=0.1, latency_jitter=0.1)) as work:
         work.prepare(600)
         with work.all_working(2) as children:
+            stopped, other = children
             waited(work.witness.event_at(90, "close"))
-            stopped, other = _lead_first(work, children)
             stopped.process.send_signal(signal.SIGSTOP)
             pid = stopped.process.pid
             wait_until(lambda: not work.asked(f"SELECT 1 FROM workers WHERE pid = {pid}"))  # noqa: S608  # a number
@@ -127,28 +126,18 @@ def test_a_worker_that_is_stopped_for_longer_than_its_lease_begins_anew(tmp_path
         work.expect_budget()
 
 
-def _lead_first(work: Fleet, children: list[Child]) -> list[Child]:
-    """When all of them are at work."""
-    workers: list[dict[str, Any]] = []
-    while len(workers) < len(children):
-        workers = work.workers()
-    lead = next(each["pid"] for each in workers if each["leads"])
-    return sorted(children, key=lambda child: child.process.pid != lead)
-
-
 def test_term_drains_one_worker_and_the_others_go_on(tmp_path: Path, url: str) -> None:
     """Also where it leads; the last one to leave interrupts the run, which anybody can resume."""
     with fleet(tmp_path, url, quick(latency=0.02)) as work:
         work.prepare(600)
         with work.all_working(2) as children:
-            waited(work.witness.event_at(150, "close"))
-            first, second = _lead_first(work, children)
+            first, second = children
             assert {each["run"] for each in work.workers()} == {work.asked("SELECT name FROM runs")[0]["name"]}
+            waited(work.witness.event_at(150, "close"))
             first.terminate()
             gone = first.ended()
             assert (gone.code, gone.summary["state"]) == (143, "interrupted")
             assert work.asked("SELECT state FROM runs") == [{"state": "running"}]
-            waited(work.witness.event_at(60, "close"))
             second.interrupt()
             last = second.ended()
         assert (last.code, last.summary["state"]) == (130, "interrupted")

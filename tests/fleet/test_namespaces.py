@@ -72,12 +72,11 @@ def test_two_of_three_machines_lose_the_database_and_one_gets_it_back(tmp_path: 
         wait_until(lambda: all(each.api.sent_at > 0 for each in members))
         gone, healed, third = members
         ends = _cut_off(work, gone, healed)
-        work.remember()
-        _say(work, "pause")  # or the third might be done before the other is there again
-        healed.host.plug_in()
-        wait_until(lambda: healed.pid in _at_work(work))
-        joined_at = time.monotonic()
-        _say(work, "go")
+        with work.held():  # or the third might be done before the other is there again
+            work.remember()
+            healed.host.plug_in()
+            wait_until(lambda: healed.pid in _at_work(work))
+            joined_at = time.monotonic()
         ended = [each.child.ended() for each in (healed, third)]
         assert gone.child.process.poll() is None, "a database that is away is waited for"
         assert gone.api.sent_at + TIMEOUT < ends[gone.pid]
@@ -87,10 +86,6 @@ def test_two_of_three_machines_lose_the_database_and_one_gets_it_back(tmp_path: 
         work.expect_alike(ended)
         work.expect_truth()
         work.expect_budget(_RATE)
-
-
-def _say(work: Fleet, word: str) -> None:
-    assert work.desk.run(word, "last", "--ledger", work.url).code == 0
 
 
 def _at_work(work: Fleet) -> set[int]:

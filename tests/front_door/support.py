@@ -20,7 +20,7 @@ from tests.forked import ROOT, Forked
 from worker.sandbox import Sandbox, SandboxConfig, running_sandbox
 
 KEY = "fk-front-door-7Qz1XbL9"
-LONGEST = 180.0  # seconds after which a test gives up waiting: it says nothing of speed
+LONGEST = 90.0  # seconds after which a test gives up waiting: it says nothing of speed
 FAST = ("--rate", "600/s", "--first-look", "300ms", "--none-grace", "500ms", "--no-progress")
 COLUMNS = [
     "run", "session_id", "outcome", "detail", "final_status", "eval_status", "eval_settled", "reason", "attempts",
@@ -152,12 +152,19 @@ class Child:
         self.process.send_signal(signal.SIGTERM)
 
     def wait_for_line(self, wanted: str) -> str:
-        """Read standard error up to a line that holds this."""
+        """Read standard error up to a line that holds this; a process that does not say it in time is ended."""
         assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if wanted in line.decode():
-                return line.decode()
-        raise AssertionError(f"no line with {wanted!r} came")
+        said = []
+        watchdog = threading.Timer(LONGEST, self.process.kill)
+        watchdog.start()
+        try:
+            for line in self.process.stderr:
+                said.append(line.decode())
+                if wanted in said[-1]:
+                    return said[-1]
+        finally:
+            watchdog.cancel()
+        raise AssertionError(f"no line with {wanted!r} came, but {said}")
 
 
 @contextmanager
