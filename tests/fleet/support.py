@@ -2,19 +2,15 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import anyio
 import psycopg
 from psycopg.rows import dict_row
 
-from tests.front_door.support import Child, Desk, Done, Witness, desk_of, wait_until
-from worker.budget import BudgetKey
-from worker.ledger.opening import open_ledger
+from tests.front_door.support import Child, Desk, Done, Witness, desk_of, held, wait_until
 from worker.ledger.postgres.address import parse_address
 from worker.sandbox import Sandbox, SandboxConfig
 
@@ -68,19 +64,9 @@ class Fleet:
 
         wait_until(ready)
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Nobody sends meanwhile: the budget that all share is paused, as by a person."""
-        anyio.run(self._set_paused, True)
-        yield
-        anyio.run(self._set_paused, False)
-
-    async def _set_paused(self, paused: bool) -> None:
-        async with (
-            open_ledger(self.url, create=True) as ledger,
-            ledger.budget(BudgetKey(urlsplit(self.desk.url or "").netloc)) as store,
-        ):
-            await store.decide(lambda budget, _: (replace(budget, paused=paused), None))
+    def held(self) -> AbstractContextManager[None]:
+        """Nobody sends meanwhile."""
+        return held(self.url, self.desk.url)
 
     def asked(self, query: str) -> list[dict[str, Any]]:
         """What the database says."""

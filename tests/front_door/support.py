@@ -12,11 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import anyio
 
 from tests.forked import ROOT, Forked
+from worker.budget import BudgetKey
+from worker.ledger.opening import open_ledger
 from worker.sandbox import Sandbox, SandboxConfig, running_sandbox
 
 KEY = "fk-front-door-7Qz1XbL9"
@@ -175,6 +180,22 @@ def desk_of(home: Path, config: SandboxConfig) -> Iterator[tuple[Desk, Sandbox]]
     sandbox.add_key(KEY)
     with running_sandbox(sandbox) as url:
         yield Desk(home, url), sandbox
+
+
+@contextmanager
+def held(ledger: str, url: str | None) -> Iterator[None]:
+    """Nobody sends to this host meanwhile: the budget that all share is paused, as by a person."""
+
+    async def set_paused(*, paused: bool) -> None:
+        async with (
+            open_ledger(ledger, create=True) as opened,
+            opened.budget(BudgetKey(urlsplit(url or "").netloc)) as store,
+        ):
+            await store.decide(lambda budget, _: (replace(budget, paused=paused), None))
+
+    anyio.run(lambda: set_paused(paused=True))
+    yield
+    anyio.run(lambda: set_paused(paused=False))
 
 
 def side_by_side(work: Callable[..., T], *calls: tuple[Any, ...]) -> list[T]:

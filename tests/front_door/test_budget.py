@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.front_door.support import FAST, Desk, Witness, desk_of, quick, side_by_side, wait_until, waited
+from tests.front_door.support import FAST, Desk, Witness, desk_of, held, quick, side_by_side, wait_until, waited
 from worker.sandbox import Sandbox
 from worker.sandbox.ratelimit import LimitKind
 from worker.sandbox.truth import most_within
@@ -20,9 +21,17 @@ WORDS = (*(word for word in FAST if word not in ("--rate", "600/s")), "--no-sett
 
 
 def close_all(desk: Desk, sandbox: Sandbox, counts: Sequence[int], *words: str) -> list[dict[str, Any]]:
-    """As many processes as counts, each with its own file of so many sessions, on one ledger; their summaries."""
+    """As many processes as counts, each with its own file of so many sessions, on one ledger; their summaries.
+
+    None sends before all are at work.
+    """
     names = [desk.write_ids(sandbox.add_sessions(count), f"list-{at}.csv") for at, count in enumerate(counts)]
-    return [done.summary for done in desk.run_all(*(("close", name, *WORDS, *words) for name in names))]
+    with ExitStack() as stack:
+        with held(str(desk.ledger), desk.url):
+            children = [stack.enter_context(desk.started("close", name, *WORDS, *words)) for name in names]
+            for child in children:
+                child.wait_for_line("closing on")
+        return [child.ended().summary for child in children]
 
 
 def closed(summaries: list[dict[str, Any]]) -> int:
