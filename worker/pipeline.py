@@ -203,7 +203,10 @@ async def _end(context: Context, *, settle_only: bool) -> Ended:
         return await _ended_by_another(context)
     counts = await context.ledger.counts(context.run)
     source_done = (await context.ledger.find_run(context.run.name)).source_done
-    state, why, exit_code = judge_end(counts, context.stop, context.last_call, source_done=source_done)
+    settles = settle_only or context.settings.settle
+    state, why, exit_code = judge_end(
+        counts, context.stop, context.last_call, source_done=source_done, settles=settles
+    )
     if not context.settings.closes and context.stop.state is None:
         left = await context.ledger.parked_count(context.run)
         state, why, exit_code = judge_plan(counts, context.last_call, left, source_done=source_done)
@@ -224,7 +227,7 @@ async def _end(context: Context, *, settle_only: bool) -> Ended:
         return await _ended_by_another(context)
     if await _others_left(context):
         run, counts = await _found(context)
-        exit_code = finished_exit_code(counts) if state == "finished" else exit_code
+        exit_code = finished_exit_code(counts, settles=settles) if state == "finished" else exit_code
     return Ended(run, state, told, counts, exit_code)
 
 
@@ -236,7 +239,8 @@ async def _ended_by_another(context: Context) -> Ended:
     run, counts = await _found(context)
     if run.state == "running":  # by others, who took this process for dead
         run = replace(run, state="interrupted", why="not heard of for longer than the lease; others go on")
-    code = finished_exit_code(counts) if run.state == "finished" else HaltError.exit_code
+    settles = context.settings.settle
+    code = finished_exit_code(counts, settles=settles) if run.state == "finished" else HaltError.exit_code
     return Ended(run, run.state, run.why, counts, code, by_another=context.stop.state != "interrupted")
 
 
@@ -255,7 +259,9 @@ async def _found(context: Context) -> tuple[Run, Counts]:
     return await context.ledger.find_run(context.run.name), await context.ledger.counts(context.run)
 
 
-def judge_end(counts: Counts, stop: Stop, last_call: Stop, *, source_done: bool) -> tuple[RunState, str | None, int]:
+def judge_end(
+    counts: Counts, stop: Stop, last_call: Stop, *, source_done: bool, settles: bool = True
+) -> tuple[RunState, str | None, int]:
     """State, reason and exit code of a run that has come to its end."""
     if stop.state is not None:
         return stop.state, stop.why, stop.exit_code
@@ -268,7 +274,7 @@ def judge_end(counts: Counts, stop: Stop, last_call: Stop, *, source_done: bool)
     for count, what in left:
         if count:
             return "halted", last_call.why or what.format(count), HaltError.exit_code
-    return "finished", None, finished_exit_code(counts)
+    return "finished", None, finished_exit_code(counts, settles=settles)
 
 
 def judge_plan(counts: Counts, last_call: Stop, left: int, *, source_done: bool) -> tuple[RunState, str | None, int]:
@@ -290,12 +296,13 @@ async def nothing_left(ledger: Ledger, run: Run, settings: Settings) -> Ended | 
 async def as_it_stands(ledger: Ledger, run: Run) -> Ended:
     """A run that nobody works on."""
     counts = await ledger.counts(run)
-    _, _, exit_code = judge_end(counts, Stop(), Stop(), source_done=run.source_done)
+    settles = Settings.model_validate_json(run.options).settle
+    _, _, exit_code = judge_end(counts, Stop(), Stop(), source_done=run.source_done, settles=settles)
     return Ended(run, run.state, run.why, counts, exit_code, kept=True)
 
 
-def finished_exit_code(counts: Counts) -> int:
-    """0, 1 or 4 of a finished run."""
+def finished_exit_code(counts: Counts, *, settles: bool) -> int:
+    """0, 1 or 4 of a finished run; evaluations count where it ``settles``."""
     if any(counts.outcomes[outcome] for outcome in _WRONG):
         return 1
-    return 4 if counts.unsettled else 0
+    return 4 if settles and counts.unsettled else 0

@@ -22,7 +22,8 @@ def counts(outcome: Outcome, unsettled: int = 0) -> Counts:
 @pytest.mark.parametrize(("unsettled", "code"), [(0, 0), (1, 4)])
 def test_the_worst_outcome_decides(outcome: Outcome, unsettled: int, code: int) -> None:
     """Not found, invalid, rejected and failed go before what is not settled."""
-    assert finished_exit_code(counts(outcome, unsettled)) == (code if outcome in GOOD else 1)
+    assert finished_exit_code(counts(outcome, unsettled), settles=True) == (code if outcome in GOOD else 1)
+    assert finished_exit_code(counts(outcome, unsettled), settles=False) == (0 if outcome in GOOD else 1)
 
 
 @pytest.mark.parametrize("outcome", sorted(OPEN))

@@ -116,7 +116,7 @@ def sit_out(home: Path, how: Any) -> None:
             done = child.ended()
     assert done.summary["outcomes"]["closed"] + done.summary["outcomes"]["already_closed"] == 400
     assert done.summary["outcomes"]["failed"] == 0
-    assert done.code == 4
+    assert done.code == 0
 
 
 def test_an_outage_that_stays_halts_the_run(tmp_path: Path) -> None:
@@ -224,4 +224,4 @@ def test_what_was_said_to_a_run_dies_with_it(tmp_path: Path) -> None:
         following = desk.run("close", "next.csv", *FAST)
         first = desk.query("SELECT name FROM runs ORDER BY id LIMIT 1")[0][0]
         resumed = desk.run("resume", first, *FAST)
-    assert (following.code, resumed.code) == (0, 4)  # it began with --no-settle
+    assert (following.code, resumed.code) == (0, 0)

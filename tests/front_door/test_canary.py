@@ -22,7 +22,7 @@ def outcomes(desk: Desk) -> Counter[object]:
 @pytest.mark.parametrize(
     ("typed", "progress", "code", "closed", "why"),
     [
-        ("y\n", "--progress", 4, 40, None), ("n\n", "--progress", 3, 5, "not approved"),
+        ("y\n", "--progress", 0, 40, None), ("n\n", "--progress", 3, 5, "not approved"),
         ("\n", "--no-progress", 3, 5, "not approved"), (CTRL_C, "--progress", 130, 5, "Ctrl-C"),
     ],
     ids=["yes", "no", "enter", "ctrl-c"],
@@ -53,7 +53,7 @@ def test_yes_answers_beforehand(tmp_path: Path) -> None:
     with desk_of(tmp_path, quick()) as (desk, sandbox):
         desk.write_ids(sandbox.add_sessions(40))
         with at_a_terminal(desk, "close", "sessions.csv", *WORDS, "--canary", "5", "--yes") as terminal:
-            assert terminal.ended() == 4
+            assert terminal.ended() == 0
     assert "canary: 5 closed" in terminal.seen
     assert QUESTION not in terminal.seen
     assert outcomes(desk) == {"closed": 40}
@@ -66,7 +66,7 @@ def test_a_list_no_longer_than_the_canary_asks_nothing(tmp_path: Path) -> None:
         with at_a_terminal(desk, "close", "sessions.csv", *WORDS, "--canary", "5") as terminal:
             terminal.wait_for_question("Close them? [y/N]:")
             terminal.type("y\n")
-            assert terminal.ended() == 4
+            assert terminal.ended() == 0
     assert QUESTION not in terminal.seen
     assert outcomes(desk) == {"closed": 5}
 
@@ -76,7 +76,7 @@ def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
     with desk_of(tmp_path, quick()) as (desk, sandbox):
         desk.write_ids(sandbox.add_sessions(20))
         done = desk.run("close", "sessions.csv", *JSON, "--canary", "5", input=b"n\n")
-    assert done.code == 4
+    assert done.code == 0
     assert "canary: 5 closed" in done.err
     assert QUESTION not in done.err
     assert done.summary["outcomes"]["closed"] == 20
@@ -93,7 +93,7 @@ def test_a_canary_that_has_passed_is_not_repeated(tmp_path: Path) -> None:
             first = child.ended()
         again = desk.run("resume", "last", *JSON, "--canary", "5")
     assert "canary: 5 closed" in first.err
-    assert (first.code, again.code) == (130, 4)
+    assert (first.code, again.code) == (130, 0)
     assert "canary" not in again.err
     assert again.summary["outcomes"]["closed"] == 80
 

@@ -100,7 +100,7 @@ def fourth_night(home: Path) -> Iterator[Asking]:
     with night(home) as (desk, sandbox):
         for _ in range(3):
             add(sandbox, 1, ago(days=2))
-            assert desk.run("sweep", "night", *FAST, "--no-settle").code == 4
+            assert desk.run("sweep", "night", *FAST, "--no-settle").code == 0
         add(sandbox, 41, ago(days=2))
         strange = "41 sessions match, over 10 times the median of the last 3 times (1)"
         yield Asking(desk, sandbox, ("sweep", "night"), ALL_THE_SAME, ("41 sessions match", strange), 3, 44, no=3)
@@ -157,7 +157,7 @@ def test_a_question_stands_below_its_facts_in_any_terminal(
         begins_above = place is listed and rows == 5  # its facts are longer than such a screen
         assert asking.text.endswith(terminal.shown) if begins_above else terminal.shown.endswith(asking.text)
         terminal.type("y\n")
-        assert terminal.ended() == 4
+        assert terminal.ended() == 0
         assert asking.closed == asking.after
 
 
@@ -168,7 +168,7 @@ def test_yes_goes_on(tmp_path: Path, place: Place, typed: str) -> None:
     with place(tmp_path) as asking, asking.at_a_terminal() as terminal:
         terminal.wait_for_question(asking.question)
         terminal.type(typed)
-        assert terminal.ended() == 4
+        assert terminal.ended() == 0
         assert asking.closed == asking.after
     assert_alone(terminal, asking.question, typed.rstrip("\n"))
 
@@ -205,7 +205,7 @@ def test_many_are_agreed_to_by_their_number(tmp_path: Path, typed: str, *, agree
     with great_plan(tmp_path) as asking, asking.at_a_terminal() as terminal:
         terminal.wait_for_question(asking.question)
         terminal.type(typed)
-        assert terminal.ended() == (4 if agreed else 2)
+        assert terminal.ended() == (0 if agreed else 2)
         assert asking.closed == (1_000 if agreed else 0)
 
 
@@ -241,7 +241,7 @@ def test_the_display_comes_back_below_the_answer(tmp_path: Path) -> None:
         terminal.wait_until(lambda: drawn_below(terminal, answered), "no display came back")
         assert terminal.lines[terminal.lines.index(answered) - 1] == f"closeout: {asking.facts[0]}"
         going_on.set()
-        assert terminal.ended() == 4
+        assert terminal.ended() == 0
         assert answered in terminal.lines
     assert not any("in flight" in line for line in terminal.lines)
 
@@ -263,7 +263,7 @@ def test_what_is_told_without_a_question_stands_above_the_display(tmp_path: Path
         told = f"closeout: {asking.facts[0]}"
         terminal.wait_until(lambda: drawn_below(terminal, told), f"{told!r} does not stand above the display")
         going_on.set()
-        assert terminal.ended() == 4
+        assert terminal.ended() == 0
         assert told in terminal.lines
     assert REST not in terminal.seen
 
@@ -363,7 +363,7 @@ def test_with_a_closed_standard_input_nobody_is_asked(tmp_path: Path, place: Pla
             timeout=LONGEST,
         )
     unasked = place in (listed, canary)
-    assert done.returncode == (4 if unasked else asking.no), done.stderr
+    assert done.returncode == (0 if unasked else asking.no), done.stderr
     assert asking.closed == (40 if unasked else asking.before)
     assert "[y/N]" not in done.stderr
     facts = asking.facts[:1] if place is listed else asking.facts  # the host and the number are told otherwise

@@ -59,7 +59,7 @@ def test_the_flag_settles_it(tmp_path: Path) -> None:
     with desk_of(tmp_path, quick()) as (desk, sandbox):
         parent, session = sandbox.add_sessions(2)
         write(desk, "a.csv", f"ID,Session ID\n{parent},{session}\n")
-        assert desk.run("close", "a.csv", "--id-column", "Session ID", *JSON).code == 4
+        assert desk.run("close", "a.csv", "--id-column", "Session ID", *JSON).code == 0
         assert [row["session_id"] for row in desk.rows()] == [session]
         assert sandbox.counts.requests["close"] == 1
 
@@ -132,7 +132,7 @@ def test_a_row_refused_for_its_reason_keeps_it_when_it_is_fed_back(tmp_path: Pat
         assert sandbox.counts.requests["close"] == 1
 
 
-@pytest.mark.parametrize(("typed", "code", "closes"), [("y\n", 4, 3), ("n\n", 2, 0)])
+@pytest.mark.parametrize(("typed", "code", "closes"), [("y\n", 0, 3), ("n\n", 2, 0)])
 def test_a_pipe_is_asked_about_at_the_terminal(tmp_path: Path, typed: str, code: int, closes: int) -> None:
     """Standard input holds the ids, so the answer comes from the terminal itself."""
     with desk_of(tmp_path, quick()) as (desk, sandbox):
@@ -175,7 +175,7 @@ def test_what_has_no_terminal_is_not_asked(tmp_path: Path) -> None:
             check=False,
             start_new_session=True,
         )
-        assert done.returncode == 4, done.stderr
+        assert done.returncode == 0, done.stderr
         assert sandbox.counts.requests["close"] == 3
 
 
@@ -187,5 +187,5 @@ def test_a_named_pipe_is_read_once(tmp_path: Path) -> None:
         with desk.started("close", "a.csv", *JSON) as child:
             with (desk.home / "a.csv").open("w", encoding="utf-8") as pipe:
                 pipe.write("session_id\n" + "".join(f"{one}\n" for one in ids))
-            assert child.ended().code == 4
+            assert child.ended().code == 0
         assert sandbox.counts.closes_effective == 3
