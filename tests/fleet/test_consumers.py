@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.fleet.support import LEASE, TIMEOUT, Fleet, fleet
-from tests.front_door.support import quick, wait_until, waited
+from tests.front_door.support import Child, quick, wait_until, waited
 from tests.postgres.databases import done_with, url_of
 
 
@@ -43,7 +43,7 @@ def test_a_consumer_whose_run_was_taken_over_goes_on_with_one_of_its_own(
                 if eval_delay < 1:
                     wait_until(lambda: _has_ended(work, first))
                 else:
-                    wait_until(lambda: first in _at_work(work) or _has_ended(work, first))
+                    wait_until(lambda: _works_on(work, other, first) or _has_ended(work, first))
                 stopped.process.send_signal(signal.SIGCONT)
                 stopped.wait_for_line("was taken over by another consumer meanwhile")
                 wait_until(lambda: {"run": first + 2} in work.asked("SELECT run FROM leads WHERE begun"))
@@ -52,6 +52,10 @@ def test_a_consumer_whose_run_was_taken_over_goes_on_with_one_of_its_own(
                     child.terminate()
                 assert [child.ended().code for child in (stopped, other)] == [143, 143]
         work.expect_truth()
+
+
+def _works_on(work: Fleet, child: Child, run: int) -> bool:
+    return {"run": run, "pid": child.process.pid} in work.asked("SELECT run, pid FROM workers")
 
 
 def _has_ended(work: Fleet, run: int) -> bool:
