@@ -2,6 +2,8 @@
 # what closeout itself needs, the others with all extras and the tools of its developers.
 PYTHON ?= python3
 BIN := .venv/bin
+# What is tested: the code in place, or `wheel`, which is built from the sdist and installed as users have it.
+FROM ?= editable
 
 .PHONY: demo test lint types docs check bench requirements clean
 
@@ -40,8 +42,14 @@ bench: .venv/ready-dev
 define install
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r $(1)
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(if $(filter wheel,$(FROM)),$(install_wheel),$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .)
 	touch $@
+endef
+
+define install_wheel
+	rm -rf dist
+	$(BIN)/python -m hatchling build --target sdist --directory dist
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation dist/closeout-*.tar.gz
 endef
 
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml

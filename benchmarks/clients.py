@@ -20,8 +20,8 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from benchmarks.processes import KEY, run_module
-from jobs.cli import COLLECT_AFTER
-from worker.api.client import COLLECTIONS, Endpoint, open_api
+from closeout.jobs.cli import COLLECT_AFTER
+from closeout.worker.api.client import COLLECTIONS, Endpoint, open_api
 
 IN_FLIGHT = 64
 _WARM_UP = 200

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import anyio
 
-from worker.clock import now_ms
-from worker.lease import terms_of
-from worker.ledger.opening import open_ledger
-from worker.models import Change, Claim, EvalSummary, Exchange, Millis, Outcome, Record, SessionState
+from closeout.worker.clock import now_ms
+from closeout.worker.lease import terms_of
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.models import Change, Claim, EvalSummary, Exchange, Millis, Outcome, Record, SessionState
 
 _BATCH = 256
 _EVALS = EvalSummary("success", 9, 8, 1, 0, 4, 3, 1, 0)

@@ -15,9 +15,9 @@ from contextlib import redirect_stdout
 from io import StringIO
 from typing import ParamSpec, TypeVar
 
-from jobs.cli import COLLECT_AFTER, cli
-from worker.admission import OpenedSource
-from worker.ledger.sqlite_store import SqliteStore
+from closeout.jobs.cli import COLLECT_AFTER, cli
+from closeout.worker.admission import OpenedSource
+from closeout.worker.ledger.sqlite_store import SqliteStore
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -44,7 +44,7 @@ def metered(function: Callable[_P, _T], seconds: defaultdict[str, float], part: 
 
 def measure(arguments: list[str]) -> dict[str, float]:
     """Run the command line; CPU seconds by part, modules loaded before."""
-    importlib.import_module("jobs.close")
+    importlib.import_module("closeout.jobs.close")
     gc.set_threshold(COLLECT_AFTER)
     seconds: defaultdict[str, float] = defaultdict(float)
     for part, methods in PARTS.items():

@@ -16,8 +16,8 @@ from typing import Any
 import aiohttp
 
 from benchmarks.processes import KEY
-from worker.api.client import COLLECTIONS
-from worker.models import PAGE_SIZE
+from closeout.worker.api.client import COLLECTIONS
+from closeout.worker.models import PAGE_SIZE
 
 _EVERY = 5.0
 _ALL_DONE = 25.0

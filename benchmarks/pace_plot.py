@@ -6,8 +6,8 @@ The curve comes from the simulation that the tests use, so it shows what they ho
 from collections.abc import Iterable
 from pathlib import Path
 
+from closeout.worker.sandbox.ratelimit import make_limiter
 from tests.pace.simulation import Outcome, Simulation
-from worker.sandbox.ratelimit import make_limiter
 
 PAGE = Path(__file__).parents[1] / "docs" / "pace.svg"
 _SECONDS, _TOP = 900.0, 110.0

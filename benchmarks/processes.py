@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-CLOSEOUT = (sys.executable, "-m", "jobs")  # the command `closeout`, installed or not
+CLOSEOUT = (sys.executable, "-m", "closeout")  # the command `closeout`, installed or not
 KEY = "sandbox-key"  # the one that the sandbox takes
 
 

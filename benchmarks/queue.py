@@ -17,9 +17,9 @@ from redis.asyncio import Redis
 from benchmarks.figures import Figure, Target
 from benchmarks.processes import CLOSEOUT, KEY, running, sessions_a_second
 from benchmarks.queue_worker import QUEUE
-from worker.ledger.sqlite import SqliteLedger
-from worker.queues.opening import open_queue
-from worker.sandbox import Sandbox, SandboxConfig, running_sandbox
+from closeout.worker.ledger.sqlite import SqliteLedger
+from closeout.worker.queues.opening import open_queue
+from closeout.worker.sandbox import Sandbox, SandboxConfig, running_sandbox
 
 _SESSIONS = 100_000
 _WORKERS = 4

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import anyio
 
-from worker.clock import now_ms
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import NewRun
-from worker.ledger.sqlite import SqliteLedger
-from worker.models import Change, Claim, EvalSummary, Exchange, Outcome, Record, Run, SessionState
-from worker.queues.messages import read_message
-from worker.queues.opening import open_queue
-from worker.queues.protocol import Queue
+from closeout.worker.clock import now_ms
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import NewRun
+from closeout.worker.ledger.sqlite import SqliteLedger
+from closeout.worker.models import Change, Claim, EvalSummary, Exchange, Outcome, Record, Run, SessionState
+from closeout.worker.queues.messages import read_message
+from closeout.worker.queues.opening import open_queue
+from closeout.worker.queues.protocol import Queue
 
 QUEUE = "queue:benchmark"
 _BATCH = 256

@@ -9,13 +9,13 @@ from pathlib import Path
 from benchmarks.figures import Figure, Target
 from benchmarks.processes import CLOSEOUT, Child, running
 from benchmarks.server import Server, running_server
-from worker.clock import now_ms
-from worker.ledger.crew import RunEnd
-from worker.ledger.records import NewRun
-from worker.ledger.sqlite_file import connect
-from worker.ledger.sqlite_store import SqliteStore
-from worker.models import Run, SourceRow
-from worker.settings import Settings
+from closeout.worker.clock import now_ms
+from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.ledger.records import NewRun
+from closeout.worker.ledger.sqlite_file import connect
+from closeout.worker.ledger.sqlite_store import SqliteStore
+from closeout.worker.models import Run, SourceRow
+from closeout.worker.settings import Settings
 
 ITEMS = 1_000_000
 LEFT = 1_000

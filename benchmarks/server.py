@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import Child, first_line, running
-from worker.sandbox.evaluations import NO_EVALS
-from worker.sandbox.rendering import render_session
-from worker.sandbox.sandbox import Sandbox
+from closeout.worker.sandbox.evaluations import NO_EVALS
+from closeout.worker.sandbox.rendering import render_session
+from closeout.worker.sandbox.sandbox import Sandbox
 
 STATS = b"/benchmark"
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)

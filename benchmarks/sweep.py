@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, Target
 from benchmarks.processes import CLOSEOUT, KEY, run
-from worker.sandbox import Sandbox, SandboxConfig, running_sandbox
+from closeout.worker.sandbox import Sandbox, SandboxConfig, running_sandbox
 
 _SESSIONS = 200_000
 _RATE = 1_500

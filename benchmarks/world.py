@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
-from worker.sandbox import Sandbox, SandboxConfig, serve
+from closeout.worker.sandbox import Sandbox, SandboxConfig, serve
 
 PEERS = 1_000  # sessions for a peer whose requests per session do not depend on how many it has
 

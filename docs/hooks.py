@@ -5,8 +5,8 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from jobs.cli import cli
-from jobs.reference import pages
+from closeout.jobs.cli import cli
+from closeout.jobs.reference import pages
 
 _TITLES = {
     "commands": "Commands",

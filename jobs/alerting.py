@@ -6,9 +6,9 @@ from typing import Self
 import anyio
 from pydantic import SecretStr
 
-from jobs.notify import call
-from worker.alarms import Alarm
-from worker.logs import get_logger
+from closeout.jobs.notify import call
+from closeout.worker.alarms import Alarm
+from closeout.worker.logs import get_logger
 
 _BACKLOG = 100
 

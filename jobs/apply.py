@@ -7,18 +7,18 @@ from typing import Any
 import anyio
 import click
 
-from jobs.invocation import Invocation
-from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
-from jobs.running import conclude, expect_export, run_to_end
-from jobs.taking_up import read_invocation_for
-from jobs.terminal import ask, say, somebody_is_there
-from worker.clock import now_ms
-from worker.errors import ConfigurationError
-from worker.ledger.opening import open_ledger
-from worker.models import Outcome, Run
-from worker.settings import Settings
-from worker.standing import as_it_is
-from worker.units import counted, format_duration, parse_duration
+from closeout.jobs.invocation import Invocation
+from closeout.jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
+from closeout.jobs.running import conclude, expect_export, run_to_end
+from closeout.jobs.taking_up import read_invocation_for
+from closeout.jobs.terminal import ask, say, somebody_is_there
+from closeout.worker.clock import now_ms
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.models import Outcome, Run
+from closeout.worker.settings import Settings
+from closeout.worker.standing import as_it_is
+from closeout.worker.units import counted, format_duration, parse_duration
 
 _TYPED_BACK = 1_000  # from so many on, the number is to be typed
 

@@ -10,22 +10,22 @@ import anyio
 import anyio.to_thread
 import click
 
-from jobs.forecasting import Expected, expected_of, forecast_from
-from jobs.invocation import Invocation, read_invocation
-from jobs.options import BRAKE, CLOSE, GUARDS, HOST, OPERATIONS, PACE, PORTION, SETTLE, working_options
-from jobs.running import conclude, expect_export, reading, run_to_end
-from jobs.terminal import ask, keyboard
-from worker.admission import OpenedSource
-from worker.clock import now_ms
-from worker.errors import ConfigurationError
-from worker.ledger.opening import on_postgres, open_ledger
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import NewRun
-from worker.models import Run
-from worker.pipeline import Ended
-from worker.settings import Settings
-from worker.sources import open_source
-from worker.whoami import whoami
+from closeout.jobs.forecasting import Expected, expected_of, forecast_from
+from closeout.jobs.invocation import Invocation, read_invocation
+from closeout.jobs.options import BRAKE, CLOSE, GUARDS, HOST, OPERATIONS, PACE, PORTION, SETTLE, working_options
+from closeout.jobs.running import conclude, expect_export, reading, run_to_end
+from closeout.jobs.terminal import ask, keyboard
+from closeout.worker.admission import OpenedSource
+from closeout.worker.clock import now_ms
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.opening import on_postgres, open_ledger
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import NewRun
+from closeout.worker.models import Run
+from closeout.worker.pipeline import Ended
+from closeout.worker.settings import Settings
+from closeout.worker.sources import open_source
+from closeout.worker.whoami import whoami
 
 
 @click.command("close")

@@ -72,7 +72,7 @@ def _folders(_: click.Context, incomplete: str) -> list[CompletionItem]:
 
 def _runs_in(*states: str) -> Completer:
     def complete(context: click.Context, incomplete: str) -> list[CompletionItem]:
-        from worker.ledger.glance import glance  # noqa: PLC0415  # a database costs others their quick completion
+        from closeout.worker.ledger.glance import glance  # noqa: PLC0415  # a database costs others their quick completion
 
         found = [run for run in glance(_ledger(context)) if not states or run.state in states]
         last = [_LAST] if found else []
@@ -90,19 +90,19 @@ def _profiles(context: click.Context, incomplete: str) -> list[CompletionItem]:
 
 
 def _outcomes(_: click.Context, incomplete: str) -> list[CompletionItem]:
-    from worker.models import Outcome  # noqa: PLC0415  # as above
+    from closeout.worker.models import Outcome  # noqa: PLC0415  # as above
 
     return _listed([outcome.value for outcome in Outcome], incomplete)
 
 
 def _statuses(_: click.Context, incomplete: str) -> list[CompletionItem]:
-    from worker.models import LIVE_STATUSES  # noqa: PLC0415  # as above
+    from closeout.worker.models import LIVE_STATUSES  # noqa: PLC0415  # as above
 
     return _listed([*LIVE_STATUSES, "none"], incomplete)
 
 
 def _reasons(context: click.Context, incomplete: str) -> list[CompletionItem]:
-    from worker.reasons import KNOWN_REASONS  # noqa: PLC0415  # as above
+    from closeout.worker.reasons import KNOWN_REASONS  # noqa: PLC0415  # as above
 
     known = KNOWN_REASONS.get(context.params.get("api") or "1.21", frozenset())
     return _items([(reason, "") for reason in sorted(known)], incomplete)

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from worker.errors import ConfigurationError
-from worker.near import did_you_mean, did_you_mean_file
-from worker.settings import OF_RUNS, Settings, checked_settings
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.near import did_you_mean, did_you_mean_file
+from closeout.worker.settings import OF_RUNS, Settings, checked_settings
 
 FILE_NAME = "closeout.toml"
 LOG_FORMATS = ("console", "json")

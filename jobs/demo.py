@@ -9,19 +9,19 @@ from urllib.parse import urlsplit
 import anyio
 import click
 
-from jobs.close import close_source
-from jobs.configuration import Given
-from jobs.invocation import Invocation
-from jobs.options import DEFAULT_LEDGER
-from jobs.terminal import say
-from worker.errors import ConfigurationError
-from worker.ledger.glance import runs_alone
-from worker.ledger.run_lock import is_locked
-from worker.logs import ConsoleStream, configure_logging
-from worker.report.console import stderr_console
-from worker.report.placing import Wanted, write_own
-from worker.sandbox import Sandbox, SandboxConfig, running_sandbox
-from worker.settings import Settings
+from closeout.jobs.close import close_source
+from closeout.jobs.configuration import Given
+from closeout.jobs.invocation import Invocation
+from closeout.jobs.options import DEFAULT_LEDGER
+from closeout.jobs.terminal import say
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.glance import runs_alone
+from closeout.worker.ledger.run_lock import is_locked
+from closeout.worker.logs import ConsoleStream, configure_logging
+from closeout.worker.report.console import stderr_console
+from closeout.worker.report.placing import Wanted, write_own
+from closeout.worker.sandbox import Sandbox, SandboxConfig, running_sandbox
+from closeout.worker.settings import Settings
 
 _FOLDER = "closeout-demo"
 _REASON = "abandoned"

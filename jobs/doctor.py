@@ -15,23 +15,33 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from jobs.configuration import build_settings, config_path, overlay, read_config, read_toml
-from jobs.job import Job
-from jobs.job_tables import read_jobs
-from jobs.keys import NoKeyError, find_key
-from jobs.options import DEFAULT_LEDGER, HOST, PACE, working_options
-from worker.api.client import Endpoint, open_api
-from worker.clock import format_instant, now_ms
-from worker.diagnosis import Finding, Holder, of_budget, of_clock, of_closing, of_disk, of_host, of_reading, of_sharing
-from worker.errors import CloseoutError
-from worker.execution import budget_key
-from worker.ledger.opening import check_address, on_postgres, open_ledger, shown_address
-from worker.models import Listing
-from worker.report.console import stdout_console
-from worker.report.wording import printable
-from worker.schedule import next_start
-from worker.settings import Settings
-from worker.units import counted
+from closeout.jobs.configuration import build_settings, config_path, overlay, read_config, read_toml
+from closeout.jobs.job import Job
+from closeout.jobs.job_tables import read_jobs
+from closeout.jobs.keys import NoKeyError, find_key
+from closeout.jobs.options import DEFAULT_LEDGER, HOST, PACE, working_options
+from closeout.worker.api.client import Endpoint, open_api
+from closeout.worker.clock import format_instant, now_ms
+from closeout.worker.diagnosis import (
+    Finding,
+    Holder,
+    of_budget,
+    of_clock,
+    of_closing,
+    of_disk,
+    of_host,
+    of_reading,
+    of_sharing,
+)
+from closeout.worker.errors import CloseoutError
+from closeout.worker.execution import budget_key
+from closeout.worker.ledger.opening import check_address, on_postgres, open_ledger, shown_address
+from closeout.worker.models import Listing
+from closeout.worker.report.console import stdout_console
+from closeout.worker.report.wording import printable
+from closeout.worker.schedule import next_start
+from closeout.worker.settings import Settings
+from closeout.worker.units import counted
 
 _NOBODY = "00000000-0000-0000-0000-000000000000"  # the nil UUID, which no session has: RFC 9562, 5.9
 _COLUMN = 22  # where what was found begins

@@ -7,17 +7,17 @@ from typing import Any
 import anyio
 import click
 
-from jobs.invocation import read_ledger
-from jobs.options import FORCE, LEDGER
-from jobs.terminal import say
-from worker.ledger.opening import ledger_file, open_ledger
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import RowFilter
-from worker.models import Run
-from worker.report.export import export_run
-from worker.report.formats import check_place, filter_of, format_of
-from worker.report.placing import Wanted, expect_free
-from worker.units import counted
+from closeout.jobs.invocation import read_ledger
+from closeout.jobs.options import FORCE, LEDGER
+from closeout.jobs.terminal import say
+from closeout.worker.ledger.opening import ledger_file, open_ledger
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import RowFilter
+from closeout.worker.models import Run
+from closeout.worker.report.export import export_run
+from closeout.worker.report.formats import check_place, filter_of, format_of
+from closeout.worker.report.placing import Wanted, expect_free
+from closeout.worker.units import counted
 
 
 @click.command("export")

@@ -9,16 +9,16 @@ import anyio
 import click
 from rich.table import Table
 
-from jobs.invocation import read_ledger
-from jobs.options import JSON, LEDGER
-from worker.budget import Budget, BudgetKey, allowed
-from worker.execution import budget_key
-from worker.ledger.crew import WorkerRow
-from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import Ledger
-from worker.report.console import stdout_console
-from worker.settings import Settings
-from worker.units import format_duration, format_rate
+from closeout.jobs.invocation import read_ledger
+from closeout.jobs.options import JSON, LEDGER
+from closeout.worker.budget import Budget, BudgetKey, allowed
+from closeout.worker.execution import budget_key
+from closeout.worker.ledger.crew import WorkerRow
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.report.console import stdout_console
+from closeout.worker.settings import Settings
+from closeout.worker.units import format_duration, format_rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.admission import OpenedSource
-from worker.clock import now_ms
-from worker.forecast import Allowance, estimate_sessions, forecast, in_words
-from worker.ledger.protocol import Ledger
-from worker.settings import Settings
-from worker.units import counted
+from closeout.worker.admission import OpenedSource
+from closeout.worker.clock import now_ms
+from closeout.worker.forecast import Allowance, estimate_sessions, forecast, in_words
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.settings import Settings
+from closeout.worker.units import counted
 
 _COMPRESSED = (".gz", ".zst")
 _CHUNK = 1 << 20

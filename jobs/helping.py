@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from jobs.examples import EXAMPLES, MORE, PURPOSES, codes_of
+from closeout.jobs.examples import EXAMPLES, MORE, PURPOSES, codes_of
 
 # Options by purpose; what stands nowhere here comes first, as the command's own.
 _SECTIONS: dict[str, tuple[str, ...]] = {

@@ -6,19 +6,19 @@ import click
 from pydantic import SecretStr
 from rich.console import Console
 
-from jobs.configuration import Given, build_settings, config_path, overlay, read_config
-from jobs.job_values import read_address
-from jobs.keys import find_key
-from jobs.options import DEFAULT_LEDGER
-from worker.errors import ConfigurationError
-from worker.ledger.opening import check_address
-from worker.logs import ConsoleStream, configure_logging
-from worker.models import Run
-from worker.operations.address import Address, parse_address
-from worker.reasons import check_reason
-from worker.report.console import stderr_console
-from worker.report.formats import check_place, format_of
-from worker.settings import Settings
+from closeout.jobs.configuration import Given, build_settings, config_path, overlay, read_config
+from closeout.jobs.job_values import read_address
+from closeout.jobs.keys import find_key
+from closeout.jobs.options import DEFAULT_LEDGER
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.opening import check_address
+from closeout.worker.logs import ConsoleStream, configure_logging
+from closeout.worker.models import Run
+from closeout.worker.operations.address import Address, parse_address
+from closeout.worker.reasons import check_reason
+from closeout.worker.report.console import stderr_console
+from closeout.worker.report.formats import check_place, format_of
+from closeout.worker.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from jobs.job_values import Moment, below, read_address, read_moment, read_span, read_statuses, read_table
-from worker.brake import parse_max_failures
-from worker.models import Millis
-from worker.quiet_hours import parse_zone
-from worker.schedule import Schedule, parse_cron
-from worker.selector import SWEEP_PROTECTED, Age, Bound, Selection
+from closeout.jobs.job_values import Moment, below, read_address, read_moment, read_span, read_statuses, read_table
+from closeout.worker.brake import parse_max_failures
+from closeout.worker.models import Millis
+from closeout.worker.quiet_hours import parse_zone
+from closeout.worker.schedule import Schedule, parse_cron
+from closeout.worker.selector import SWEEP_PROTECTED, Age, Bound, Selection
 
 _DEFAULT_STATUSES = ("active", "paused")
 _MAX_CLOSE = 10_000

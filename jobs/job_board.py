@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from worker.models import Millis
-from worker.operations.metrics import EXIT_CODES
-from worker.operations.sampling import Sample
-from worker.progress import OTHER
-from worker.schedule import Schedule, next_start
+from closeout.worker.models import Millis
+from closeout.worker.operations.metrics import EXIT_CODES
+from closeout.worker.operations.sampling import Sample
+from closeout.worker.progress import OTHER
+from closeout.worker.schedule import Schedule, next_start
 
 
 @dataclass

@@ -9,13 +9,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from jobs.configuration import FILE_NAME, read_toml
-from jobs.job import Job, Ping, Select, Webhook, contradiction
-from jobs.toml_lines import line_of
-from worker.errors import ConfigurationError
-from worker.quiet_hours import parse_zone
-from worker.reasons import reason_problem
-from worker.settings import Settings
+from closeout.jobs.configuration import FILE_NAME, read_toml
+from closeout.jobs.job import Job, Ping, Select, Webhook, contradiction
+from closeout.jobs.toml_lines import line_of
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.quiet_hours import parse_zone
+from closeout.worker.reasons import reason_problem
+from closeout.worker.settings import Settings
 
 _INNER: Mapping[str, type[BaseModel]] = {"select": Select, "ping": Ping, "webhook": Webhook}
 _HOMES: Mapping[str, type[BaseModel]] = {"the job itself": Job, **_INNER}

@@ -5,9 +5,9 @@ from datetime import date, datetime
 from difflib import get_close_matches
 from urllib.parse import urlsplit, urlunsplit
 
-from worker.models import LIVE_STATUSES, TERMINAL_STATUSES
-from worker.selector import Age
-from worker.units import parse_duration
+from closeout.worker.models import LIVE_STATUSES, TERMINAL_STATUSES
+from closeout.worker.selector import Age
+from closeout.worker.units import parse_duration
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 Moment = Age | datetime | date

@@ -4,9 +4,9 @@ import importlib
 import os
 from pathlib import Path
 
-from worker.api.key import check_key
-from worker.errors import ConfigurationError
-from worker.near import did_you_mean_file
+from closeout.worker.api.key import check_key
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.near import did_you_mean_file
 
 VARIABLES = ("CLOSEOUT_API_KEY", "FEATHER_API_KEY")
 

@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from worker.operations.address import NO_METRICS, Address, bind, bound_to
+from closeout.worker.operations.address import NO_METRICS, Address, bind, bound_to
 
 if TYPE_CHECKING:
-    from worker.operations.watching import Telling
+    from closeout.worker.operations.watching import Telling
 
 
 @asynccontextmanager
@@ -17,7 +17,7 @@ async def listening(address: Address | None, say: Callable[[str], None]) -> Asyn
     if address is None:
         yield None
         return
-    from worker.operations.watching import telling  # noqa: PLC0415  # a server costs others their quick start
+    from closeout.worker.operations.watching import telling  # noqa: PLC0415  # a server costs others their quick start
 
     with bind(address) as listener:
         missing = "" if find_spec("prometheus_client") else f"; {NO_METRICS}"

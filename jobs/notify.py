@@ -9,13 +9,13 @@ import anyio
 import httpx
 from pydantic import SecretStr
 
-from jobs.job import Job
-from jobs.terminal import say
-from worker.errors import ours_first
-from worker.models import Outcome
-from worker.pipeline import Ended
-from worker.report.summary import summary
-from worker.settings import Settings
+from closeout.jobs.job import Job
+from closeout.jobs.terminal import say
+from closeout.worker.errors import ours_first
+from closeout.worker.models import Outcome
+from closeout.worker.pipeline import Ended
+from closeout.worker.report.summary import summary
+from closeout.worker.settings import Settings
 
 _SECONDS = 10.0  # nobody waits longer for an answer
 _GOOD = (0, 4)  # exit codes; verdicts that come late are no failure of a sweep

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from jobs.completing import completer_of
+from closeout.jobs.completing import completer_of
 
 _Outline = list[dict[str, Any]]
 

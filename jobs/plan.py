@@ -6,12 +6,12 @@ from typing import Any
 import anyio
 import click
 
-from jobs.close import plan_source
-from jobs.configuration import config_path
-from jobs.invocation import read_invocation
-from jobs.job_tables import find_job
-from jobs.options import BRAKE, CLOSE, GUARDS, HOST, PACE, PORTION, SETTLE, working_options
-from jobs.sweep import invocation_of, plan_job
+from closeout.jobs.close import plan_source
+from closeout.jobs.configuration import config_path
+from closeout.jobs.invocation import read_invocation
+from closeout.jobs.job_tables import find_job
+from closeout.jobs.options import BRAKE, CLOSE, GUARDS, HOST, PACE, PORTION, SETTLE, working_options
+from closeout.jobs.sweep import invocation_of, plan_job
 
 
 @click.command("plan")

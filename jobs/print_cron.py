@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from jobs.job import Job
-from jobs.units import CONFIG, LEDGER, STATE, Timed, shell_line, sweep_arguments, timed_jobs
-from worker.errors import ConfigurationError
+from closeout.jobs.job import Job
+from closeout.jobs.units import CONFIG, LEDGER, STATE, Timed, shell_line, sweep_arguments, timed_jobs
+from closeout.worker.errors import ConfigurationError
 
 _HEAD = f"""\
 # Lines for `crontab -e` of the user that closeout runs as. Before:

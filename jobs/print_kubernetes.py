@@ -4,10 +4,19 @@ import json
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from jobs.job import Job
-from jobs.units import CONFIG, DRAIN_SECONDS, KEY_VARIABLE, STATE, Timed, sweep_arguments, timed_jobs, values_or_star
-from worker.errors import ConfigurationError
-from worker.schedule import PROMPT
+from closeout.jobs.job import Job
+from closeout.jobs.units import (
+    CONFIG,
+    DRAIN_SECONDS,
+    KEY_VARIABLE,
+    STATE,
+    Timed,
+    sweep_arguments,
+    timed_jobs,
+    values_or_star,
+)
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.schedule import PROMPT
 
 _USER = 65532
 _HEAD = """\

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from jobs.job import Job
-from jobs.units import (
+from closeout.jobs.job import Job
+from closeout.jobs.units import (
     CONFIG,
     DRAIN_SECONDS,
     KEY_VARIABLE,
@@ -14,9 +14,9 @@ from jobs.units import (
     timed_jobs,
     values_or_star,
 )
-from worker.errors import ConfigurationError
-from worker.schedule import CronFields
-from worker.units import format_duration
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.schedule import CronFields
+from closeout.worker.units import format_duration
 
 _FOLDER = "/etc/systemd/system"
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")

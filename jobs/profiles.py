@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.configuration import read_config
-from jobs.invocation import Invocation
-from jobs.job import Job
-from jobs.keys import VARIABLES
-from worker.errors import ConfigurationError
-from worker.execution import budget_key
+from closeout.jobs.configuration import read_config
+from closeout.jobs.invocation import Invocation
+from closeout.jobs.job import Job
+from closeout.jobs.keys import VARIABLES
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.execution import budget_key
 
 # What tells one organisation from another, and the variables that go before the configuration file.
 _HOSTS = {"base_url": ("CLOSEOUT_BASE_URL", "FEATHER_BASE_URL"), "organisation": ("CLOSEOUT_ORGANISATION",)}

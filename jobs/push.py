@@ -12,20 +12,20 @@ import anyio
 import anyio.to_thread
 import click
 
-from jobs.close import open_rows, reading_of
-from jobs.invocation import read_ledger
-from jobs.options import ID_COLUMN, JSON, LEDGER
-from jobs.terminal import say
-from worker.admission import OpenedSource
-from worker.errors import QueueUnreachableError
-from worker.ledger.opening import open_ledger
-from worker.models import SourceRow
-from worker.queues.address import parse_address
-from worker.queues.messages import read_message, write_message
-from worker.queues.opening import is_embedded, open_queue
-from worker.queues.protocol import Queue
-from worker.retry import backoff
-from worker.sources.problems import shown
+from closeout.jobs.close import open_rows, reading_of
+from closeout.jobs.invocation import read_ledger
+from closeout.jobs.options import ID_COLUMN, JSON, LEDGER
+from closeout.jobs.terminal import say
+from closeout.worker.admission import OpenedSource
+from closeout.worker.errors import QueueUnreachableError
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.models import SourceRow
+from closeout.worker.queues.address import parse_address
+from closeout.worker.queues.messages import read_message, write_message
+from closeout.worker.queues.opening import is_embedded, open_queue
+from closeout.worker.queues.protocol import Queue
+from closeout.worker.retry import backoff
+from closeout.worker.sources.problems import shown
 
 _INVALID_NAMED = 20
 _TRIES = 8  # of one batch, over about two minutes

@@ -12,11 +12,11 @@ from typing import Any, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from jobs.examples import EXAMPLES, EXIT_CODES, codes_of
-from jobs.helping import commands_by_purpose, options_by_purpose
-from jobs.options import DEFAULT_LEDGER
-from worker.report.columns import DESCRIBED, OUTCOMES
-from worker.settings import OF_RUNS, Settings
+from closeout.jobs.examples import EXAMPLES, EXIT_CODES, codes_of
+from closeout.jobs.helping import commands_by_purpose, options_by_purpose
+from closeout.jobs.options import DEFAULT_LEDGER
+from closeout.worker.report.columns import DESCRIBED, OUTCOMES
+from closeout.worker.settings import OF_RUNS, Settings
 
 _MAIN = "close"
 _OF_COMMANDS = (  # settings of the command and not of a run

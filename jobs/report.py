@@ -9,15 +9,15 @@ from typing import Any
 import anyio
 import click
 
-from jobs.invocation import read_ledger
-from jobs.options import FORCE, LEDGER
-from worker.clock import now_ms
-from worker.errors import ConfigurationError
-from worker.ledger.opening import ledger_file, open_ledger
-from worker.report.formats import check_place
-from worker.report.placing import Wanted, expect_free, written
-from worker.report.story import ROWS_SHOWN, Story, read_story
-from worker.standing import as_it_is
+from closeout.jobs.invocation import read_ledger
+from closeout.jobs.options import FORCE, LEDGER
+from closeout.worker.clock import now_ms
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.opening import ledger_file, open_ledger
+from closeout.worker.report.formats import check_place
+from closeout.worker.report.placing import Wanted, expect_free, written
+from closeout.worker.report.story import ROWS_SHOWN, Story, read_story
+from closeout.worker.standing import as_it_is
 
 _FORMATS = {"html": (".html", ".htm"), "markdown": (".md", ".markdown")}
 
@@ -101,8 +101,8 @@ async def write_report(address: str, names: tuple[str, ...], wanted: Wanted | No
 
 
 def _pieces(stories: list[Story], page_format: str, now: int) -> Iterable[str]:
-    from worker.report.html import html_comparison, html_report  # noqa: PLC0415  # markdown needs no templates
-    from worker.report.markdown import markdown_comparison, markdown_report  # noqa: PLC0415  # nor HTML this
+    from closeout.worker.report.html import html_comparison, html_report  # noqa: PLC0415  # markdown needs no templates
+    from closeout.worker.report.markdown import markdown_comparison, markdown_report  # noqa: PLC0415  # nor HTML this
 
     first, *others = stories
     if others:

@@ -8,21 +8,21 @@ import anyio
 import anyio.to_thread
 import click
 
-from jobs.close import open_rows, reading_of
-from jobs.configuration import config_path
-from jobs.invocation import Invocation
-from jobs.job_tables import known_job
-from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
-from jobs.running import conclude, expect_export, reading, run_to_end
-from jobs.sweep import sweep_on
-from jobs.taking_up import read_invocation_for
-from jobs.terminal import say
-from worker.admission import OpenedSource
-from worker.errors import ConfigurationError
-from worker.ledger.opening import open_ledger
-from worker.models import Run
-from worker.pipeline import nothing_left
-from worker.standing import as_it_is
+from closeout.jobs.close import open_rows, reading_of
+from closeout.jobs.configuration import config_path
+from closeout.jobs.invocation import Invocation
+from closeout.jobs.job_tables import known_job
+from closeout.jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
+from closeout.jobs.running import conclude, expect_export, reading, run_to_end
+from closeout.jobs.sweep import sweep_on
+from closeout.jobs.taking_up import read_invocation_for
+from closeout.jobs.terminal import say
+from closeout.worker.admission import OpenedSource
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.models import Run
+from closeout.worker.pipeline import nothing_left
+from closeout.worker.standing import as_it_is
 
 
 @click.command("resume")

@@ -7,23 +7,23 @@ from typing import Any
 import anyio
 import click
 
-from jobs.configuration import config_path
-from jobs.invocation import Invocation
-from jobs.job_tables import known_job
-from jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, SETTLE, working_options
-from jobs.resume import expect_no_plan
-from jobs.running import conclude, expect_export, run_to_end
-from jobs.sweep import sweep_on
-from jobs.taking_up import read_invocation_for
-from jobs.terminal import say
-from worker.errors import ConfigurationError
-from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import Ledger
-from worker.models import Run
-from worker.pipeline import Ended, nothing_left
-from worker.settings import Settings
-from worker.standing import as_it_is
-from worker.units import counted
+from closeout.jobs.configuration import config_path
+from closeout.jobs.invocation import Invocation
+from closeout.jobs.job_tables import known_job
+from closeout.jobs.options import BRAKE, GUARDS, OPERATIONS, PACE, SETTLE, working_options
+from closeout.jobs.resume import expect_no_plan
+from closeout.jobs.running import conclude, expect_export, run_to_end
+from closeout.jobs.sweep import sweep_on
+from closeout.jobs.taking_up import read_invocation_for
+from closeout.jobs.terminal import say
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import Run
+from closeout.worker.pipeline import Ended, nothing_left
+from closeout.worker.settings import Settings
+from closeout.worker.standing import as_it_is
+from closeout.worker.units import counted
 
 
 @click.command("retry")

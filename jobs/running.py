@@ -10,34 +10,34 @@ import anyio
 import anyio.to_thread
 import click
 
-from jobs.invocation import Invocation
-from jobs.listening import listening
-from jobs.terminal import approve, say
-from worker.admission import OpenedSource, admit_source
-from worker.alarms import Alarms
-from worker.clock import now_ms
-from worker.context import Context
-from worker.errors import CloseoutError
-from worker.execution import execute
-from worker.ledger.opening import ledger_file, open_ledger, shown_address
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import Counts
-from worker.models import Run
-from worker.pipeline import Ended, Watcher
-from worker.report.console import stdout_console
-from worker.report.display import show_display, show_lines
-from worker.report.export import export_run
-from worker.report.following import Following
-from worker.report.parts import can_follow, remove_part
-from worker.report.placing import Signature, Wanted, expect_free
-from worker.report.planned import plan_facts
-from worker.report.summary import INVALID_KINDS_NAMED, print_summary, summary
-from worker.report.wording import Fact
-from worker.settings import Settings
-from worker.units import format_rate
+from closeout.jobs.invocation import Invocation
+from closeout.jobs.listening import listening
+from closeout.jobs.terminal import approve, say
+from closeout.worker.admission import OpenedSource, admit_source
+from closeout.worker.alarms import Alarms
+from closeout.worker.clock import now_ms
+from closeout.worker.context import Context
+from closeout.worker.errors import CloseoutError
+from closeout.worker.execution import execute
+from closeout.worker.ledger.opening import ledger_file, open_ledger, shown_address
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import Counts
+from closeout.worker.models import Run
+from closeout.worker.pipeline import Ended, Watcher
+from closeout.worker.report.console import stdout_console
+from closeout.worker.report.display import show_display, show_lines
+from closeout.worker.report.export import export_run
+from closeout.worker.report.following import Following
+from closeout.worker.report.parts import can_follow, remove_part
+from closeout.worker.report.placing import Signature, Wanted, expect_free
+from closeout.worker.report.planned import plan_facts
+from closeout.worker.report.summary import INVALID_KINDS_NAMED, print_summary, summary
+from closeout.worker.report.wording import Fact
+from closeout.worker.settings import Settings
+from closeout.worker.units import format_rate
 
 if TYPE_CHECKING:
-    from worker.operations.watching import Telling
+    from closeout.worker.operations.watching import Telling
 
 
 async def run_to_end(

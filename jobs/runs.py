@@ -7,15 +7,15 @@ from typing import Any
 import anyio
 import click
 
-from jobs.invocation import read_ledger
-from jobs.options import JSON, LEDGER
-from jobs.terminal import say
-from worker.ledger.opening import open_ledger, shown_address
-from worker.near import did_you_mean
-from worker.report.console import stdout_console
-from worker.report.nights import nights_json, nights_table
-from worker.report.tables import runs_json, runs_table
-from worker.standing import as_it_is
+from closeout.jobs.invocation import read_ledger
+from closeout.jobs.options import JSON, LEDGER
+from closeout.jobs.terminal import say
+from closeout.worker.ledger.opening import open_ledger, shown_address
+from closeout.worker.near import did_you_mean
+from closeout.worker.report.console import stdout_console
+from closeout.worker.report.nights import nights_json, nights_table
+from closeout.worker.report.tables import runs_json, runs_table
+from closeout.worker.standing import as_it_is
 
 _NIGHTS = 30  # of a job, shown unless more are asked for
 

@@ -7,14 +7,14 @@ from typing import Any
 import anyio
 import click
 
-from jobs.options import DEFAULT_LEDGER
-from worker.errors import ConfigurationError
-from worker.ledger.glance import sources_at
-from worker.near import did_you_mean
-from worker.report.formats import check_place
-from worker.report.placing import Wanted, write_own
-from worker.sandbox import FAULT_NAMES, Sandbox, SandboxConfig, describe, serve
-from worker.units import parse_duration
+from closeout.jobs.options import DEFAULT_LEDGER
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.glance import sources_at
+from closeout.worker.near import did_you_mean
+from closeout.worker.report.formats import check_place
+from closeout.worker.report.placing import Wanted, write_own
+from closeout.worker.sandbox import FAULT_NAMES, Sandbox, SandboxConfig, describe, serve
+from closeout.worker.units import parse_duration
 
 _FAULTS = "\b\nFaults:\n" + "\n".join(f"  {name:<16}{what}" for name, what in FAULT_NAMES.items())
 

@@ -13,31 +13,31 @@ import anyio
 import click
 from anyio.abc import TaskStatus
 
-from jobs.configuration import config_path, overlay, read_config
-from jobs.invocation import read_listen
-from jobs.job import Job
-from jobs.job_board import JobBoard
-from jobs.job_tables import read_jobs
-from jobs.listening import listening
-from jobs.options import DEFAULT_LEDGER, LEDGER, LISTEN
-from jobs.print_cron import print_cron
-from jobs.print_kubernetes import print_kubernetes
-from jobs.print_systemd import print_systemd
-from jobs.profiles import Planned, expect_own_profiles
-from jobs.scheduling import Keeping, keep_times, run_child
-from jobs.sweep import asked_for
-from jobs.terminal import say
-from jobs.units import timed_jobs
-from worker.clock import format_instant, now_ms
-from worker.errors import HaltError
-from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import Ledger
-from worker.models import Millis
-from worker.operations.address import Address
-from worker.schedule import Schedule, next_start
+from closeout.jobs.configuration import config_path, overlay, read_config
+from closeout.jobs.invocation import read_listen
+from closeout.jobs.job import Job
+from closeout.jobs.job_board import JobBoard
+from closeout.jobs.job_tables import read_jobs
+from closeout.jobs.listening import listening
+from closeout.jobs.options import DEFAULT_LEDGER, LEDGER, LISTEN
+from closeout.jobs.print_cron import print_cron
+from closeout.jobs.print_kubernetes import print_kubernetes
+from closeout.jobs.print_systemd import print_systemd
+from closeout.jobs.profiles import Planned, expect_own_profiles
+from closeout.jobs.scheduling import Keeping, keep_times, run_child
+from closeout.jobs.sweep import asked_for
+from closeout.jobs.terminal import say
+from closeout.jobs.units import timed_jobs
+from closeout.worker.clock import format_instant, now_ms
+from closeout.worker.errors import HaltError
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import Millis
+from closeout.worker.operations.address import Address
+from closeout.worker.schedule import Schedule, next_start
 
 if TYPE_CHECKING:
-    from worker.operations.watching import Telling
+    from closeout.worker.operations.watching import Telling
 
 
 @click.command("schedule")
@@ -71,9 +71,8 @@ def command(context: click.Context, /, kind: str | None, image: str, config: str
 def _units(kind: str, jobs: Sequence[Job], image: str) -> str:
     if kind == "kubernetes":
         return print_kubernetes(jobs, image)
-    called = (
-        [str(Path(sys.argv[0]).resolve())] if Path(sys.argv[0]).name == "closeout" else [sys.executable, "-m", "worker"]
-    )
+    script = Path(sys.argv[0])
+    called = [str(script.resolve())] if script.name == "closeout" else [sys.executable, "-m", "closeout"]
     return print_systemd(jobs, called) if kind == "systemd" else print_cron(jobs, called)
 
 
@@ -147,7 +146,7 @@ async def last_start(ledger: Ledger, name: str) -> Millis | None:
 async def _sweep(calls: Mapping[str, Sequence[str]], stop: anyio.Event, board: JobBoard, schedule: Schedule) -> None:
     say(f"job {schedule.name}: starting")
     board.started(schedule.name)
-    code = await run_child([sys.executable, "-m", "worker", "sweep", *calls[schedule.name]], stop)
+    code = await run_child([sys.executable, "-m", "closeout", "sweep", *calls[schedule.name]], stop)
     board.ended(schedule.name, code, now_ms())
     say(f"job {schedule.name}: ended with exit code {code}, next at {format_instant(next_start(schedule, now_ms()))}")
 

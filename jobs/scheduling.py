@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import anyio
 from anyio.abc import Process
 
-from worker.models import Millis
-from worker.schedule import Schedule, due, next_start
+from closeout.worker.models import Millis
+from closeout.worker.schedule import Schedule, due, next_start
 
 _NAP: Millis = 30_000  # a clock that is set, or a machine that slept, is noticed after so long
 

@@ -7,11 +7,11 @@ from typing import Any
 import anyio
 import click
 
-from jobs.invocation import read_ledger
-from jobs.options import LEDGER
-from worker.errors import ConfigurationError
-from worker.ledger.opening import check_address
-from worker.live.site import Site, serving
+from closeout.jobs.invocation import read_ledger
+from closeout.jobs.options import LEDGER
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.opening import check_address
+from closeout.worker.live.site import Site, serving
 
 
 @click.command("serve")

@@ -7,17 +7,17 @@ from typing import Any
 import anyio
 import click
 
-from jobs.invocation import Invocation, read_invocation
-from jobs.options import LOOKS, PACE, working_options
-from jobs.running import conclude, expect_export, print_json, run_to_end
-from jobs.taking_up import read_invocation_for
-from jobs.terminal import say
-from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import Ledger
-from worker.models import Run
-from worker.pipeline import as_it_stands
-from worker.standing import as_it_is
-from worker.units import counted
+from closeout.jobs.invocation import Invocation, read_invocation
+from closeout.jobs.options import LOOKS, PACE, working_options
+from closeout.jobs.running import conclude, expect_export, print_json, run_to_end
+from closeout.jobs.taking_up import read_invocation_for
+from closeout.jobs.terminal import say
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import Run
+from closeout.worker.pipeline import as_it_stands
+from closeout.worker.standing import as_it_is
+from closeout.worker.units import counted
 
 
 @click.command("settle")

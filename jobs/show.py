@@ -8,24 +8,24 @@ import anyio
 import click
 from rich.console import Group
 
-from jobs.invocation import read_ledger
-from jobs.options import JSON, LEDGER
-from jobs.running import facts_of_plan
-from jobs.terminal import say
-from worker.errors import ConfigurationError
-from worker.ledger.opening import open_ledger, shown_address
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import Found
-from worker.models import Run
-from worker.report.console import stdout_console
-from worker.report.summary import INVALID_KINDS_NAMED, command_lines, ways_on
-from worker.report.tables import attempts_table, found_table, run_details, run_json, session_json
-from worker.report.wording import command as to_type
-from worker.report.wording import width_of
-from worker.session_search import find_anywhere
-from worker.settings import Settings
-from worker.sources import normalise_id, shown
-from worker.standing import as_it_is
+from closeout.jobs.invocation import read_ledger
+from closeout.jobs.options import JSON, LEDGER
+from closeout.jobs.running import facts_of_plan
+from closeout.jobs.terminal import say
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.opening import open_ledger, shown_address
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import Found
+from closeout.worker.models import Run
+from closeout.worker.report.console import stdout_console
+from closeout.worker.report.summary import INVALID_KINDS_NAMED, command_lines, ways_on
+from closeout.worker.report.tables import attempts_table, found_table, run_details, run_json, session_json
+from closeout.worker.report.wording import command as to_type
+from closeout.worker.report.wording import width_of
+from closeout.worker.session_search import find_anywhere
+from closeout.worker.settings import Settings
+from closeout.worker.sources import normalise_id, shown
+from closeout.worker.standing import as_it_is
 
 _MOST = 100  # rows of one session, or of one invalid text, that are shown
 

@@ -6,13 +6,13 @@ from typing import Any
 import anyio
 import click
 
-from jobs.invocation import read_ledger
-from jobs.options import LEDGER
-from jobs.terminal import say
-from worker.errors import ConfigurationError
-from worker.ledger.opening import open_ledger
-from worker.steering import steer
-from worker.units import parse_rate
+from closeout.jobs.invocation import read_ledger
+from closeout.jobs.options import LEDGER
+from closeout.jobs.terminal import say
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.steering import steer
+from closeout.worker.units import parse_rate
 
 
 @click.command("rate")

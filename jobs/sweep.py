@@ -9,26 +9,26 @@ from typing import Any
 import anyio
 import click
 
-from jobs.configuration import Given, config_path, overlay
-from jobs.invocation import Invocation, read_invocation
-from jobs.job import Job
-from jobs.job_tables import find_job
-from jobs.notify import tell_failure, telling
-from jobs.options import BRAKE, HOST, MORE_GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
-from jobs.running import conclude, expect_export, run_to_end
-from jobs.terminal import confirm, say
-from worker.clock import now_ms
-from worker.context import Context
-from worker.errors import CloseoutError, RunBusyError
-from worker.finding import Finding, Sweep
-from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import NewRun
-from worker.models import Run
-from worker.pipeline import Ended
-from worker.rule import night_counts, read_rule, rule_text
-from worker.settings import Settings
-from worker.whoami import whoami
+from closeout.jobs.configuration import Given, config_path, overlay
+from closeout.jobs.invocation import Invocation, read_invocation
+from closeout.jobs.job import Job
+from closeout.jobs.job_tables import find_job
+from closeout.jobs.notify import tell_failure, telling
+from closeout.jobs.options import BRAKE, HOST, MORE_GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
+from closeout.jobs.running import conclude, expect_export, run_to_end
+from closeout.jobs.terminal import confirm, say
+from closeout.worker.clock import now_ms
+from closeout.worker.context import Context
+from closeout.worker.errors import CloseoutError, RunBusyError
+from closeout.worker.finding import Finding, Sweep
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import NewRun
+from closeout.worker.models import Run
+from closeout.worker.pipeline import Ended
+from closeout.worker.rule import night_counts, read_rule, rule_text
+from closeout.worker.settings import Settings
+from closeout.worker.whoami import whoami
 
 _NIGHTS = 10  # so many earlier runs of a job say what is usual
 

@@ -3,11 +3,11 @@
 import anyio
 import click
 
-from jobs.configuration import config_path, overlay, read_config, read_toml
-from jobs.invocation import Invocation, read_invocation
-from jobs.options import DEFAULT_LEDGER
-from worker.ledger.opening import open_ledger
-from worker.settings import Settings
+from closeout.jobs.configuration import config_path, overlay, read_config, read_toml
+from closeout.jobs.invocation import Invocation, read_invocation
+from closeout.jobs.options import DEFAULT_LEDGER
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.settings import Settings
 
 
 def read_invocation_for(context: click.Context, name: str) -> Invocation:

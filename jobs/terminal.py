@@ -10,9 +10,9 @@ from typing import TextIO
 
 import anyio
 
-from worker.context import Context
-from worker.report.wording import printable
-from worker.screen import Screen
+from closeout.worker.context import Context
+from closeout.worker.report.wording import printable
+from closeout.worker.screen import Screen
 
 
 def say(text: str) -> None:

@@ -5,9 +5,9 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from jobs.job import Job
-from worker.errors import ConfigurationError
-from worker.schedule import CronFields, parse_cron
+from closeout.jobs.job import Job
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.schedule import CronFields, parse_cron
 
 CONFIG, LEDGER, STATE = "/etc/closeout/closeout.toml", "/var/lib/closeout/closeout.db", "/var/lib/closeout"
 KEY_VARIABLE = "FEATHER_API_KEY"

@@ -10,28 +10,28 @@ from typing import Any
 import anyio
 import click
 
-from jobs.invocation import Invocation
-from jobs.options import PACE, working_options
-from jobs.taking_up import read_invocation_for
-from jobs.terminal import say
-from worker.agreement import CONFIDENCE, upper_bound
-from worker.api.client import Api, Endpoint, open_api
-from worker.budget import BudgetStore
-from worker.ceiling import Ceiling
-from worker.clock import now_ms
-from worker.errors import CloseoutError, HaltError, ours_first
-from worker.execution import budget_key
-from worker.gate import Gate, Patience
-from worker.ledger.opening import open_ledger
-from worker.lookup import Lookup
-from worker.models import ClosedItem, Outcome, Run
-from worker.pacing import Pace
-from worker.progress import Progress
-from worker.report.wording import printable
-from worker.settings import Settings
-from worker.stopping import Stop, watch_signals
-from worker.units import format_rate
-from worker.verification import Findings, Verification, batches
+from closeout.jobs.invocation import Invocation
+from closeout.jobs.options import PACE, working_options
+from closeout.jobs.taking_up import read_invocation_for
+from closeout.jobs.terminal import say
+from closeout.worker.agreement import CONFIDENCE, upper_bound
+from closeout.worker.api.client import Api, Endpoint, open_api
+from closeout.worker.budget import BudgetStore
+from closeout.worker.ceiling import Ceiling
+from closeout.worker.clock import now_ms
+from closeout.worker.errors import CloseoutError, HaltError, ours_first
+from closeout.worker.execution import budget_key
+from closeout.worker.gate import Gate, Patience
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.lookup import Lookup
+from closeout.worker.models import ClosedItem, Outcome, Run
+from closeout.worker.pacing import Pace
+from closeout.worker.progress import Progress
+from closeout.worker.report.wording import printable
+from closeout.worker.settings import Settings
+from closeout.worker.stopping import Stop, watch_signals
+from closeout.worker.units import format_rate
+from closeout.worker.verification import Findings, Verification, batches
 
 _SAMPLE = 300
 

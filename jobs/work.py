@@ -9,30 +9,37 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
-from jobs.alerting import Alerting
-from jobs.close import expect_same_host
-from jobs.invocation import Invocation, read_invocation
-from jobs.listening import listening
-from jobs.options import GUARDS, HOST, OPERATIONS, PACE, QUEUE, REASON, SETTLE, working_options
-from jobs.running import conclude, expect_export, run_to_end
-from jobs.terminal import say
-from worker.adopting import adopt_orphans, runs_of_queue
-from worker.alarms import Alarms
-from worker.clock import now_ms
-from worker.errors import ConfigurationError, HaltError, LedgerError, QueueUnreachableError, RunBusyError, ours_first
-from worker.intake import take_from
-from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import NewRun
-from worker.models import Run
-from worker.pipeline import Ended, Watcher
-from worker.queues.opening import open_queue
-from worker.queues.protocol import Queue
-from worker.retry import backoff
-from worker.whoami import whoami
+from closeout.jobs.alerting import Alerting
+from closeout.jobs.close import expect_same_host
+from closeout.jobs.invocation import Invocation, read_invocation
+from closeout.jobs.listening import listening
+from closeout.jobs.options import GUARDS, HOST, OPERATIONS, PACE, QUEUE, REASON, SETTLE, working_options
+from closeout.jobs.running import conclude, expect_export, run_to_end
+from closeout.jobs.terminal import say
+from closeout.worker.adopting import adopt_orphans, runs_of_queue
+from closeout.worker.alarms import Alarms
+from closeout.worker.clock import now_ms
+from closeout.worker.errors import (
+    ConfigurationError,
+    HaltError,
+    LedgerError,
+    QueueUnreachableError,
+    RunBusyError,
+    ours_first,
+)
+from closeout.worker.intake import take_from
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import NewRun
+from closeout.worker.models import Run
+from closeout.worker.pipeline import Ended, Watcher
+from closeout.worker.queues.opening import open_queue
+from closeout.worker.queues.protocol import Queue
+from closeout.worker.retry import backoff
+from closeout.worker.whoami import whoami
 
 if TYPE_CHECKING:
-    from worker.operations.watching import Telling
+    from closeout.worker.operations.watching import Telling
 
 _WENT_WELL = 300.0  # seconds: after so long, a trouble is a new one
 

@@ -239,12 +239,12 @@ def _settle_in(streams: list[int], order: _Order) -> None:
 
 
 def _work(order: _Order) -> None:
-    """What ``python -m worker`` does, from its first line to the end of the process."""
+    """What ``python -m closeout`` does, from its first line to the end of the process."""
     if order.anew:
-        os.execve(sys.executable, [sys.executable, "-m", "worker", *order.words], order.env)  # noqa: S606  # no shell
+        os.execve(sys.executable, [sys.executable, "-m", "closeout", *order.words], order.env)  # noqa: S606  # no shell
     sys.stdin, sys.stdout, sys.stderr = (_reopened(each) for each in (sys.stdin, sys.stdout, sys.stderr))
-    sys.argv[:] = ["worker", *order.words]
-    runpy.run_module("worker", run_name="__main__", alter_sys=True)
+    sys.argv[:] = ["closeout", *order.words]
+    runpy.run_module("closeout", run_name="__main__", alter_sys=True)
 
 
 def _reopened(stream: TextIO) -> TextIO:
@@ -256,7 +256,7 @@ def _reopened(stream: TextIO) -> TextIO:
 
 
 def _main() -> None:
-    from jobs.cli import COMMANDS  # noqa: PLC0415  # the process of the tests must not load this for its own use
+    from closeout.jobs.cli import COMMANDS  # noqa: PLC0415  # the process of the tests must not load this for its own use
 
     for module in sorted({module for module, _ in COMMANDS.values()}):
         importlib.import_module(module)

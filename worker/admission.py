@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 import anyio.to_thread
 
-from worker.context import Context
-from worker.errors import SourceError
-from worker.models import Run, SourceRow
-from worker.reasons import reason_problem
-from worker.settings import Settings
-from worker.sources.problems import problem_row
-from worker.sources.protocol import Source
+from closeout.worker.context import Context
+from closeout.worker.errors import SourceError
+from closeout.worker.models import Run, SourceRow
+from closeout.worker.reasons import reason_problem
+from closeout.worker.settings import Settings
+from closeout.worker.sources.problems import problem_row
+from closeout.worker.sources.protocol import Source
 
 _BATCH = 2_000
 

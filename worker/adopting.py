@@ -9,13 +9,13 @@ from functools import partial
 
 import anyio
 
-from worker.context import Context
-from worker.errors import CloseoutError, RunBusyError
-from worker.execution import execute
-from worker.ledger.protocol import Ledger
-from worker.models import Run
-from worker.settings import Settings
-from worker.stopping import Stop
+from closeout.worker.context import Context
+from closeout.worker.errors import CloseoutError, RunBusyError
+from closeout.worker.execution import execute
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import Run
+from closeout.worker.settings import Settings
+from closeout.worker.stopping import Stop
 
 _EVERY = 3.0  # seconds
 _LOOK = 0.25

@@ -6,7 +6,7 @@ For a sample, the exact upper confidence bound on the share that disagrees: Clop
 
 import math
 
-from worker.models import ClosedItem, SessionState
+from closeout.worker.models import ClosedItem, SessionState
 
 CONFIDENCE = 0.95
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from worker.models import Outcome
-from worker.units import format_share
+from closeout.worker.models import Outcome
+from closeout.worker.units import format_share
 
 WINDOW = 1_000  # sessions; among all that a long run attempted, trouble that has just begun would hardly be seen
 MINIMUM = 100  # sessions; of fewer, a share says little

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, Literal, Protocol, TypeVar
 
-from worker.climb import climbed, cut
-from worker.retry import throttle_wait
+from closeout.worker.climb import climbed, cut
+from closeout.worker.retry import throttle_wait
 
 _T = TypeVar("_T")
 Lane = Literal["close", "settle"]

@@ -4,10 +4,10 @@ from collections import Counter
 
 import anyio
 
-from worker.brake import failure_cause, judge_canary
-from worker.context import Context
-from worker.models import NEVER, Outcome
-from worker.verdict import GOES_ON
+from closeout.worker.brake import failure_cause, judge_canary
+from closeout.worker.context import Context
+from closeout.worker.models import NEVER, Outcome
+from closeout.worker.verdict import GOES_ON
 
 _LOOK = 0.1
 

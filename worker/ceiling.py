@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from worker.models import Millis
-from worker.quiet_hours import next_change, share_at
-from worker.settings import Settings
+from closeout.worker.models import Millis
+from closeout.worker.quiet_hours import next_change, share_at
+from closeout.worker.settings import Settings
 
 
 class Ceiling:

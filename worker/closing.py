@@ -7,12 +7,12 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from worker.api.client import Api
-from worker.context import Context
-from worker.gate import SCOUTS
-from worker.guards import known_too_long_ago, seen_too_long_ago
-from worker.models import NEVER, Claim, Outcome
-from worker.quota import OVER_CAP
+from closeout.worker.api.client import Api
+from closeout.worker.context import Context
+from closeout.worker.gate import SCOUTS
+from closeout.worker.guards import known_too_long_ago, seen_too_long_ago
+from closeout.worker.models import NEVER, Claim, Outcome
+from closeout.worker.quota import OVER_CAP
 
 _IDLE = 0.25  # seconds between looks for work when there is none
 _SCOUT = 1.0  # seconds that a close waits for the answers to the first ones: they may take long, or never come

@@ -5,24 +5,24 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from worker.alarms import Alarms
-from worker.api.client import ReadingApi
-from worker.brake import Brake
-from worker.gate import Gate
-from worker.hold import Hold
-from worker.lag import Lag
-from worker.ledger.crew import Crew
-from worker.ledger.protocol import Ledger
-from worker.logs import get_logger
-from worker.models import Answer, Change, Claim, Exchange, Listing, Millis, Outcome, Record, Run, SessionState
-from worker.progress import Progress
-from worker.protected import Protected
-from worker.quota import Quota
-from worker.recorder import Recorder
-from worker.screen import Screen
-from worker.settings import Settings
-from worker.stopping import Stop
-from worker.verdict import GOES_ON, Halt, Judge
+from closeout.worker.alarms import Alarms
+from closeout.worker.api.client import ReadingApi
+from closeout.worker.brake import Brake
+from closeout.worker.gate import Gate
+from closeout.worker.hold import Hold
+from closeout.worker.lag import Lag
+from closeout.worker.ledger.crew import Crew
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.logs import get_logger
+from closeout.worker.models import Answer, Change, Claim, Exchange, Listing, Millis, Outcome, Record, Run, SessionState
+from closeout.worker.progress import Progress
+from closeout.worker.protected import Protected
+from closeout.worker.quota import Quota
+from closeout.worker.recorder import Recorder
+from closeout.worker.screen import Screen
+from closeout.worker.settings import Settings
+from closeout.worker.stopping import Stop
+from closeout.worker.verdict import GOES_ON, Halt, Judge
 
 
 async def _yes(_told: str) -> bool:

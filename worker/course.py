@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
-from worker.models import PAGE_SIZE, Answer, Claim, Millis, SessionState
+from closeout.worker.models import PAGE_SIZE, Answer, Claim, Millis, SessionState
 
 _FREE_LOSS = 2  # pages: an unlucky beginning proves nothing
 _ALLOWED_LOSS = 0.05  # of what was looked up: by how much listing may cost more than single reads would have

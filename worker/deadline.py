@@ -2,7 +2,7 @@
 
 import math
 
-from worker.forecast import lookups_for
+from closeout.worker.forecast import lookups_for
 
 _MARGIN = 10.0  # seconds: the answers in flight, and a last look that comes late
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from worker.budget import Budget, BudgetKey
-from worker.models import Answer, Millis
-from worker.units import format_duration, format_rate
+from closeout.worker.budget import Budget, BudgetKey
+from closeout.worker.models import Answer, Millis
+from closeout.worker.units import format_duration, format_rate
 
 Level = Literal["ok", "warning", "problem"]
 _SKEW: Millis = 5_000  # beyond that our clock misleads people; verdicts go by the server's

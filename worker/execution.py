@@ -5,19 +5,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
-from worker.alarms import Alarms
-from worker.api.client import Endpoint, ReadingApi, open_api, open_reading_api
-from worker.budget import BudgetKey, BudgetStore, unruled
-from worker.context import Context
-from worker.errors import CloseoutError, ConfigurationError, HaltError, ours_first
-from worker.lease import terms_of
-from worker.ledger.protocol import Ledger
-from worker.models import Run
-from worker.pipeline import Ended, Interrupts, Watcher, build_context, work
-from worker.progress import Progress
-from worker.report.figures import REQUEST_WINDOW, Rate
-from worker.settings import Settings
-from worker.stopping import Stop, watch_signals
+from closeout.worker.alarms import Alarms
+from closeout.worker.api.client import Endpoint, ReadingApi, open_api, open_reading_api
+from closeout.worker.budget import BudgetKey, BudgetStore, unruled
+from closeout.worker.context import Context
+from closeout.worker.errors import CloseoutError, ConfigurationError, HaltError, ours_first
+from closeout.worker.lease import terms_of
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import Run
+from closeout.worker.pipeline import Ended, Interrupts, Watcher, build_context, work
+from closeout.worker.progress import Progress
+from closeout.worker.report.figures import REQUEST_WINDOW, Rate
+from closeout.worker.settings import Settings
+from closeout.worker.stopping import Stop, watch_signals
 
 # What each process of a run goes by as it is told itself.
 _OWN = ("concurrency", "timeout", "lease", "give_up_after", "org_limit", "share", "rate", "quiet_hours", "timezone")

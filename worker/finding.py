@@ -12,14 +12,14 @@ from itertools import count
 
 import anyio
 
-from worker.context import Context
-from worker.models import NEVER, Answer, Listing, Millis, Outcome, SessionRow, SourceRow, Tally
-from worker.pages import Pages
-from worker.rule import unusual
-from worker.selector import Selection, listings, mismatch
-from worker.server_time import learn_server_time
-from worker.verdict import GOES_ON
-from worker.walk import Walk
+from closeout.worker.context import Context
+from closeout.worker.models import NEVER, Answer, Listing, Millis, Outcome, SessionRow, SourceRow, Tally
+from closeout.worker.pages import Pages
+from closeout.worker.rule import unusual
+from closeout.worker.selector import Selection, listings, mismatch
+from closeout.worker.server_time import learn_server_time
+from closeout.worker.verdict import GOES_ON
+from closeout.worker.walk import Walk
 
 # What is admitted waits behind as much again: two minutes on the page and two in the ledger are less than five.
 _AHEAD = 60.0  # seconds' worth of closes

@@ -1,7 +1,7 @@
 """What is learnt of runs that are queued late: how long a verdict of ``none`` without runs must be doubted. No I/O."""
 
-from worker.lag import Grace
-from worker.models import Claim, Millis, SessionState
+from closeout.worker.lag import Grace
+from closeout.worker.models import Claim, Millis, SessionState
 
 _MOST = 8  # believed ones that are looked at again
 _MEMORY = 10_000  # sessions seen without runs, remembered until theirs appear

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
-from worker.models import PAGE_SIZE, Millis
-from worker.quiet_hours import QuietWindow, local_time, next_change, share_at
-from worker.units import counted, format_duration, format_rate, format_share
+from closeout.worker.models import PAGE_SIZE, Millis
+from closeout.worker.quiet_hours import QuietWindow, local_time, next_change, share_at
+from closeout.worker.units import counted, format_duration, format_rate, format_share
 
 _LOOKS = 2  # at each evaluation, an estimate: not all are final at the first look, nor all pages full of ours
 _DAY = 24 * 3600.0

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import anyio
 
-from worker.alarms import Alarms
-from worker.budget import Lane
-from worker.latency import Latency
-from worker.models import Answer, Kind, Millis
-from worker.outage import Streak
-from worker.pacing import Pace
-from worker.progress import Progress
-from worker.stopping import Stop
-from worker.units import format_duration
-from worker.verdict import GOES_ON, RETRYABLE, Standing, is_strange, strange_host
+from closeout.worker.alarms import Alarms
+from closeout.worker.budget import Lane
+from closeout.worker.latency import Latency
+from closeout.worker.models import Answer, Kind, Millis
+from closeout.worker.outage import Streak
+from closeout.worker.pacing import Pace
+from closeout.worker.progress import Progress
+from closeout.worker.stopping import Stop
+from closeout.worker.units import format_duration
+from closeout.worker.verdict import GOES_ON, RETRYABLE, Standing, is_strange, strange_host
 
 _ABOUT = "API"
 SCOUTS = 3  # requests in flight until the API has answered one

@@ -4,11 +4,11 @@ No further ahead than closing comes to soon, as what was seen must not be older 
 what is, is parked and looked up again.
 """
 
-from worker.context import Context
-from worker.guards import guards_of, listed_statuses, seen_change, unseen_change
-from worker.lookup import Lookup, Sighting
-from worker.models import Record, SessionRow
-from worker.server_time import learn_server_time
+from closeout.worker.context import Context
+from closeout.worker.guards import guards_of, listed_statuses, seen_change, unseen_change
+from closeout.worker.lookup import Lookup, Sighting
+from closeout.worker.models import Record, SessionRow
+from closeout.worker.server_time import learn_server_time
 
 _AHEAD = 120.0  # seconds' worth of closes, or less where the state may not be so old
 _BATCH = 20_000

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from worker.models import LIVE_STATUSES, NEVER, Answer, Change, Claim, Millis, Outcome, SessionRow
-from worker.rule import read_rule
-from worker.selector import Age, Selection, mismatch
-from worker.settings import Settings
-from worker.statuses import unlisted
-from worker.verdict import GOES_ON, Halt, Judge, halt_reason
+from closeout.worker.models import LIVE_STATUSES, NEVER, Answer, Change, Claim, Millis, Outcome, SessionRow
+from closeout.worker.rule import read_rule
+from closeout.worker.selector import Age, Selection, mismatch
+from closeout.worker.settings import Settings
+from closeout.worker.statuses import unlisted
+from closeout.worker.verdict import GOES_ON, Halt, Judge, halt_reason
 
 _MOST = ("active", "paused")
 

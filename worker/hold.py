@@ -2,7 +2,7 @@
 
 import anyio
 
-from worker.models import NEVER, Change, Outcome
+from closeout.worker.models import NEVER, Change, Outcome
 
 _GOOD = frozenset({Outcome.CLOSED, Outcome.ALREADY_CLOSED})
 

@@ -2,9 +2,9 @@
 
 import anyio
 
-from worker.brake import Brake
-from worker.context import Context
-from worker.units import format_duration
+from closeout.worker.brake import Brake
+from closeout.worker.context import Context
+from closeout.worker.units import format_duration
 
 ABOUT = "closing"
 _LONGEST = 20  # times the first pause: so long the pauses grow

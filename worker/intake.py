@@ -11,14 +11,14 @@ from functools import partial
 
 import anyio
 
-from worker.admission import end_of_source
-from worker.context import Context
-from worker.errors import LedgerError, QueueError, QueueUnreachableError
-from worker.models import Millis, Outcome, QueuedRow
-from worker.queues.messages import read_message
-from worker.queues.protocol import Message, Queue
-from worker.reasons import reason_problem
-from worker.retry import backoff
+from closeout.worker.admission import end_of_source
+from closeout.worker.context import Context
+from closeout.worker.errors import LedgerError, QueueError, QueueUnreachableError
+from closeout.worker.models import Millis, Outcome, QueuedRow
+from closeout.worker.queues.messages import read_message
+from closeout.worker.queues.protocol import Message, Queue
+from closeout.worker.reasons import reason_problem
+from closeout.worker.retry import backoff
 
 ABOUT = "queue"
 _AHEAD = 120.0  # seconds' worth of closes that may be in the ledger and still to be done

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import anyio
 
-from worker.stopping import Stop
+from closeout.worker.stopping import Stop
 
 _T = TypeVar("_T")
 INTERRUPTED = 130

@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from itertools import accumulate
 
-from worker.models import Millis
+from closeout.worker.models import Millis
 
 _MOST = 0.95  # of the verdicts that come at all: when that many are there, a look is worth its request
 _UNKNOWN: Millis = 60_000  # when to look first while nothing has been learnt

@@ -1,9 +1,9 @@
 """The deadline: closing ends in time for what was closed to be settled."""
 
-from worker.context import Context
-from worker.deadline import closing_ends
-from worker.units import format_duration
-from worker.verdict import GOES_ON
+from closeout.worker.context import Context
+from closeout.worker.deadline import closing_ends
+from closeout.worker.units import format_duration
+from closeout.worker.verdict import GOES_ON
 
 _LOOK = 0.25
 

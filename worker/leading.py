@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from worker.closing import Closing
-from worker.context import Context
-from worker.errors import HaltError
-from worker.ledger.crew import LeaseLostError
-from worker.quota import Quota, canary_left
+from closeout.worker.closing import Closing
+from closeout.worker.context import Context
+from closeout.worker.errors import HaltError
+from closeout.worker.ledger.crew import LeaseLostError
+from closeout.worker.quota import Quota, canary_left
 
 _ENDED = "ended by another process of the run"
 

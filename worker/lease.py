@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from worker.errors import ConfigurationError
-from worker.units import format_duration
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.units import format_duration
 
 MARGIN = 0.5  # seconds: for clocks that do not run alike, and for what a request does after its time limit
 _LEAST_SLACK = 0.5  # seconds in which heartbeats must come through

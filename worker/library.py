@@ -11,26 +11,26 @@ from typing import Unpack
 
 import anyio
 
-from worker.api.key import check_key
-from worker.clock import now_ms
-from worker.context import Context
-from worker.errors import ConfigurationError, SourceError, ours_first
-from worker.execution import execute
-from worker.interruption import Caller, draining
-from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import NewRun, RowFilter
-from worker.models import Outcome, Run, RunState
-from worker.pipeline import Ended, Watcher
-from worker.reasons import check_reason
-from worker.report.figures import Meter, Snapshot
-from worker.report.records import ResultRow, record_of
-from worker.report.summary import summary
-from worker.settings import Settings
-from worker.settings_given import SettingsGiven, settings_of
-from worker.sources.given import Ids, given_rows
-from worker.streaming import Streaming
-from worker.whoami import whoami
+from closeout.worker.api.key import check_key
+from closeout.worker.clock import now_ms
+from closeout.worker.context import Context
+from closeout.worker.errors import ConfigurationError, SourceError, ours_first
+from closeout.worker.execution import execute
+from closeout.worker.interruption import Caller, draining
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import NewRun, RowFilter
+from closeout.worker.models import Outcome, Run, RunState
+from closeout.worker.pipeline import Ended, Watcher
+from closeout.worker.reasons import check_reason
+from closeout.worker.report.figures import Meter, Snapshot
+from closeout.worker.report.records import ResultRow, record_of
+from closeout.worker.report.summary import summary
+from closeout.worker.settings import Settings
+from closeout.worker.settings_given import SettingsGiven, settings_of
+from closeout.worker.sources.given import Ids, given_rows
+from closeout.worker.streaming import Streaming
+from closeout.worker.whoami import whoami
 
 Address = str | os.PathLike[str]
 OnProgress = Callable[[Snapshot], Awaitable[None] | None]

@@ -9,11 +9,11 @@ from typing import TypeVarTuple
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from worker.api.client import ReadingApi
-from worker.budget import Lane
-from worker.course import WORTH_A_SCAN, Course, Paging, Scan, Window
-from worker.gate import Gate
-from worker.models import LIVE_STATUSES, PAGE_SIZE, Answer, Claim, Listing, Millis, SessionState
+from closeout.worker.api.client import ReadingApi
+from closeout.worker.budget import Lane
+from closeout.worker.course import WORTH_A_SCAN, Course, Paging, Scan, Window
+from closeout.worker.gate import Gate
+from closeout.worker.models import LIVE_STATUSES, PAGE_SIZE, Answer, Claim, Listing, Millis, SessionState
 
 _READERS = 16
 _PAGERS = 8  # at once, at most: pages come one after the other in each, and may take long to arrive

@@ -1,6 +1,6 @@
 """When failures are an outage of the API and not a trouble of single sessions. No I/O, no clock."""
 
-from worker.models import Millis
+from closeout.worker.models import Millis
 
 _FAILURES = 10  # in a row: with other sessions answered in between, a few that always fail do not get there
 _UNCONNECTED = 3  # in a row: a host that cannot be reached at all needs less proof

@@ -2,8 +2,8 @@
 
 import anyio
 
-from worker.context import Context
-from worker.ledger.report_store import PaceSample
+from closeout.worker.context import Context
+from closeout.worker.ledger.report_store import PaceSample
 
 _LOOK = 2.0  # seconds: far more than a row costs, and soon enough for whoever watches
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import anyio
 from aiolimiter import AsyncLimiter
 
-from worker.budget import (
+from closeout.worker.budget import (
     LEASE,
     TOLERANCE,
     Ask,

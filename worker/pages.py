@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import anyio
 
-from worker.context import Context
-from worker.models import Answer, Listing, Millis, Record
-from worker.units import format_duration
-from worker.verdict import GOES_ON, halt_reason
-from worker.walk import Walk
+from closeout.worker.context import Context
+from closeout.worker.models import Answer, Listing, Millis, Record
+from closeout.worker.units import format_duration
+from closeout.worker.verdict import GOES_ON, halt_reason
+from closeout.worker.walk import Walk
 
 _AGAIN = 0.5  # seconds before a page that could not be had is asked for again
 _ABOUT = "list"

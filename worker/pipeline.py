@@ -8,38 +8,38 @@ from typing import Any
 
 import anyio
 
-from worker.api.client import Api, ReadingApi
-from worker.budget import BudgetStore
-from worker.canary import Canary
-from worker.ceiling import Ceiling
-from worker.clock import now_ms
-from worker.closing import Closing
-from worker.context import Context
-from worker.errors import HaltError
-from worker.gate import Gate, Patience
-from worker.guarding import Guarding
-from worker.holding import Holding
-from worker.lag import Grace, Lag
-from worker.last_call import LastCall
-from worker.leading import keep_in_step, take_over
-from worker.ledger.crew import Crew, RunEnd
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import Counts
-from worker.models import Millis, Outcome, Run, RunState, as_found, worked_until
-from worker.pace_log import note_paces
-from worker.pacing import Pace
-from worker.planning import Planning
-from worker.progress import Progress
-from worker.protected import Protected
-from worker.protecting import Protecting
-from worker.quota import OVER_CAP
-from worker.recorder import Recorder
-from worker.retry import Limits, backoff
-from worker.settings import Settings
-from worker.settling import Settling
-from worker.stopping import Stop, watch_signals
-from worker.verdict import Judge
-from worker.verifying import Verifying
+from closeout.worker.api.client import Api, ReadingApi
+from closeout.worker.budget import BudgetStore
+from closeout.worker.canary import Canary
+from closeout.worker.ceiling import Ceiling
+from closeout.worker.clock import now_ms
+from closeout.worker.closing import Closing
+from closeout.worker.context import Context
+from closeout.worker.errors import HaltError
+from closeout.worker.gate import Gate, Patience
+from closeout.worker.guarding import Guarding
+from closeout.worker.holding import Holding
+from closeout.worker.lag import Grace, Lag
+from closeout.worker.last_call import LastCall
+from closeout.worker.leading import keep_in_step, take_over
+from closeout.worker.ledger.crew import Crew, RunEnd
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import Counts
+from closeout.worker.models import Millis, Outcome, Run, RunState, as_found, worked_until
+from closeout.worker.pace_log import note_paces
+from closeout.worker.pacing import Pace
+from closeout.worker.planning import Planning
+from closeout.worker.progress import Progress
+from closeout.worker.protected import Protected
+from closeout.worker.protecting import Protecting
+from closeout.worker.quota import OVER_CAP
+from closeout.worker.recorder import Recorder
+from closeout.worker.retry import Limits, backoff
+from closeout.worker.settings import Settings
+from closeout.worker.settling import Settling
+from closeout.worker.stopping import Stop, watch_signals
+from closeout.worker.verdict import Judge
+from closeout.worker.verifying import Verifying
 
 _LOOK = 0.05  # seconds between looks whether others are still at work
 _WRONG = (Outcome.NOT_FOUND, Outcome.INVALID, Outcome.REJECTED, Outcome.FAILED)
@@ -204,9 +204,7 @@ async def _end(context: Context, *, settle_only: bool) -> Ended:
     counts = await context.ledger.counts(context.run)
     source_done = (await context.ledger.find_run(context.run.name)).source_done
     settles = settle_only or context.settings.settle
-    state, why, exit_code = judge_end(
-        counts, context.stop, context.last_call, source_done=source_done, settles=settles
-    )
+    state, why, exit_code = judge_end(counts, context.stop, context.last_call, source_done=source_done, settles=settles)
     if not context.settings.closes and context.stop.state is None:
         left = await context.ledger.parked_count(context.run)
         state, why, exit_code = judge_plan(counts, context.last_call, left, source_done=source_done)

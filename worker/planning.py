@@ -2,8 +2,8 @@
 
 import anyio
 
-from worker.context import Context
-from worker.models import NEVER
+from closeout.worker.context import Context
+from closeout.worker.models import NEVER
 
 _LOOK = 0.1
 

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from worker.histogram import Histogram
-from worker.ledger.intake_store import TakenIn
-from worker.ledger.records import Counts
-from worker.models import EVAL_STATUSES, KINDS, Answer, Change, Kind, Outcome, Record, SourceRow
+from closeout.worker.histogram import Histogram
+from closeout.worker.ledger.intake_store import TakenIn
+from closeout.worker.ledger.records import Counts
+from closeout.worker.models import EVAL_STATUSES, KINDS, Answer, Change, Kind, Outcome, Record, SourceRow
 
 OTHER = "other"
 _REQUEST_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds

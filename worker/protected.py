@@ -2,7 +2,7 @@
 
 import anyio
 
-from worker.models import Millis, SessionState
+from closeout.worker.models import Millis, SessionState
 
 OLDEST: Millis = 300_000  # an older list proves nothing: closing waits for a new one
 

@@ -6,13 +6,13 @@ before its close would cost as much as closing.
 
 import anyio
 
-from worker.context import Context
-from worker.models import Listing, Millis, SessionState
-from worker.pages import Pages
-from worker.protected import OLDEST
-from worker.statuses import unlisted
-from worker.units import format_rate
-from worker.verdict import GOES_ON
+from closeout.worker.context import Context
+from closeout.worker.models import Listing, Millis, SessionState
+from closeout.worker.pages import Pages
+from closeout.worker.protected import OLDEST
+from closeout.worker.statuses import unlisted
+from closeout.worker.units import format_rate
+from closeout.worker.verdict import GOES_ON
 
 _EVERY: Millis = 60_000
 _SELDOM: Millis = 240_000  # a list must be replaced before it is too old to close by

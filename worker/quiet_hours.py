@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, available_timezones
 
-from worker.models import NEVER, Millis
+from closeout.worker.models import NEVER, Millis
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE: Millis = 60_000

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from worker.models import NEVER, Change, Claim, Outcome
+from closeout.worker.models import NEVER, Change, Claim, Outcome
 
 OVER_CAP = "over --limit "  # and the cap: the detail of what it left out, by which a higher one finds it again
 _OPEN = frozenset({Outcome.PENDING, Outcome.IN_DOUBT})

@@ -2,7 +2,7 @@
 
 import difflib
 
-from worker.errors import ConfigurationError
+from closeout.worker.errors import ConfigurationError
 
 MAX_LENGTH = 64
 

@@ -6,9 +6,9 @@ from typing import Self
 
 import anyio
 
-from worker.ledger.protocol import Ledger
-from worker.models import Millis, Record, Run
-from worker.progress import Progress
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import Millis, Record, Run
+from closeout.worker.progress import Progress
 
 _BATCH = 1_000
 _LINGER = 0.02  # seconds for which a batch waits to grow: a commit costs as much as dozens of rows

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from worker.models import Claim, Millis
+from closeout.worker.models import Claim, Millis
 
 BACKOFF_BASE = 0.5
 BACKOFF_CAP = 60.0

@@ -5,8 +5,8 @@ from statistics import median
 
 from pydantic import TypeAdapter
 
-from worker.models import Run
-from worker.selector import Selection
+from closeout.worker.models import Run
+from closeout.worker.selector import Selection
 
 _NIGHTS = 3  # before them nothing is usual
 _ABSURD = 10  # times the median of the last nights

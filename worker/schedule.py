@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from cronsim import CronSim, CronSimError
 
-from worker.models import NEVER, Millis
+from closeout.worker.models import NEVER, Millis
 
 PROMPT: Millis = 5 * 60_000  # a start that is found so late is not a missed one: the machine was busy
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ and age is on the server's clock, and every boundary is inclusive: a session tha
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worker.models import MOVING_STATUSES, TERMINAL_STATUSES, WAITING_STATUSES, Listing, Millis, SessionRow
+from closeout.worker.models import MOVING_STATUSES, TERMINAL_STATUSES, WAITING_STATUSES, Listing, Millis, SessionRow
 
 SWEEP_PROTECTED = WAITING_STATUSES | MOVING_STATUSES
 

@@ -2,8 +2,8 @@
 
 import anyio
 
-from worker.context import Context
-from worker.verdict import GOES_ON, RETRYABLE
+from closeout.worker.context import Context
+from closeout.worker.verdict import GOES_ON, RETRYABLE
 
 _AGAIN = 0.5  # seconds before an API that did not answer is asked again
 

@@ -1,8 +1,8 @@
 """What happened to one session in any run of a ledger."""
 
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import Found
-from worker.sources import normalise_id, shown
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import Found
+from closeout.worker.sources import normalise_id, shown
 
 
 async def find_anywhere(ledger: Ledger, text: str, most: int) -> list[Found]:

@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from worker.brake import MaxFailures, parse_max_failures
-from worker.errors import ConfigurationError
-from worker.models import WAITING_STATUSES
-from worker.quiet_hours import QuietWindow, parse_quiet_hours, parse_zone
-from worker.statuses import parse_statuses
-from worker.units import parse_duration, parse_rate, parse_share
+from closeout.worker.brake import MaxFailures, parse_max_failures
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.models import WAITING_STATUSES
+from closeout.worker.quiet_hours import QuietWindow, parse_quiet_hours, parse_zone
+from closeout.worker.statuses import parse_statuses
+from closeout.worker.units import parse_duration, parse_rate, parse_share
 
 DEFAULT_BASE_URL = "https://api-sandbox.featherhq.com"
 OF_RUNS = frozenset(

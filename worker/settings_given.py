@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from worker.errors import ConfigurationError
-from worker.near import did_you_mean
-from worker.settings import OF_RUNS, Settings, checked_settings
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.near import did_you_mean
+from closeout.worker.settings import OF_RUNS, Settings, checked_settings
 
 
 class SettingsGiven(TypedDict, total=False):

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import anyio
 
-from worker.context import Context
-from worker.followed import Followed
-from worker.lag import Lag
-from worker.lookup import Lookup, Sighting
-from worker.models import NEVER, Change, Claim, Millis, Record, SessionState
-from worker.verdict import Judge
+from closeout.worker.context import Context
+from closeout.worker.followed import Followed
+from closeout.worker.lag import Lag
+from closeout.worker.lookup import Lookup, Sighting
+from closeout.worker.models import NEVER, Change, Claim, Millis, Record, SessionState
+from closeout.worker.verdict import Judge
 
 _BATCH = 50_000
 _WORTH_A_PASS = 1_000  # sessions; fewer wait for company, as pages are fuller then

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from worker.clock import now_ms
-from worker.ledger.protocol import Ledger
-from worker.models import Outcome, Run, as_found, worked_until
+from closeout.worker.clock import now_ms
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import Outcome, Run, as_found, worked_until
 
 
 async def as_it_is(ledger: Ledger, run: Run) -> Run:

@@ -2,7 +2,7 @@
 
 import difflib
 
-from worker.models import LIVE_STATUSES
+from closeout.worker.models import LIVE_STATUSES
 
 
 def unlisted(api: str) -> frozenset[str]:

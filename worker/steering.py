@@ -1,12 +1,12 @@
 """A person's word to a run while it runs: its rate, a pause, and to go on."""
 
-from worker.budget import Budget, Decided, ruled, unruled
-from worker.errors import ConfigurationError
-from worker.execution import budget_key
-from worker.ledger.protocol import Ledger
-from worker.models import Run
-from worker.settings import Settings
-from worker.units import format_rate
+from closeout.worker.budget import Budget, Decided, ruled, unruled
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.execution import budget_key
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import Run
+from closeout.worker.settings import Settings
+from closeout.worker.units import format_rate
 
 _SHARED = "it holds for every run on this ledger that talks to {host}, until the run ends"
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import anyio
 
-from worker.models import RunState
+from closeout.worker.models import RunState
 
 
 class Stop:

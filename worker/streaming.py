@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from worker.admission import RowDigest, admit_rows, end_of_source
-from worker.context import Context
-from worker.models import SourceRow
+from closeout.worker.admission import RowDigest, admit_rows, end_of_source
+from closeout.worker.context import Context
+from closeout.worker.models import SourceRow
 
 _BATCH = 2_000
 _LINGER = 0.02  # seconds for which a batch waits to grow: a commit costs as much as dozens of rows

@@ -6,10 +6,20 @@ Whatever does not speak as the API does says nothing of a session: a close that 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from worker.clock import ServerClock
-from worker.lag import Grace
-from worker.models import FOREIGN_ANSWER, LIVE_STATUSES, NEVER, Answer, Change, Claim, Millis, Outcome, SessionState
-from worker.retry import Limits
+from closeout.worker.clock import ServerClock
+from closeout.worker.lag import Grace
+from closeout.worker.models import (
+    FOREIGN_ANSWER,
+    LIVE_STATUSES,
+    NEVER,
+    Answer,
+    Change,
+    Claim,
+    Millis,
+    Outcome,
+    SessionState,
+)
+from closeout.worker.retry import Limits
 
 _LOST_PAUSE: Millis = 1_000  # a close whose answer was lost may still be under way: reading at once would miss it
 

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from worker.agreement import disagreement, gone
-from worker.ledger.protocol import Ledger
-from worker.lookup import Lookup, Sighting
-from worker.models import ClosedItem, Run
-from worker.stopping import Stop
+from closeout.worker.agreement import disagreement, gone
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.lookup import Lookup, Sighting
+from closeout.worker.models import ClosedItem, Run
+from closeout.worker.stopping import Stop
 
 _BATCH = 50_000
 

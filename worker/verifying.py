@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import anyio
 
-from worker.context import Context
-from worker.lookup import Lookup, Sighting
-from worker.models import NEVER, Answer, Change, Claim, Millis, Outcome, Record
-from worker.verdict import Halt
+from closeout.worker.context import Context
+from closeout.worker.lookup import Lookup, Sighting
+from closeout.worker.models import NEVER, Answer, Change, Claim, Millis, Outcome, Record
+from closeout.worker.verdict import Halt
 
 _BATCH = 500
 _KNOWN = 20_000  # most are closed still, and a page tells of the more of them, the more are looked for

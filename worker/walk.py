@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from worker.models import Answer, Listing, Millis, SessionState
+from closeout.worker.models import Answer, Listing, Millis, SessionState
 
 _BARREN = 1_000  # pages in a row without any session, which an API that filters late may give
 _FRUITLESS = 2  # new beginnings in a row from the same place

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from worker.api.client import Api, Endpoint, open_api
+from closeout.worker.api.client import Api, Endpoint, open_api
 
 KEY = "key-0f9e8d7c6b5a"
 SESSION = "0190c1f2-0000-7000-8000-000000000001"

@@ -7,9 +7,9 @@ import zlib
 import pytest
 from aiohttp import web
 
+from closeout.worker.clock import parse_http_date, parse_instant
+from closeout.worker.models import Answer, Listing
 from tests.api.support import GOOD, KEY, SESSION, client, closed_by, json_reply, serving
-from worker.clock import parse_http_date, parse_instant
-from worker.models import Answer, Listing
 
 pytestmark = pytest.mark.anyio
 DIALECTS = [("1.21", "/v1/v2/conversations"), ("1.90", "/v1/conversations")]

@@ -8,9 +8,9 @@ import anyio
 import pytest
 from aiohttp import web
 
+from closeout.worker.api import transport
+from closeout.worker.models import Answer
 from tests.api.support import KEY, SESSION, client, closed_by, json_reply, read_request, reset, serving, talking
-from worker.api import transport
-from worker.models import Answer
 
 pytestmark = pytest.mark.anyio
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

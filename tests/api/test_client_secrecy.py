@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from closeout.worker.models import Answer, Listing
 from tests.api.support import GOOD, KEY, SESSION, client, closed_by, json_reply, serving
 from tests.services import program
-from worker.models import Answer, Listing
 
 pytestmark = pytest.mark.anyio
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.api.models import parse_page, parse_rows, parse_session
+from closeout.worker.clock import parse_instant
+from closeout.worker.models import EvalSummary, SessionRow, SessionState
 from tests.api.support import GOOD, SESSION
-from worker.api.models import parse_page, parse_rows, parse_session
-from worker.clock import parse_instant
-from worker.models import EvalSummary, SessionRow, SessionState
 
 EVALS = {
     "eval_status": "partial", "total": 9, "succeeded": 5, "failed": 3, "pending": 1, "critical_total": 4,

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.api.told import error_code, told_wait
+from closeout.worker.clock import parse_http_date
 from tests.api.support import KEY
 from tests.api.test_models import json_values
-from worker.api.told import error_code, told_wait
-from worker.clock import parse_http_date
 
 DATE = "Mon, 02 Mar 2026 10:00:00 GMT"
 NOW = parse_http_date(DATE) or 0

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.api.voice import error_is_the_apis, form_of, is_exact, page_is_the_apis
 from tests.api.test_models import json_values
 from tests.front_door.gateways import GATEWAYS, REFUSED, UNTOLD, Foreign
-from worker.api.voice import error_is_the_apis, form_of, is_exact, page_is_the_apis
 
 JSON = "application/json"
 PROBLEM = {"loc": ["path", "conversation_id"], "msg": "Input should be a valid UUID", "type": "uuid_parsing"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import cli
+from closeout.jobs import cli
 
 
 @pytest.fixture
@@ -20,7 +20,6 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in list(os.environ):
         if name.startswith(("CLOSEOUT_", "FEATHER_")):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # for child processes
     home = tmp_path / "home"
     work = tmp_path / "work"
     home.mkdir()

@@ -14,13 +14,13 @@ import pytest
 from click.shell_completion import CompletionItem, ShellComplete
 from click.testing import CliRunner
 
-from jobs.cli import COMMANDS, cli, load_command, main
-from jobs.outlines import outlined
+from closeout.jobs.cli import COMMANDS, cli, load_command, main
+from closeout.jobs.outlines import outlined
+from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.ledger.sqlite import SqliteLedger
 from tests.cli.support import write_config
 from tests.ledger.support import NOW, a_run
 from tests.services import program
-from worker.ledger.crew import RunEnd
-from worker.ledger.sqlite import SqliteLedger
 
 CONFIG = '[profiles.production]\nshare = "30%"\n[profiles.staging]\n[jobs.stale]\n[jobs.tests]\n'
 VENV = str(Path(sys.executable).parent)

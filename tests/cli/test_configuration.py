@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from closeout.worker.errors import CloseoutError, ConfigurationError
 from tests.cli.support import KEY, refusal, settings, write_config
-from worker.errors import CloseoutError, ConfigurationError
 
 
 def said(error: BaseException) -> str:

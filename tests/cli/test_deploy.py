@@ -11,12 +11,11 @@ import click
 import pytest
 import yaml  # type: ignore[import-untyped]  # its types are a package of their own; here it reads a few documents
 
-import worker
-from jobs.cli import cli
-from jobs.units import DRAIN_SECONDS
+from closeout.jobs.cli import cli
+from closeout.jobs.units import DRAIN_SECONDS
 from tests.services import missing
 
-ROOT = Path(worker.__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
 OBJECTS = list(yaml.safe_load_all((ROOT / "deploy" / "kubernetes.yaml").read_text(encoding="utf-8")))
 CONTAINERFILE = (ROOT / "Containerfile").read_text(encoding="utf-8")

@@ -8,9 +8,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from jobs.cli import COMMANDS, cli, load_command, narrow_width
-from jobs.examples import EXAMPLES, PURPOSES, WORK_ON_RUNS, codes_of
-from worker.sandbox import FAULT_NAMES
+from closeout.jobs.cli import COMMANDS, cli, load_command, narrow_width
+from closeout.jobs.examples import EXAMPLES, PURPOSES, WORK_ON_RUNS, codes_of
+from closeout.worker.sandbox import FAULT_NAMES
 
 HEAVY = ("httpx", "aiohttp", "anyio", "pydantic", "apsw", "rich", "structlog", "zstandard", "asyncio")
 
@@ -25,7 +25,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     """A person who asks for help is answered at once."""
     code = (
         f"import sys; sys.argv = ['closeout', *{arguments!r}]\n"
-        "from jobs.cli import main\n"
+        "from closeout.jobs.cli import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert end.code in (None, 0, 2)\n"
         f"print('LOADED', *[name for name in {HEAVY!r} if name in sys.modules])"
     )

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.job import Job
-from jobs.job_tables import find_job, read_jobs
+from closeout.jobs.job import Job
+from closeout.jobs.job_tables import find_job, read_jobs
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.models import LIVE_STATUSES, SessionRow
+from closeout.worker.schedule import Schedule
+from closeout.worker.selector import SWEEP_PROTECTED, Age, Selection, mismatch
 from tests.cli.support import write_config
-from worker.errors import ConfigurationError
-from worker.models import LIVE_STATUSES, SessionRow
-from worker.schedule import Schedule
-from worker.selector import SWEEP_PROTECTED, Age, Selection, mismatch
 
 HOUR = 3_600_000
 USER = "E0D00000-0000-4000-8000-00000000000A"

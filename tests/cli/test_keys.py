@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from jobs.keys import find_key
+from closeout.jobs.keys import find_key
+from closeout.worker.errors import ConfigurationError
 from tests.cli.support import KEY
-from worker.errors import ConfigurationError
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs import cli
+from closeout.jobs import cli
 
 
 def test_ctrl_c_within_a_task_group_is_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from jobs import cli
+from closeout.jobs import cli
+from closeout.worker.ledger.sqlite import SqliteLedger
 from tests.cli.support import KEY, write_config
 from tests.ledger.support import a_run
-from worker.ledger.sqlite import SqliteLedger
 
 CONFIG = 'share = "30%"\n[profiles.production]\nrate = "5/s"\n[jobs.stale]\nselect = {idle_for = "24h"}\n'
 CLOSE = "close s.csv "

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.job_tables import read_jobs
-from jobs.profiles import Planned
-from jobs.schedule import by_organisation, planned_sweeps
-from worker.errors import ConfigurationError
+from closeout.jobs.job_tables import read_jobs
+from closeout.jobs.profiles import Planned
+from closeout.jobs.schedule import by_organisation, planned_sweeps
+from closeout.worker.errors import ConfigurationError
 
 HOSTS = """\
 [profiles.one]

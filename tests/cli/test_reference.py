@@ -5,12 +5,12 @@ import re
 import click
 import pytest
 
-from jobs.cli import COMMANDS, cli, load_command
-from jobs.examples import EXAMPLES, EXIT_CODES
-from jobs.reference import pages
-from worker.ledger.records import COLUMNS
-from worker.models import Outcome
-from worker.settings import OF_RUNS, Settings
+from closeout.jobs.cli import COMMANDS, cli, load_command
+from closeout.jobs.examples import EXAMPLES, EXIT_CODES
+from closeout.jobs.reference import pages
+from closeout.worker.ledger.records import COLUMNS
+from closeout.worker.models import Outcome
+from closeout.worker.settings import OF_RUNS, Settings
 
 
 @pytest.fixture(scope="module")

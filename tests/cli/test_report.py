@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs import cli
-from worker.errors import (
+from closeout.jobs import cli
+from closeout.worker.errors import (
     CloseoutError,
     ConfigurationError,
     HaltError,
@@ -69,7 +69,7 @@ def test_a_trace_is_shown_on_request(capsys: pytest.CaptureFixture[str]) -> None
 
 def closeout(*arguments: str) -> "subprocess.CompletedProcess[str]":
     """The command itself, in a process of its own."""
-    return subprocess.run([sys.executable, "-m", "worker", *arguments], check=False, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-m", "closeout", *arguments], check=False, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     os.close(reading)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "worker", "--help"], check=False, stdout=writing, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "closeout", "--help"], check=False, stdout=writing, stderr=subprocess.PIPE, text=True
         )
     finally:
         os.close(writing)

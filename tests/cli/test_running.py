@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli import report
-from jobs.configuration import Given
-from jobs.invocation import Invocation
-from jobs.running import reading, run_to_end
-from worker.admission import OpenedSource
-from worker.errors import LedgerError
-from worker.ledger.records import NewRun
-from worker.ledger.sqlite import SqliteLedger
-from worker.models import Millis, Record, Run
-from worker.sandbox import Sandbox, running_sandbox
-from worker.settings import Settings
-from worker.sources import open_source
+from closeout.jobs.cli import report
+from closeout.jobs.configuration import Given
+from closeout.jobs.invocation import Invocation
+from closeout.jobs.running import reading, run_to_end
+from closeout.worker.admission import OpenedSource
+from closeout.worker.errors import LedgerError
+from closeout.worker.ledger.records import NewRun
+from closeout.worker.ledger.sqlite import SqliteLedger
+from closeout.worker.models import Millis, Record, Run
+from closeout.worker.sandbox import Sandbox, running_sandbox
+from closeout.worker.settings import Settings
+from closeout.worker.sources import open_source
 
 pytestmark = pytest.mark.anyio
 FULL = "the ledger closeout.db failed: database or disk is full"

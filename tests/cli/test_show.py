@@ -7,12 +7,12 @@ import anyio
 import pytest
 from click.testing import CliRunner, Result
 
-from jobs.cli import cli
+from closeout.jobs.cli import cli
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.records import COLUMNS
+from closeout.worker.ledger.sqlite import SqliteLedger
+from closeout.worker.models import Outcome
 from tests.ledger.support import NOW, a_run, bad_row, changed, claim_all, closed, session_id
-from worker.errors import ConfigurationError
-from worker.ledger.records import COLUMNS
-from worker.ledger.sqlite import SqliteLedger
-from worker.models import Outcome
 
 
 async def _fill() -> list[str]:

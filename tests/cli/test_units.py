@@ -13,16 +13,16 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # its types are a package of their own; here it reads a few documents
 from kubernetes_validate import ValidationError, validate  # type: ignore[import-untyped]  # it has none
 
-from jobs.job import Job
-from jobs.job_tables import read_jobs
-from jobs.print_cron import print_cron
-from jobs.print_kubernetes import print_kubernetes
-from jobs.print_systemd import calendars, print_systemd, systemd_files
-from jobs.units import values_or_star
+from closeout.jobs.job import Job
+from closeout.jobs.job_tables import read_jobs
+from closeout.jobs.print_cron import print_cron
+from closeout.jobs.print_kubernetes import print_kubernetes
+from closeout.jobs.print_systemd import calendars, print_systemd, systemd_files
+from closeout.jobs.units import values_or_star
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.schedule import Schedule, parse_cron, starts
 from tests.cli.support import write_config
 from tests.services import program
-from worker.errors import ConfigurationError
-from worker.schedule import Schedule, parse_cron, starts
 
 CONFIG = """
 [profiles."team b"]

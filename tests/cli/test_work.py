@@ -6,13 +6,20 @@ from typing import Any
 import anyio
 import pytest
 
-from jobs import work
-from jobs.alerting import Alerting
-from jobs.configuration import Given
-from jobs.invocation import Invocation
-from worker.alarms import Alarm, Alarms
-from worker.errors import ConfigurationError, HaltError, LedgerError, QueueError, QueueUnreachableError, ours_first
-from worker.settings import Settings
+from closeout.jobs import work
+from closeout.jobs.alerting import Alerting
+from closeout.jobs.configuration import Given
+from closeout.jobs.invocation import Invocation
+from closeout.worker.alarms import Alarm, Alarms
+from closeout.worker.errors import (
+    ConfigurationError,
+    HaltError,
+    LedgerError,
+    QueueError,
+    QueueUnreachableError,
+    ours_first,
+)
+from closeout.worker.settings import Settings
 
 
 def broken_off(cause: Exception) -> HaltError:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli import COMMANDS
-from jobs.job import Job, Ping, Select, Webhook
-from worker.ledger.records import Counts
-from worker.models import Outcome, Run
-from worker.report.summary import run_figures
-from worker.settings import Settings
+from closeout.jobs.cli import COMMANDS
+from closeout.jobs.job import Job, Ping, Select, Webhook
+from closeout.worker.ledger.records import Counts
+from closeout.worker.models import Outcome, Run
+from closeout.worker.report.summary import run_figures
+from closeout.worker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]

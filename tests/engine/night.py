@@ -15,27 +15,27 @@ import anyio.lowlevel
 import httpx
 import structlog
 
+from closeout.worker.api.client import Api, Endpoint
+from closeout.worker.context import Context
+from closeout.worker.finding import Finding, Sweep
+from closeout.worker.ledger.records import NewRun
+from closeout.worker.ledger.sqlite import SqliteLedger
+from closeout.worker.ledger.sqlite_file import connect
+from closeout.worker.ledger.sqlite_store import SqliteStore
+from closeout.worker.models import Run
+from closeout.worker.pipeline import Ended, Watcher, build_context, work
+from closeout.worker.progress import Progress
+from closeout.worker.rule import rule_text
+from closeout.worker.sandbox import Sandbox, SandboxConfig
+from closeout.worker.sandbox.api import answer
+from closeout.worker.sandbox.replies import Reply
+from closeout.worker.sandbox.routing import Call
+from closeout.worker.sandbox.times import http_date, iso, to_datetime
+from closeout.worker.selector import SWEEP_PROTECTED, Selection
+from closeout.worker.settings import Settings
+from closeout.worker.stopping import Stop
 from tests.engine.virtual_time import run_virtually
 from tests.pace.support import MemoryBudget
-from worker.api.client import Api, Endpoint
-from worker.context import Context
-from worker.finding import Finding, Sweep
-from worker.ledger.records import NewRun
-from worker.ledger.sqlite import SqliteLedger
-from worker.ledger.sqlite_file import connect
-from worker.ledger.sqlite_store import SqliteStore
-from worker.models import Run
-from worker.pipeline import Ended, Watcher, build_context, work
-from worker.progress import Progress
-from worker.rule import rule_text
-from worker.sandbox import Sandbox, SandboxConfig
-from worker.sandbox.api import answer
-from worker.sandbox.replies import Reply
-from worker.sandbox.routing import Call
-from worker.sandbox.times import http_date, iso, to_datetime
-from worker.selector import SWEEP_PROTECTED, Selection
-from worker.settings import Settings
-from worker.stopping import Stop
 
 BEGAN = 1_772_445_600.0  # seconds since the epoch at which the first night begins
 HOUR = 3_600.0

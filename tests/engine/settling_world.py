@@ -11,21 +11,21 @@ from typing import Any, cast
 
 import anyio
 
+from closeout.worker.alarms import Alarms
+from closeout.worker.clock import ServerClock
+from closeout.worker.ledger.records import NewRun
+from closeout.worker.ledger.sqlite_file import connect
+from closeout.worker.ledger.sqlite_store import SqliteStore
+from closeout.worker.models import Change, Claim, EvalSummary, Exchange, Millis, Outcome, Record, SessionState
+from closeout.worker.pipeline import build_context
+from closeout.worker.progress import Progress
+from closeout.worker.settings import Settings
+from closeout.worker.settling import Settling
+from closeout.worker.stopping import Stop
 from tests.engine.simulated_api import SimulatedApi
 from tests.engine.virtual_time import run_virtually
 from tests.ledger.support import rows, session_id
 from tests.pace.support import MemoryBudget
-from worker.alarms import Alarms
-from worker.clock import ServerClock
-from worker.ledger.records import NewRun
-from worker.ledger.sqlite_file import connect
-from worker.ledger.sqlite_store import SqliteStore
-from worker.models import Change, Claim, EvalSummary, Exchange, Millis, Outcome, Record, SessionState
-from worker.pipeline import build_context
-from worker.progress import Progress
-from worker.settings import Settings
-from worker.settling import Settling
-from worker.stopping import Stop
 
 START: Millis = 1_000_000
 VERDICTS = (

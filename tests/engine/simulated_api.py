@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import anyio.lowlevel
 
-from worker.models import Answer, Exchange, Kind, Listing, Millis, SessionState
+from closeout.worker.models import Answer, Exchange, Kind, Listing, Millis, SessionState
 
 LIMIT = 10_000  # requests; a look-up that needs more does not end
 

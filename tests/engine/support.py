@@ -3,11 +3,11 @@
 import random
 from dataclasses import replace
 
-from worker.clock import ServerClock
-from worker.lag import Grace
-from worker.models import Answer, Claim, EvalSummary, Exchange, Kind, Millis, SessionState
-from worker.retry import Limits
-from worker.verdict import Judge, Standing
+from closeout.worker.clock import ServerClock
+from closeout.worker.lag import Grace
+from closeout.worker.models import Answer, Claim, EvalSummary, Exchange, Kind, Millis, SessionState
+from closeout.worker.retry import Limits
+from closeout.worker.verdict import Judge, Standing
 
 SESSION = "0190c1f2-0000-7000-8000-000000000001"
 OTHER = "0190c1f2-0000-7000-8000-000000000002"

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.admission import OpenedSource, RowDigest, with_known_reasons
+from closeout.worker.errors import SourceError
+from closeout.worker.models import Run, SourceRow
+from closeout.worker.settings import Settings
 from tests.engine.support import NOW
-from worker.admission import OpenedSource, RowDigest, with_known_reasons
-from worker.errors import SourceError
-from worker.models import Run, SourceRow
-from worker.settings import Settings
 
 RUN = Run(
     id=1, name="k3m9x2pq", job="", source="rows.csv", location="/rows.csv", options="{}", state="interrupted", why=None,

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.agreement import disagreement, gone, upper_bound
+from closeout.worker.models import ClosedItem, EvalSummary, SessionState
 from tests.engine.support import a_claim, a_session
-from worker.agreement import disagreement, gone, upper_bound
-from worker.models import ClosedItem, EvalSummary, SessionState
 
 ITEM = ClosedItem(a_claim(), "closed", "success", eval_settled=True)
 OPEN_VERDICT = ClosedItem(a_claim(), "closed", "pending", eval_settled=False)

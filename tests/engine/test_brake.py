@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.brake import MINIMUM, WINDOW, Brake, MaxFailures, judge_canary, parse_max_failures
-from worker.models import Outcome
+from closeout.worker.brake import MINIMUM, WINDOW, Brake, MaxFailures, judge_canary, parse_max_failures
+from closeout.worker.models import Outcome
 
 GOOD = [Outcome.CLOSED, Outcome.ALREADY_CLOSED]
 BAD = [Outcome.FAILED, Outcome.REJECTED, Outcome.NOT_FOUND]

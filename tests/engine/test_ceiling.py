@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.ceiling import Ceiling
-from worker.models import Millis
-from worker.quiet_hours import share_at
-from worker.settings import Settings
+from closeout.worker.ceiling import Ceiling
+from closeout.worker.models import Millis
+from closeout.worker.quiet_hours import share_at
+from closeout.worker.settings import Settings
 
 MIDNIGHT: Millis = 1_772_409_600_000  # of a Monday, in UTC
 MINUTE: Millis = 60_000

@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from closeout.worker.schedule import Schedule
 from tests.engine.test_schedule import HOUR, at
 from tests.engine.test_scheduling import World, long_naps
-from worker.schedule import Schedule
 
 __all__ = ["long_naps"]  # a fixture
 # The night before the clock is set, and at what time of it the job is: skipped, shown twice, or just before or after.

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.closing import Closing, claim_batch
+from closeout.worker.models import Claim, Outcome, Record, SessionState
+from closeout.worker.protected import Protected
+from closeout.worker.settings import Settings
 from tests.engine.support import a_claim
 from tests.engine.virtual_time import run_virtually
 from tests.report.support import Standing
-from worker.closing import Closing, claim_batch
-from worker.models import Claim, Outcome, Record, SessionState
-from worker.protected import Protected
-from worker.settings import Settings
 
 
 @pytest.mark.parametrize(("rate", "batch"), [(0.1, 1), (1, 1), (50, 12), (100, 25), (1_000, 250), (5_000, 256)])

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from closeout.worker.budget import Budget
+from closeout.worker.diagnosis import Level, of_budget, of_clock, of_closing, of_disk, of_host, of_reading
+from closeout.worker.models import Answer, Exchange
 from tests.engine.support import NOW, an_answer
-from worker.budget import Budget
-from worker.diagnosis import Level, of_budget, of_clock, of_closing, of_disk, of_host, of_reading
-from worker.models import Answer, Exchange
 
 
 @pytest.mark.parametrize(

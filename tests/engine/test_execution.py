@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from worker.budget import ruled
-from worker.execution import budget_key, execute
-from worker.lease import Terms
-from worker.ledger.crew import Crew
-from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import NewRun
-from worker.models import Run
-from worker.pipeline import Watcher
-from worker.settings import Settings
+from closeout.worker.budget import ruled
+from closeout.worker.execution import budget_key, execute
+from closeout.worker.lease import Terms
+from closeout.worker.ledger.crew import Crew
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import NewRun
+from closeout.worker.models import Run
+from closeout.worker.pipeline import Watcher
+from closeout.worker.settings import Settings
 
 SETTINGS = Settings(base_url="http://127.0.0.1:9", settle=False, protect=())
 

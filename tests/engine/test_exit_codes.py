@@ -4,10 +4,10 @@ from collections import Counter
 
 import pytest
 
-from worker.ledger.records import Counts
-from worker.models import Outcome
-from worker.pipeline import finished_exit_code, judge_end
-from worker.stopping import Stop
+from closeout.worker.ledger.records import Counts
+from closeout.worker.models import Outcome
+from closeout.worker.pipeline import finished_exit_code, judge_end
+from closeout.worker.stopping import Stop
 
 GOOD = {Outcome.CLOSED, Outcome.ALREADY_CLOSED, Outcome.SKIPPED}
 OPEN = {Outcome.PENDING, Outcome.IN_DOUBT}

@@ -10,14 +10,14 @@ import anyio
 import httpx
 import pytest
 
+from closeout.worker.context import Context
+from closeout.worker.finding import GONE, Sweep
+from closeout.worker.models import SourceRow, Tally
+from closeout.worker.pipeline import Watcher
+from closeout.worker.sandbox import SandboxConfig
+from closeout.worker.sandbox.replies import Reply
+from closeout.worker.sandbox.times import to_datetime
 from tests.engine.night import HOUR, IDLE, KilledError, Town
-from worker.context import Context
-from worker.finding import GONE, Sweep
-from worker.models import SourceRow, Tally
-from worker.pipeline import Watcher
-from worker.sandbox import SandboxConfig
-from worker.sandbox.replies import Reply
-from worker.sandbox.times import to_datetime
 
 SWEEP = Sweep(IDLE, 10_000, [])
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.forecast import Allowance, estimate_sessions, forecast, in_words, lookups_for
-from worker.models import PAGE_SIZE, Millis
-from worker.quiet_hours import parse_quiet_hours, share_at
+from closeout.worker.forecast import Allowance, estimate_sessions, forecast, in_words, lookups_for
+from closeout.worker.models import PAGE_SIZE, Millis
+from closeout.worker.quiet_hours import parse_quiet_hours, share_at
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HALF = Allowance(50.0, 100.0, zone=BERLIN)

@@ -6,12 +6,12 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from closeout.worker.gate import Gate, Patience
+from closeout.worker.pacing import Pace
+from closeout.worker.progress import Progress
+from closeout.worker.stopping import Stop
 from tests.engine.support import NOW, an_answer
 from tests.pace.support import MemoryBudget
-from worker.gate import Gate, Patience
-from worker.pacing import Pace
-from worker.progress import Progress
-from worker.stopping import Stop
 
 pytestmark = pytest.mark.anyio
 GIVE_UP_AFTER = 60_000

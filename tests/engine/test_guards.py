@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.engine.support import MAX_ATTEMPTS, NOW, SESSION, WAIT, a_claim, a_judge, an_answer
-from worker.guards import (
+from closeout.worker.guards import (
     Guards,
     guards_of,
     known_too_long_ago,
@@ -14,9 +13,10 @@ from worker.guards import (
     seen_too_long_ago,
     unseen_change,
 )
-from worker.models import LIVE_STATUSES, NEVER, Outcome, SessionRow
-from worker.settings import Settings
-from worker.verdict import Halt
+from closeout.worker.models import LIVE_STATUSES, NEVER, Outcome, SessionRow
+from closeout.worker.settings import Settings
+from closeout.worker.verdict import Halt
+from tests.engine.support import MAX_ATTEMPTS, NOW, SESSION, WAIT, a_claim, a_judge, an_answer
 
 HOUR = 3_600_000
 ROW = SessionRow(session_id=SESSION, status="active", started_at=NOW - 48 * HOUR, last_message_at=NOW - 30 * HOUR)

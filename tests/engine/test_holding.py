@@ -3,13 +3,13 @@
 import anyio
 import pytest
 
+from closeout.worker.alarms import Alarm, Alarms
+from closeout.worker.hold import Hold
+from closeout.worker.holding import Holding
+from closeout.worker.models import NEVER, Change, Outcome
+from closeout.worker.settings import Settings
 from tests.engine.virtual_time import run_virtually
 from tests.report.support import Standing
-from worker.alarms import Alarm, Alarms
-from worker.hold import Hold
-from worker.holding import Holding
-from worker.models import NEVER, Change, Outcome
-from worker.settings import Settings
 
 
 class Held:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import anyio
 
+from closeout.worker.admission import RowDigest, admit_rows, end_of_source
+from closeout.worker.context import Context
+from closeout.worker.finding import Sweep
+from closeout.worker.models import SourceRow
+from closeout.worker.settings import Settings
 from tests.engine.night import IDLE, Town
 from tests.engine.virtual_time import run_virtually
 from tests.report.support import Standing
-from worker.admission import RowDigest, admit_rows, end_of_source
-from worker.context import Context
-from worker.finding import Sweep
-from worker.models import SourceRow
-from worker.settings import Settings
 
 
 def test_idling_ends_when_something_stirs_or_after_a_while() -> None:

@@ -9,17 +9,17 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from closeout.worker.alarms import Alarm, Alarms
+from closeout.worker.context import Context
+from closeout.worker.errors import LedgerError, QueueError, QueueUnreachableError
+from closeout.worker.intake import Intake
+from closeout.worker.ledger.intake_store import TakenIn
+from closeout.worker.models import Millis, Outcome, QueuedRow, Run
+from closeout.worker.queues.protocol import Depth, Message
+from closeout.worker.settings import Settings
 from tests.engine.virtual_time import run_virtually
 from tests.ledger.support import session_id
 from tests.report.support import Standing
-from worker.alarms import Alarm, Alarms
-from worker.context import Context
-from worker.errors import LedgerError, QueueError, QueueUnreachableError
-from worker.intake import Intake
-from worker.ledger.intake_store import TakenIn
-from worker.models import Millis, Outcome, QueuedRow, Run
-from worker.queues.protocol import Depth, Message
-from worker.settings import Settings
 
 
 class FakeQueue:

@@ -5,8 +5,8 @@ import asyncio
 import anyio
 import pytest
 
-from worker.interruption import INTERRUPTED, Caller, draining
-from worker.stopping import Stop
+from closeout.worker.interruption import INTERRUPTED, Caller, draining
+from closeout.worker.stopping import Stop
 
 pytestmark = pytest.mark.anyio
 

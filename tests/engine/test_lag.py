@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.lag import Grace, Lag
+from closeout.worker.lag import Grace, Lag
 
 SECOND = 1_000
 

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import settings as running
 from hypothesis import strategies as st
 
+from closeout.worker.context import Context
+from closeout.worker.deadline import closing_ends
+from closeout.worker.last_call import LastCall
+from closeout.worker.settings import Settings
 from tests.engine.virtual_time import run_virtually
 from tests.report.support import Clock, Standing
-from worker.context import Context
-from worker.deadline import closing_ends
-from worker.last_call import LastCall
-from worker.settings import Settings
 
 LOOK = 0.3  # seconds within which a deadline is noticed
 

@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from closeout.worker.api.client import Api
+from closeout.worker.gate import Gate, Patience
+from closeout.worker.lookup import Lookup, Sighting
+from closeout.worker.models import PAGE_SIZE, Answer, Claim, Exchange, Listing, SessionState
+from closeout.worker.pacing import Pace
+from closeout.worker.progress import Progress
+from closeout.worker.stopping import Stop
 from tests.engine.simulated_api import SimulatedApi
 from tests.engine.support import NOW
 from tests.engine.virtual_time import run_virtually
 from tests.pace.support import MemoryBudget
-from worker.api.client import Api
-from worker.gate import Gate, Patience
-from worker.lookup import Lookup, Sighting
-from worker.models import PAGE_SIZE, Answer, Claim, Exchange, Listing, SessionState
-from worker.pacing import Pace
-from worker.progress import Progress
-from worker.stopping import Stop
 
 PAGINGS = ["proper", "same", "loop", "cut", "empty", "strangers", "twice", "broken", "unbounded"]
 FEW = 12  # requests by which a small look-up may be unlucky

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from closeout.worker.guards import listed_statuses
+from closeout.worker.models import Claim, SessionState
+from closeout.worker.settings import Settings
 from tests.engine.simulated_api import SimulatedApi
 from tests.engine.support import NOW
 from tests.engine.test_lookup import ORDERS, PAGINGS, a_claim, look_up, once_each
-from worker.guards import listed_statuses
-from worker.models import Claim, SessionState
-from worker.settings import Settings
 
 LIVE = listed_statuses(Settings())
 STEP = 100_000

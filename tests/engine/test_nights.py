@@ -6,13 +6,13 @@ from pathlib import Path
 import anyio
 import pytest
 
+from closeout.worker.context import Context
+from closeout.worker.finding import Sweep
+from closeout.worker.models import TERMINAL_STATUSES
+from closeout.worker.rule import night_counts
+from closeout.worker.sandbox import SandboxConfig
+from closeout.worker.selector import SWEEP_PROTECTED
 from tests.engine.night import HOUR, IDLE, KilledError, Town
-from worker.context import Context
-from worker.finding import Sweep
-from worker.models import TERMINAL_STATUSES
-from worker.rule import night_counts
-from worker.sandbox import SandboxConfig
-from worker.selector import SWEEP_PROTECTED
 
 MIX = {
     "active": 6.0, "paused": 3.0, "waiting_for_human": 1.0, "awaiting_approval": 1.0, "ringing": 1.0, "queued": 1.0,

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from closeout.worker.budget import Budget, Lane
+from closeout.worker.pacing import Pace
 from tests.engine.virtual_time import Lateness, late_by_up_to, run_virtually
 from tests.pace.support import MemoryBudget
-from worker.budget import Budget, Lane
-from worker.pacing import Pace
 
 WAITING = 64
 

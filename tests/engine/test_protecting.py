@@ -8,15 +8,15 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from closeout.worker.alarms import Alarms
+from closeout.worker.context import Context
+from closeout.worker.models import Answer, Listing, Record, SessionState
+from closeout.worker.protected import OLDEST, Protected
+from closeout.worker.protecting import Protecting
+from closeout.worker.settings import Settings
 from tests.engine.support import an_answer
 from tests.engine.virtual_time import run_virtually
 from tests.report.support import Clock, Standing
-from worker.alarms import Alarms
-from worker.context import Context
-from worker.models import Answer, Listing, Record, SessionState
-from worker.protected import OLDEST, Protected
-from worker.protecting import Protecting
-from worker.settings import Settings
 
 MINUTE = 60.0
 

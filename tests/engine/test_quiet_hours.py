@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from worker.models import NEVER, Millis
-from worker.quiet_hours import QuietWindow, local_time, next_change, parse_quiet_hours, parse_zone, share_at
+from closeout.worker.models import NEVER, Millis
+from closeout.worker.quiet_hours import QuietWindow, local_time, next_change, parse_quiet_hours, parse_zone, share_at
 
 BERLIN, NEW_YORK, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York"), ZoneInfo("Asia/Kolkata")
 LORD_HOWE = ZoneInfo("Australia/Lord_Howe")  # its summer time is half an hour

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.models import NEVER, Change, Claim, Outcome
+from closeout.worker.quota import Quota, canary_left
 from tests.engine.support import a_claim
-from worker.models import NEVER, Change, Claim, Outcome
-from worker.quota import Quota, canary_left
 
 counts = st.one_of(st.none(), st.integers(-50, 50))
 

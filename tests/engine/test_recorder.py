@@ -6,13 +6,13 @@ from typing import cast
 import anyio
 import pytest
 
+from closeout.worker.errors import LedgerError
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import Change, Exchange, Millis, Outcome, Record, Run
+from closeout.worker.progress import Progress
+from closeout.worker.recorder import Recorder
 from tests.engine.support import NOW
 from tests.engine.test_admission import RUN
-from worker.errors import LedgerError
-from worker.ledger.protocol import Ledger
-from worker.models import Change, Exchange, Millis, Outcome, Record, Run
-from worker.progress import Progress
-from worker.recorder import Recorder
 
 pytestmark = pytest.mark.anyio
 

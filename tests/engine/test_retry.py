@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.retry import BACKOFF_BASE, BACKOFF_CAP, Limits, backoff, throttle_wait
 from tests.engine.support import NOW, a_claim
-from worker.retry import BACKOFF_BASE, BACKOFF_CAP, Limits, backoff, throttle_wait
 
 DAY = 24 * 3600.0
 

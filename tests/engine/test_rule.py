@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.models import Tally
+from closeout.worker.rule import night_counts, read_rule, rule_text, unusual
+from closeout.worker.selector import Age, Selection
 from tests.report.support import RUN
-from worker.models import Tally
-from worker.rule import night_counts, read_rule, rule_text, unusual
-from worker.selector import Age, Selection
 
 BOUNDS = st.none() | st.integers(0, 10**13) | st.builds(Age, st.integers(0, 10**10))
 TEXTS = st.none() | st.text(max_size=5)

@@ -12,10 +12,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from jobs import scheduling
-from jobs.scheduling import Keeping, keep_times, run_child
+from closeout.jobs import scheduling
+from closeout.jobs.scheduling import Keeping, keep_times, run_child
+from closeout.worker.schedule import Schedule
 from tests.engine.virtual_time import late_by_up_to, run_virtually
-from worker.schedule import Schedule
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

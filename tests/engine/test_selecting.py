@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
+from closeout.worker.api.client import Api
+from closeout.worker.models import SessionRow
+from closeout.worker.sandbox import Sandbox, SandboxConfig, running_sandbox
+from closeout.worker.sandbox.evaluations import NO_EVALS
+from closeout.worker.sandbox.facets import agent_id, end_user_id, number
+from closeout.worker.sandbox.rendering import render_session
+from closeout.worker.selector import Age, Selection, listings, mismatch
 from tests.api.support import client
 from tests.sandbox.support import START, Clock
-from worker.api.client import Api
-from worker.models import SessionRow
-from worker.sandbox import Sandbox, SandboxConfig, running_sandbox
-from worker.sandbox.evaluations import NO_EVALS
-from worker.sandbox.facets import agent_id, end_user_id, number
-from worker.sandbox.rendering import render_session
-from worker.selector import Age, Selection, listings, mismatch
 
 pytestmark = pytest.mark.anyio
 MIX = {"active": 4.0, "paused": 2.0, "waiting_for_human": 1.0, "ringing": 1.0, "closed": 2.0, "expired": 1.0}

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from worker.brake import MaxFailures
-from worker.quiet_hours import parse_quiet_hours
-from worker.settings import DEFAULT_BASE_URL, Settings
+from closeout.worker.brake import MaxFailures
+from closeout.worker.quiet_hours import parse_quiet_hours
+from closeout.worker.settings import DEFAULT_BASE_URL, Settings
 
 
 def refused(**values: Any) -> bool:

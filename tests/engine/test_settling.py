@@ -2,11 +2,11 @@
 
 import pytest
 
+from closeout.worker.lag import Lag
+from closeout.worker.lookup import Sighting
+from closeout.worker.models import NEVER, EvalSummary
+from closeout.worker.settling import settled_change, unseen_change
 from tests.engine.support import NOW, a_claim, a_judge, a_session, an_answer
-from worker.lag import Lag
-from worker.lookup import Sighting
-from worker.models import NEVER, EvalSummary
-from worker.settling import settled_change, unseen_change
 
 AGE = 20_000
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from closeout.worker.models import EvalSummary
+from closeout.worker.settings import Settings
 from tests.engine.settling_world import START, VERDICTS, Fate, settle
-from worker.models import EvalSummary
-from worker.settings import Settings
 
 NONE = EvalSummary()
 FOREVER = float("inf")

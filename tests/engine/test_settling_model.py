@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from closeout.worker.models import NEVER, EvalSummary
 from tests.engine.settling_world import START, VERDICTS, Fate, settle, verdict_of
 from tests.ledger.support import session_id
-from worker.models import NEVER, EvalSummary
 
 _FATES = st.lists(
     st.tuples(

@@ -1,9 +1,9 @@
 """Verdicts where closing never ends: they come in all the same, and what never ends is given up."""
 
+from closeout.worker.clock import parse_instant
+from closeout.worker.ledger.records import COLUMNS
+from closeout.worker.settings import Settings
 from tests.engine.settling_world import START, VERDICTS, Fate, settle
-from worker.clock import parse_instant
-from worker.ledger.records import COLUMNS
-from worker.settings import Settings
 
 _RECORDED_AT, _SETTLED_AT = COLUMNS.index("recorded_at"), COLUMNS.index("settled_at")
 NEVER_ENDS = float("inf")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.statuses import parse_statuses
+from closeout.worker.statuses import parse_statuses
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.units import counted, format_duration, format_rate, format_share, parse_duration, parse_rate, parse_share
+from closeout.worker.units import (
+    counted,
+    format_duration,
+    format_rate,
+    format_share,
+    parse_duration,
+    parse_rate,
+    parse_share,
+)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.models import LIVE_STATUSES, Answer, Change, Claim, EvalSummary, Outcome
+from closeout.worker.verdict import Halt
 from tests.engine.support import (
     GIVE_UP_AFTER,
     MAX_ATTEMPTS,
@@ -17,8 +19,6 @@ from tests.engine.support import (
     a_session,
     an_answer,
 )
-from worker.models import LIVE_STATUSES, Answer, Change, Claim, EvalSummary, Outcome
-from worker.verdict import Halt
 
 # A request behind these may have been carried out, and only reading the session tells.
 DOUBTFUL = {400, 408, 409, 425, 500, 502, 503, 504}

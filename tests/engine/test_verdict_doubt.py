@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.models import FOREIGN_ANSWER, LIVE_STATUSES, NEVER, TERMINAL_STATUSES, Change, EvalSummary, Outcome
+from closeout.worker.verdict import Halt
 from tests.engine.support import (
     GIVE_UP_AFTER,
     MAX_ATTEMPTS,
@@ -17,8 +19,6 @@ from tests.engine.support import (
     a_session,
     an_answer,
 )
-from worker.models import FOREIGN_ANSWER, LIVE_STATUSES, NEVER, TERMINAL_STATUSES, Change, EvalSummary, Outcome
-from worker.verdict import Halt
 
 
 def found(

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.models import LIVE_STATUSES, EvalSummary, Millis
 from tests.engine.support import GRACE, NOW, a_judge, a_session
-from worker.models import LIVE_STATUSES, EvalSummary, Millis
 
 
 def final(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from closeout.worker.models import Answer, Listing, SessionState
+from closeout.worker.walk import Walk
 from tests.engine.support import an_answer
-from worker.models import Answer, Listing, SessionState
-from worker.walk import Walk
 
 PAGE = 5
 ENDLESS = 2_000

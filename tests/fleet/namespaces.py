@@ -34,7 +34,7 @@ class Host:
 
     def command(self, *words: str) -> list[str]:
         """What runs closeout there: the process keeps its id, so signals reach it."""
-        return ["ip", "netns", "exec", self.name, sys.executable, "-m", "worker", *words]
+        return ["ip", "netns", "exec", self.name, sys.executable, "-m", "closeout", *words]
 
     def listener(self, port: int) -> socket.socket:
         """A server's socket on this machine's loopback."""

@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from closeout.worker.ledger.postgres.address import parse_address
+from closeout.worker.sandbox import Sandbox, SandboxConfig
 from tests.front_door.support import Child, Desk, Done, Witness, desk_of, held, wait_until
-from worker.ledger.postgres.address import parse_address
-from worker.sandbox import Sandbox, SandboxConfig
 
 LEASE, TIMEOUT = 2.5, 0.8  # seconds
 RATE = 150

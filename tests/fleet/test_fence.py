@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from closeout import close_sessions
+from closeout.worker.budget import Lane
+from closeout.worker.gate import Gate
+from closeout.worker.lease import Terms
 from tests.fleet.support import LEASE, RATE, TIMEOUT, Fleet, fleet
 from tests.front_door.support import KEY, quick
 from tests.postgres.databases import done_with, url_of
 from tests.postgres.proxy import Proxy, proxied
-from worker import close_sessions
-from worker.budget import Lane
-from worker.gate import Gate
-from worker.lease import Terms
 
 _SLACK = Terms(LEASE, TIMEOUT, 0).slack
 

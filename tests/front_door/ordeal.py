@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from closeout.worker.sandbox import Sandbox, SandboxConfig
 from tests.front_door.support import FAST, Desk, Done, Witness, desk_of, quick, says_the_host_alone
-from worker.sandbox import Sandbox, SandboxConfig
 
 SEEDS = {"200": 11, "409": 12, "400": 13}
 # Each of these leaves the close in doubt, so that no second one may follow without a look.

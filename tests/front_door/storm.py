@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from closeout.worker.sandbox import Sandbox, SandboxConfig
 from tests.front_door.support import Desk, Done, Witness, desk_of, quick
-from worker.sandbox import Sandbox, SandboxConfig
 
 MODES = ("200", "409", "400")
 OFFSETS = {"200": -3600.0, "409": 3600.0, "400": 0.0}

@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from tests.forked import ROOT, Forked
-from worker.budget import BudgetKey
-from worker.ledger.opening import open_ledger
-from worker.sandbox import Sandbox, SandboxConfig, running_sandbox
+from closeout.worker.budget import BudgetKey
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.sandbox import Sandbox, SandboxConfig, running_sandbox
+from tests.forked import Forked
 
 KEY = "fk-front-door-7Qz1XbL9"
 LONGEST = 90.0  # seconds after which a test gives up waiting: it says nothing of speed
@@ -73,7 +73,7 @@ class Desk:
 
     def environment(self) -> dict[str, str]:
         """What a command sees: nothing of the settings of the machine that the test runs on."""
-        made = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.home), "PYTHONPATH": str(ROOT)}
+        made = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.home)}
         made |= {"CLOSEOUT_BASE_URL": self.url} if self.url else {}
         made |= {"CLOSEOUT_API_KEY": self.key} if self.key else {}
         return made | self.env

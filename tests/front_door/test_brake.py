@@ -3,8 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
+from closeout.worker.sandbox import Sandbox, SandboxConfig
 from tests.front_door.support import FAST, Witness, desk_of, quick, waited
-from worker.sandbox import Sandbox, SandboxConfig
 
 WORDS = (*FAST, "--no-settle", "--json")
 

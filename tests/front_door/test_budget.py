@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from closeout.worker.sandbox import Sandbox
+from closeout.worker.sandbox.ratelimit import LimitKind
+from closeout.worker.sandbox.truth import most_within
 from tests.front_door.support import FAST, Desk, Witness, desk_of, held, quick, side_by_side, wait_until, waited
-from worker.sandbox import Sandbox
-from worker.sandbox.ratelimit import LimitKind
-from worker.sandbox.truth import most_within
 
 pytestmark = pytest.mark.alone
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from closeout.worker.sandbox import Sandbox, SandboxConfig
 from tests.front_door.support import FAST, Desk, Witness, desk_of, quick, waited
 from tests.front_door.terminal import CTRL_C, at_a_terminal
-from worker.sandbox import Sandbox, SandboxConfig
 
 WORDS = (*(word for word in FAST if word != "--no-progress"), "--no-settle")
 JSON = (*FAST, "--no-settle", "--json")

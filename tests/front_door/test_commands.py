@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from closeout.worker.sandbox import Sandbox, SandboxConfig
 from tests.front_door.support import (
     COLUMNS,
     FAST,
@@ -21,7 +22,6 @@ from tests.front_door.support import (
     quick,
     waited,
 )
-from worker.sandbox import Sandbox, SandboxConfig
 
 SUMMARY = [
     "run", "job", "state", "why", "rows_read", "duplicates", "outcomes", "eval_status", "unsettled", "requests",
@@ -215,7 +215,7 @@ def test_help_lists_the_commands(bare: Desk) -> None:
     """``--help`` names each command, and the program as it was called or as it is called."""
     done = bare.run("--help")
     assert done.code == 0
-    assert re.match(r"Usage: (closeout|python -m worker) ", done.out)
+    assert re.match(r"Usage: (closeout|python -m closeout) ", done.out)
     assert all(re.search(rf"^  {name} ", done.out, re.M) for name in COMMANDS)
 
 

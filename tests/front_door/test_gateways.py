@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from closeout.worker.sandbox import Sandbox
 from tests.front_door.gateways import (
     GATEWAYS,
     REFUSED,
@@ -19,7 +20,6 @@ from tests.front_door.gateways import (
     of_json,
 )
 from tests.front_door.support import FAST, Desk, assert_all_counted, desk_of, quick
-from worker.sandbox import Sandbox
 
 WORDS = (*FAST, "--settle-for", "20s", "--json")
 OPEN = {"closed", "already_closed", "pending", "in_doubt"}

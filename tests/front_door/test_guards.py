@@ -5,8 +5,8 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from closeout.worker.sandbox import Sandbox, SandboxConfig
 from tests.front_door.support import FAST, Desk, Witness, assert_all_counted, desk_of, quick, wait_until, waited
-from worker.sandbox import Sandbox, SandboxConfig
 
 HOUR = timedelta(hours=1)
 

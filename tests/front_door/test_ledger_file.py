@@ -9,8 +9,8 @@ from stat import S_IMODE
 
 import pytest
 
+from closeout.worker.sandbox import Sandbox, SandboxConfig
 from tests.front_door.support import FAST, Desk, desk_of, quick
-from worker.sandbox import Sandbox, SandboxConfig
 
 SOME = Sandbox(SandboxConfig(seed=8)).add_sessions(3)
 

@@ -16,9 +16,8 @@ from typing import Any
 
 import pytest
 
-import worker
-from tests.front_door.support import KEY, LONGEST, Desk, Witness, assert_ledger_is_true, desk_of, quick
-from worker import (
+import closeout
+from closeout import (
     CloseoutError,
     CloseResult,
     ConfigurationError,
@@ -30,11 +29,13 @@ from worker import (
     close_sessions,
     resume_run,
 )
-from worker.ledger.records import NewRun
-from worker.ledger.sqlite_store import SqliteStore
-from worker.models import Run
-from worker.sandbox import Sandbox
-from worker.settings import OF_RUNS, Settings
+from closeout.worker.ledger.records import NewRun
+from closeout.worker.ledger.sqlite_store import SqliteStore
+from closeout.worker.models import Run
+from closeout.worker.sandbox import Sandbox
+from closeout.worker.settings import OF_RUNS, Settings
+from tests.forked import ROOT
+from tests.front_door.support import KEY, LONGEST, Desk, Witness, assert_ledger_is_true, desk_of, quick
 
 Place = tuple[Desk, Sandbox, dict[str, Any]]
 FAST: SettingsGiven = {"rate": "600/s", "first_look": "100ms", "none_grace": 0.1}
@@ -55,7 +56,7 @@ def test_a_list_is_closed_and_the_program_is_left_as_it_was(place: Place, capfd:
     seen: list[tuple[Snapshot, object]] = []
     handlers = (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), list(logging.root.handlers))
 
-    async def program() -> tuple[CloseResult, list[worker.ResultRow]]:
+    async def program() -> tuple[CloseResult, list[closeout.ResultRow]]:
         result = await close_sessions(
             given,
             on_progress=lambda now: seen.append((now, signal.getsignal(signal.SIGINT))),
@@ -232,15 +233,15 @@ def test_every_setting_of_a_run_can_be_given() -> None:
     """By its own name; some belong to files and to queues alone."""
     elsewhere = OF_RUNS | {"id_column", "dedupe_for", "probe_every"}
     assert set(SettingsGiven.__annotations__) == set(Settings.model_fields) - elsewhere
-    assert (Path(worker.__file__).parent / "py.typed").is_file()
-    assert all(getattr(worker, name) is not None for name in worker.__all__)
+    assert (Path(closeout.__file__).parent / "py.typed").is_file()
+    assert all(getattr(closeout, name) is not None for name in closeout.__all__)
 
 
 def test_the_documented_example_runs(place: Place) -> None:
     """As it stands in the documentation."""
     desk, sandbox, _ = place
     ids = sandbox.add_sessions(5)
-    page = Path(worker.__file__).parents[1] / "docs" / "library.md"
+    page = ROOT / "docs" / "library.md"
     (example,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
     env = desk.environment() | {"SESSIONS": " ".join([*ids, "nonsense"]), "FEATHER_API_KEY": KEY}
     env |= {"FEATHER_BASE_URL": desk.url or ""}

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from closeout.worker.sandbox import Sandbox
 from tests.front_door.support import FAST, LONGEST, Desk, Witness, desk_of, quick
-from worker.sandbox import Sandbox
 
 GIVES_UP = (*FAST, "--give-up-after", "1s", "--timeout", "1s")
 GUARDED = ("--only-status", "active")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from closeout.worker.sandbox import Sandbox
+from closeout.worker.sandbox.truth import most_within
 from tests.front_door.support import FAST, Desk, Done, Witness, assert_ledger_is_true, desk_of, quick
-from worker.sandbox import Sandbox
-from worker.sandbox.truth import most_within
 
 pytestmark = pytest.mark.alone
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from closeout.worker.sandbox import Sandbox, SandboxConfig
 from tests.front_door.support import FAST, Desk, Witness, assert_all_counted, desk_of, quick, waited
 from tests.front_door.terminal import at_a_terminal
-from worker.sandbox import Sandbox, SandboxConfig
 
 
 def ends(desk: Desk) -> dict[tuple[str, str | None], int]:

@@ -13,11 +13,11 @@ from typing import cast
 
 import pytest
 
+from closeout.worker.sandbox import Sandbox, rendering
 from tests.forked import Forked
 from tests.front_door.support import FAST, LONGEST, Desk, Witness, desk_of, quick, wait_until, waited
 from tests.front_door.terminal import CTRL_C, CTRL_D, Terminal, at_a_terminal, squeezed
 from tests.front_door.test_sweep import IDLE, add, ago, night
-from worker.sandbox import Sandbox, rendering
 
 WORDS = (*(word for word in FAST if word != "--no-progress"), "--no-settle")
 FIRST = "Close them? [y/N]:"
@@ -312,7 +312,7 @@ def test_two_questions_of_one_run_stand_one_after_the_other(tmp_path: Path) -> N
 def through_a_shell(desk: Desk, script: str) -> Iterator[Terminal]:
     """A shell at a terminal of its own, in which `closeout` is ours."""
     master, slave = pty.openpty()
-    begun = f'closeout() {{ {sys.executable} -m worker "$@"; }}; {script}'
+    begun = f'closeout() {{ {sys.executable} -m closeout "$@"; }}; {script}'
     command = ["setsid", "--ctty", "--wait", "bash", "-c", begun]
     env = desk.environment() | {"TERM": "xterm", "CLOSEOUT_RATE": "600/s", "CLOSEOUT_SETTLE": "false"}
     with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, cwd=desk.home, env=env) as process:
@@ -324,7 +324,7 @@ def through_a_shell(desk: Desk, script: str) -> Iterator[Terminal]:
             os.close(master)
 
 
-OWN_SESSION = f"setsid --wait {sys.executable} -m worker"  # as `su -c` and `runuser -c` begin it
+OWN_SESSION = f"setsid --wait {sys.executable} -m closeout"  # as `su -c` and `runuser -c` begin it
 SHELLS = {
     "tee": "closeout close sessions.csv 2>&1 | tee log",
     "log": "closeout close sessions.csv 2> log",
@@ -352,7 +352,7 @@ def test_a_person_is_asked_wherever_the_streams_go(tmp_path: Path, shell: str, t
 def test_with_a_closed_standard_input_nobody_is_asked(tmp_path: Path, place: Place) -> None:
     """What may not go on unasked does not; a list is closed, and the canary judged, without a person."""
     with place(tmp_path) as asking:
-        command = (sys.executable, "-m", "worker", *asking.words, *FAST, "--no-settle")
+        command = (sys.executable, "-m", "closeout", *asking.words, *FAST, "--no-settle")
         done = subprocess.run(
             ["sh", "-c", 'exec "$@" <&-', "sh", *command],
             cwd=asking.desk.home,

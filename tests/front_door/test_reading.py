@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from closeout.worker.sandbox import Sandbox
 from tests.front_door.support import FAST, Desk, Witness, desk_of, quick, waited
 from tests.front_door.terminal import at_a_terminal, squeezed
-from worker.sandbox import Sandbox
 
 JSON = (*FAST, "--no-settle", "--json")
 ASKED = "Close them? [y/N]:"
@@ -167,7 +167,7 @@ def test_what_has_no_terminal_is_not_asked(tmp_path: Path) -> None:
     with desk_of(tmp_path, quick()) as (desk, sandbox):
         desk.write_ids(sandbox.add_sessions(3))
         done = subprocess.run(
-            [sys.executable, "-m", "worker", "close", "-", *FAST, "--no-settle"],
+            [sys.executable, "-m", "closeout", "close", "-", *FAST, "--no-settle"],
             cwd=desk.home,
             env=desk.environment(),
             input=(desk.home / "sessions.csv").read_bytes(),

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from closeout.worker.sandbox import Sandbox, SandboxConfig
 from tests.front_door.servers import redirecting, serving
 from tests.front_door.support import FAST, KEY, Desk, Witness, assert_ledger_is_true, desk_of, quick
-from worker.sandbox import Sandbox, SandboxConfig
 
 SOME = Sandbox(SandboxConfig(seed=6)).add_sessions(200)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from closeout.worker.sandbox import Sandbox
 from tests.front_door.support import FAST, Desk, Witness, desk_of, quick, waited
-from worker.sandbox import Sandbox
 
 Place = tuple[Desk, Sandbox]
 OWN = "somebody's own\n"

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from closeout.worker.sandbox import Sandbox, running_sandbox
 from tests.front_door.servers import serving
 from tests.front_door.support import Desk, Witness, desk_of, quick, waited
 from tests.front_door.test_sweep import WORDS, add, ago, night
-from worker.sandbox import Sandbox, running_sandbox
 
 # Each day at a time that was two hours ago, whatever the time is now.
 EACH_DAY = f'schedule = "30 {(datetime.now(UTC).hour - 2) % 24} * * *"\n'

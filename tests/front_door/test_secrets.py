@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from closeout.worker.sandbox import PRIVATE_MARKER, Sandbox, SandboxConfig
 from tests.front_door.servers import echoing, serving
 from tests.front_door.support import FAST, KEY, Desk, Done, desk_of, quick, side_by_side
-from worker.sandbox import PRIVATE_MARKER, Sandbox, SandboxConfig
 
 SOME = Sandbox(SandboxConfig(seed=5)).add_sessions(3)
 SECRETS = (KEY, PRIVATE_MARKER)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from closeout.worker.sandbox import Sandbox
 from tests.front_door.support import FAST, Desk, Done, desk_of, quick
-from worker.sandbox import Sandbox
 
 Place = tuple[Desk, Sandbox]
 TOML = """

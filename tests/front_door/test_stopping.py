@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from closeout.worker.sandbox import Sandbox
 from tests.front_door.support import (
     FAST,
     LONGEST,
@@ -21,7 +22,6 @@ from tests.front_door.support import (
     quick,
     waited,
 )
-from worker.sandbox import Sandbox
 
 Place = tuple[Desk, Sandbox, Witness]
 STEADY = ("--rate", "80/s", "--first-look", "300ms", "--none-grace", "500ms", "--no-progress")

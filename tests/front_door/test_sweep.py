@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from closeout.worker.sandbox import Sandbox
+from closeout.worker.sandbox.sessions import TERMINAL
+from closeout.worker.sandbox.times import iso, to_micros
 from tests.front_door.support import FAST, KEY, LONGEST, Desk, Witness, desk_of, quick, waited
-from worker.sandbox import Sandbox
-from worker.sandbox.sessions import TERMINAL
-from worker.sandbox.times import iso, to_micros
 
 WORDS = (*FAST, "--json")
 IDLE = '[jobs.night]\nselect = {idle_for = "24h"}\nreason = "abandoned"\n'

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from closeout.worker.sandbox import Sandbox
 from tests.front_door.gateways import GATEWAYS, Asked, Choice, Foreign, Gateway, gateway_before
 from tests.front_door.support import FAST, Desk, Done, desk_of, quick
-from worker.sandbox import Sandbox
 
 WORDS = (*FAST, "--json")
 SAYS_YES = {

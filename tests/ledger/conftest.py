@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from closeout.worker.ledger.protocol import Ledger
 from tests.ledger.support import IMPLEMENTATIONS, Opener
 from tests.postgres.databases import done_with
-from worker.ledger.protocol import Ledger
 
 
 @pytest.fixture

@@ -4,12 +4,11 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from tests.postgres.databases import url_of
-from worker.ledger.postgres.ledger import PostgresLedger
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import COLUMNS, NewRun
-from worker.ledger.sqlite import SqliteLedger
-from worker.models import (
+from closeout.worker.ledger.postgres.ledger import PostgresLedger
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import COLUMNS, NewRun
+from closeout.worker.ledger.sqlite import SqliteLedger
+from closeout.worker.models import (
     Change,
     Claim,
     EvalSummary,
@@ -22,6 +21,7 @@ from worker.models import (
     SessionState,
     SourceRow,
 )
+from tests.postgres.databases import url_of
 
 NOW: Millis = 1_772_445_600_000
 DAY: Millis = 86_400_000

@@ -2,10 +2,10 @@
 
 import pytest
 
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import InvalidKind
+from closeout.worker.models import SourceRow
 from tests.ledger.support import NOW, a_run, bad_row, claim_all, outcomes_of, results_of, rows, session_id
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import InvalidKind
-from worker.models import SourceRow
 
 pytestmark = pytest.mark.anyio
 

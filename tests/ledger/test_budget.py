@@ -7,11 +7,11 @@ from pathlib import Path
 import anyio
 import pytest
 
+from closeout.worker.budget import Ask, Budget, BudgetKey, BudgetStore, Grant, reserve, ruled
+from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import Outcome
 from tests.ledger.support import NOW, Opener, a_run, changed, claim_all
-from worker.budget import Ask, Budget, BudgetKey, BudgetStore, Grant, reserve, ruled
-from worker.ledger.crew import RunEnd
-from worker.ledger.protocol import Ledger
-from worker.models import Outcome
 
 pytestmark = pytest.mark.anyio
 KEY = BudgetKey("api.example.com")

@@ -2,9 +2,9 @@
 
 import pytest
 
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import NEVER, Claim, Outcome, Run, SourceRow
 from tests.ledger.support import NOW, a_run, changed, claim_all, outcomes_of, results_of, rows, session_id
-from worker.ledger.protocol import Ledger
-from worker.models import NEVER, Claim, Outcome, Run, SourceRow
 
 pytestmark = pytest.mark.anyio
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import Claim, EvalSummary, Outcome, Run
 from tests.ledger.support import NOW, a_run, changed, claim_all, closed
-from worker.ledger.protocol import Ledger
-from worker.models import Claim, EvalSummary, Outcome, Run
 
 pytestmark = pytest.mark.anyio
 STARTS = [50, 10, 30, None, 20, 30]

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import NEVER, Change, Claim, Millis, Outcome, Record, Run, SessionState
 from tests.ledger.support import (
     DAY,
     NOW,
@@ -16,8 +18,6 @@ from tests.ledger.support import (
     results_of,
     session_id,
 )
-from worker.ledger.protocol import Ledger
-from worker.models import NEVER, Change, Claim, Millis, Outcome, Record, Run, SessionState
 
 pytestmark = pytest.mark.anyio
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from closeout.worker.ledger.elsewhere import Held, put_off
+from closeout.worker.ledger.records import NewRun
+from closeout.worker.ledger.sqlite_file import connect
+from closeout.worker.ledger.sqlite_store import SqliteStore
+from closeout.worker.models import Change, Claim, Millis, Outcome, Record, Run, SessionState
 from tests.ledger.support import NOW, changed, exchange, rows, session_id
-from worker.ledger.elsewhere import Held, put_off
-from worker.ledger.records import NewRun
-from worker.ledger.sqlite_file import connect
-from worker.ledger.sqlite_store import SqliteStore
-from worker.models import Change, Claim, Millis, Outcome, Record, Run, SessionState
 
 SESSIONS, RUNS = 2, 3
 SENT = [("acknowledged", at, number) for at in range(3) for number in range(2)]

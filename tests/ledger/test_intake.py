@@ -2,11 +2,11 @@
 
 import pytest
 
+from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.ledger.intake_store import TakenIn
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import Millis, Outcome, QueuedRow, Run, SourceRow
 from tests.ledger.support import DAY, NOW, a_run, changed, claim_all, closed, outcomes_of, results_of, session_id
-from worker.ledger.crew import RunEnd
-from worker.ledger.intake_store import TakenIn
-from worker.ledger.protocol import Ledger
-from worker.models import Millis, Outcome, QueuedRow, Run, SourceRow
 
 pytestmark = pytest.mark.anyio
 QUEUE = "queue:sessions"

@@ -9,12 +9,12 @@ from pathlib import Path
 import anyio
 import pytest
 
+from closeout.worker.errors import RunBusyError
+from closeout.worker.lease import Terms
+from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import Run
 from tests.ledger.support import NOW, Opener, a_run
-from worker.errors import RunBusyError
-from worker.lease import Terms
-from worker.ledger.crew import RunEnd
-from worker.ledger.protocol import Ledger
-from worker.models import Run
 
 pytestmark = pytest.mark.anyio
 
@@ -23,9 +23,9 @@ _OTHER = """
 import sys, anyio
 from pathlib import Path
 from tests.ledger.support import IMPLEMENTATIONS
-from worker.errors import RunBusyError
-from worker.lease import Terms
-from worker.ledger.crew import RunEnd
+from closeout.worker.errors import RunBusyError
+from closeout.worker.lease import Terms
+from closeout.worker.ledger.crew import RunEnd
 
 async def main(name, folder, run, kind="run", what=""):
     async with IMPLEMENTATIONS[name](Path(folder)) as ledger:

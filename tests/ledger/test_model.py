@@ -20,10 +20,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import Claim, Outcome, Run
 from tests.ledger.support import IMPLEMENTATIONS, NOW, a_run, bad_row, changed, results_of, rows, session_id
 from tests.postgres.databases import done_with
-from worker.ledger.protocol import Ledger
-from worker.models import Claim, Outcome, Run
 
 FINAL = [Outcome.CLOSED, Outcome.ALREADY_CLOSED, Outcome.NOT_FOUND, Outcome.REJECTED, Outcome.FAILED, Outcome.SKIPPED]
 REOPENED = {"failed", "rejected", "not_found"}

@@ -2,10 +2,10 @@
 
 import pytest
 
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import AttemptedEnd
+from closeout.worker.models import NEVER, Change, Exchange, Outcome, Record, SessionState
 from tests.ledger.support import NOW, a_run, changed, claim_all, outcomes_of, results_of, rows, session_id
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import AttemptedEnd
-from worker.models import NEVER, Change, Exchange, Outcome, Record, SessionState
 
 pytestmark = pytest.mark.anyio
 

@@ -4,10 +4,10 @@ from dataclasses import asdict
 
 import pytest
 
+from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import NEVER, Outcome, Run, RunState, as_found
 from tests.ledger.support import NOW, a_run, changed, claim_all, closed, outcomes_of, results_of, rows
-from worker.ledger.crew import RunEnd
-from worker.ledger.protocol import Ledger
-from worker.models import NEVER, Outcome, Run, RunState, as_found
 
 pytestmark = pytest.mark.anyio
 LATER = NOW + 60_000

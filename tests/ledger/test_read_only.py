@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from closeout.worker.budget import BudgetKey, ruled
+from closeout.worker.errors import LedgerError
+from closeout.worker.ledger.opening import open_ledger
 from tests.ledger.support import NOW, a_run, claim_all, results_of
 from tests.postgres.databases import url_of
-from worker.budget import BudgetKey, ruled
-from worker.errors import LedgerError
-from worker.ledger.opening import open_ledger
 
 pytestmark = pytest.mark.anyio
 

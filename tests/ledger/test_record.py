@@ -2,6 +2,8 @@
 
 import pytest
 
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import NEVER, Change, EvalSummary, Outcome, Record
 from tests.ledger.support import (
     NOW,
     a_run,
@@ -13,8 +15,6 @@ from tests.ledger.support import (
     results_of,
     session_id,
 )
-from worker.ledger.protocol import Ledger
-from worker.models import NEVER, Change, EvalSummary, Outcome, Record
 
 pytestmark = pytest.mark.anyio
 ENDS = [outcome for outcome in Outcome if outcome not in (Outcome.PENDING, Outcome.IN_DOUBT)]

@@ -2,11 +2,11 @@
 
 import pytest
 
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import COLUMNS, NewRun
+from closeout.worker.ledger.report_store import Cause, Example, LatencyCount, PaceSample, Traffic
+from closeout.worker.models import Change, Exchange, Kind, Millis, Outcome, Record, Run
 from tests.ledger.support import NOW, a_run, bad_row, changed, claim_all, exchange, session_id
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import COLUMNS, NewRun
-from worker.ledger.report_store import Cause, Example, LatencyCount, PaceSample, Traffic
-from worker.models import Change, Exchange, Kind, Millis, Outcome, Record, Run
 
 pytestmark = pytest.mark.anyio
 MINUTE = 60_000

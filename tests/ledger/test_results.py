@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import COLUMNS, RowFilter
+from closeout.worker.ledger.sqlite import SqliteLedger
+from closeout.worker.models import Change, EvalSummary, Outcome, Record
 from tests.ledger.support import (
     NOW,
     Opener,
@@ -18,10 +22,6 @@ from tests.ledger.support import (
     results_of,
     session_id,
 )
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import COLUMNS, RowFilter
-from worker.ledger.sqlite import SqliteLedger
-from worker.models import Change, EvalSummary, Outcome, Record
 
 pytestmark = pytest.mark.anyio
 PROMISED = [

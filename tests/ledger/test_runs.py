@@ -5,14 +5,14 @@ from pathlib import Path
 import anyio
 import pytest
 
+from closeout.worker.clock import now_ms
+from closeout.worker.errors import RunNotFoundError
+from closeout.worker.lease import Terms
+from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import NewRun
+from closeout.worker.models import Record, RunState, SourceRow, worked_until
 from tests.ledger.support import NOW, Opener, a_run, claim_all, exchange, outcomes_of, session_id
-from worker.clock import now_ms
-from worker.errors import RunNotFoundError
-from worker.lease import Terms
-from worker.ledger.crew import RunEnd
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import NewRun
-from worker.models import Record, RunState, SourceRow, worked_until
 
 ELSEWHERE = '{"base_url": "https://elsewhere.example.com"}'
 pytestmark = pytest.mark.anyio

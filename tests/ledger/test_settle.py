@@ -2,10 +2,10 @@
 
 import pytest
 
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import EvalRuns
+from closeout.worker.models import NEVER, Claim, EvalSummary, Outcome, Run
 from tests.ledger.support import NOW, a_run, changed, claim_all, closed, outcomes_of, results_of, session_id
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import EvalRuns
-from worker.models import NEVER, Claim, EvalSummary, Outcome, Run
 
 pytestmark = pytest.mark.anyio
 PENDING = EvalSummary("pending", 1, 0, 0, 1)

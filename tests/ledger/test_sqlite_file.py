@@ -16,14 +16,14 @@ from pathlib import Path
 import apsw
 import pytest
 
+from closeout.worker.errors import LedgerError
+from closeout.worker.ledger.migrate import APPLICATION_ID
+from closeout.worker.ledger.own_files import is_database, refusal_of
+from closeout.worker.ledger.sqlite import SqliteLedger
+from closeout.worker.ledger.sqlite_file import connect
+from closeout.worker.ledger.sqlite_store import SqliteStore
+from closeout.worker.models import Outcome
 from tests.ledger.support import NOW, a_run, changed, claim_all, outcomes_of, rows
-from worker.errors import LedgerError
-from worker.ledger.migrate import APPLICATION_ID
-from worker.ledger.own_files import is_database, refusal_of
-from worker.ledger.sqlite import SqliteLedger
-from worker.ledger.sqlite_file import connect
-from worker.ledger.sqlite_store import SqliteStore
-from worker.models import Outcome
 
 pytestmark = pytest.mark.anyio
 
@@ -270,5 +270,5 @@ def test_a_ledger_that_is_just_being_made_is_no_foreign_file(
     path = tmp_path / "a.db"
     path.write_bytes(b"x" * size)
     seen = iter(looks)
-    monkeypatch.setattr("worker.ledger.own_files._beginning", lambda _: next(seen))
+    monkeypatch.setattr("closeout.worker.ledger.own_files._beginning", lambda _: next(seen))
     assert refusal_of(path, APPLICATION_ID) == refused

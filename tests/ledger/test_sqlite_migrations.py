@@ -8,12 +8,12 @@ from pathlib import Path
 import apsw
 import pytest
 
-from worker.errors import LedgerError
-from worker.ledger.migrate import APPLICATION_ID, Migration, load_migrations, migrate
-from worker.ledger.queries import load_queries
-from worker.ledger.sqlite_file import connect
-from worker.ledger.sqlite_store import QUERIES
-from worker.models import NEVER
+from closeout.worker.errors import LedgerError
+from closeout.worker.ledger.migrate import APPLICATION_ID, Migration, load_migrations, migrate
+from closeout.worker.ledger.queries import load_queries
+from closeout.worker.ledger.sqlite_file import connect
+from closeout.worker.ledger.sqlite_store import QUERIES
+from closeout.worker.models import NEVER
 
 FIRST = Migration(1, "CREATE TABLE one (x); INSERT INTO one VALUES (1);")
 SECOND = Migration(2, "ALTER TABLE one ADD COLUMN y; UPDATE one SET y = x + 1;")
@@ -88,7 +88,7 @@ def test_a_newer_ledger_is_left_as_it_is(tmp_path: Path) -> None:
 def test_a_broken_migration_of_ours_is_an_error_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As any other trouble with the file is."""
     broken = [*load_migrations(), Migration(10_000, BROKEN.sql)]
-    monkeypatch.setattr("worker.ledger.sqlite_file.load_migrations", lambda: broken)
+    monkeypatch.setattr("closeout.worker.ledger.sqlite_file.load_migrations", lambda: broken)
     with pytest.raises(LedgerError, match="cannot open the ledger"):
         connect(tmp_path / "ledger.db", create=True)
 

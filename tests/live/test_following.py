@@ -8,21 +8,21 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from closeout.worker.errors import LedgerError
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import Counts
+from closeout.worker.ledger.report_store import Traffic
+from closeout.worker.live.following import Following
+from closeout.worker.live.opened import OpenedLedger
+from closeout.worker.live.pages import left, live
+from closeout.worker.live.runs import RunList
+from closeout.worker.live.watch import STILL_THERE, Refresh, Watch
+from closeout.worker.models import Outcome, Run
+from closeout.worker.report.story import read_story
 from tests.engine.virtual_time import run_virtually
 from tests.ledger.support import NOW
 from tests.pages.nights import eventful, make_eventful
-from worker.errors import LedgerError
-from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import Counts
-from worker.ledger.report_store import Traffic
-from worker.live.following import Following
-from worker.live.opened import OpenedLedger
-from worker.live.pages import left, live
-from worker.live.runs import RunList
-from worker.live.watch import STILL_THERE, Refresh, Watch
-from worker.models import Outcome, Run
-from worker.report.story import read_story
 
 
 @pytest.mark.anyio

@@ -7,15 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import worker
+from closeout.worker.histogram import Histogram
+from closeout.worker.operations.exposition import Exposition
+from closeout.worker.operations.metrics import JOB_METRICS, METRICS, QUEUE_METRICS, RUN_METRICS, Metric
+from closeout.worker.operations.sampling import RunSampler, Sample, result_of
+from closeout.worker.progress import OTHER
 from tests.report.support import Standing
-from worker.histogram import Histogram
-from worker.operations.exposition import Exposition
-from worker.operations.metrics import JOB_METRICS, METRICS, QUEUE_METRICS, RUN_METRICS, Metric
-from worker.operations.sampling import RunSampler, Sample, result_of
-from worker.progress import OTHER
 
-DOCS = Path(worker.__file__).parents[1] / "docs" / "metrics.md"
+DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 _UNITS = ("seconds", "sessions", "requests", "records", "messages", "ratio", "per_second", "info", "total", "failures")
 _STATES = {
     "closeout_waiting", "closeout_leading", "closeout_lease_held", "closeout_halted", "closeout_draining",

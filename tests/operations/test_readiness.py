@@ -10,17 +10,17 @@ import anyio.lowlevel
 import httpx
 import pytest
 
+from closeout.worker.errors import ConfigurationError, QueueError
+from closeout.worker.ledger.crew import Crew
+from closeout.worker.operations.address import Address, bind, bound_to, parse_address
+from closeout.worker.operations.asking import Asked
+from closeout.worker.operations.readiness import Readiness
+from closeout.worker.operations.sampling import Sample
+from closeout.worker.operations.server import serve_operations
+from closeout.worker.operations.watching import Telling, telling
+from closeout.worker.queues.protocol import Depth, Queue
+from closeout.worker.stopping import Stop
 from tests.report.support import Standing
-from worker.errors import ConfigurationError, QueueError
-from worker.ledger.crew import Crew
-from worker.operations.address import Address, bind, bound_to, parse_address
-from worker.operations.asking import Asked
-from worker.operations.readiness import Readiness
-from worker.operations.sampling import Sample
-from worker.operations.server import serve_operations
-from worker.operations.watching import Telling, telling
-from worker.queues.protocol import Depth, Queue
-from worker.stopping import Stop
 
 pytestmark = pytest.mark.anyio
 
@@ -103,7 +103,7 @@ async def test_what_is_slow_is_asked_once_whoever_wants_to_know() -> None:
 
 async def test_what_does_not_answer_is_waited_for_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not asked twice meanwhile: a ledger under load need not be loaded more."""
-    monkeypatch.setattr("worker.operations.asking.PATIENCE", 0.01)
+    monkeypatch.setattr("closeout.worker.operations.asking.PATIENCE", 0.01)
     go, asked = anyio.Event(), 0
 
     async def ask() -> str:
@@ -209,7 +209,7 @@ class _Broken:
 async def test_without_the_extra_metrics_alone_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """And a mistake of ours is an answer without details; what it happened beside goes on."""
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    monkeypatch.delitem(sys.modules, "worker.operations.exposition", raising=False)
+    monkeypatch.delitem(sys.modules, "closeout.worker.operations.exposition", raising=False)
     listener: socket.socket = bind(parse_address("0"))
     url = f"http://{bound_to(listener)}"
     async with anyio.create_task_group() as tasks:

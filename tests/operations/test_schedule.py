@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from closeout.worker.operations.address import bind, bound_to, parse_address
+from closeout.worker.operations.metrics import JOB_METRICS
 from tests.front_door.support import wait_until
 from tests.front_door.test_schedule import DAILY, RATE, put_back
 from tests.front_door.test_sweep import WORDS, add, ago, night
 from tests.operations.support import asking
-from worker.operations.address import bind, bound_to, parse_address
-from worker.operations.metrics import JOB_METRICS
 
 
 def test_the_jobs_of_a_schedule_are_told_of(tmp_path: Path) -> None:

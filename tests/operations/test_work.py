@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from closeout.worker.operations.metrics import QUEUE_METRICS, RUN_METRICS
 from tests.front_door.support import FAST, Desk, desk_of, quick, wait_until
 from tests.operations.support import Scrape, asking
-from worker.operations.metrics import QUEUE_METRICS, RUN_METRICS
 
 
 def test_a_worker_tells_of_its_queue_and_of_its_brake(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from worker.budget import Ask, Budget, Grant, Wait, answered, reserve, throttled
-from worker.sandbox.ratelimit import RateLimiter
+from closeout.worker.budget import Ask, Budget, Grant, Wait, answered, reserve, throttled
+from closeout.worker.sandbox.ratelimit import RateLimiter
 
 Limit = Callable[[float], RateLimiter]  # the limiter in force at a time
 Told = Callable[[float, float], float | None]  # of (now, wait): what a 429 tells

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
+from closeout.worker.sandbox.ratelimit import LimitKind, make_limiter
+from closeout.worker.sandbox.truth import most_within
 from tests.pace.simulation import Simulation, Told
-from worker.sandbox.ratelimit import LimitKind, make_limiter
-from worker.sandbox.truth import most_within
 
 Limit = tuple[LimitKind, int, float, int | None]  # kind, requests, seconds, burst
 

@@ -5,14 +5,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import NewRun
+from closeout.worker.ledger.report_store import PaceSample
+from closeout.worker.ledger.sqlite import SqliteLedger
+from closeout.worker.models import Change, EvalSummary, Exchange, Kind, Outcome, Record, Run, SessionState, SourceRow
+from closeout.worker.settings import Settings
 from tests.ledger.support import DAY, NOW, claim_all, rows
-from worker.ledger.crew import RunEnd
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import NewRun
-from worker.ledger.report_store import PaceSample
-from worker.ledger.sqlite import SqliteLedger
-from worker.models import Change, EvalSummary, Exchange, Kind, Outcome, Record, Run, SessionState, SourceRow
-from worker.settings import Settings
 
 HOSTILE = (
     "<script>document.title='owned'</script>",

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from closeout.worker.budget import Ask, BudgetKey, reserve
+from closeout.worker.errors import LedgerError
+from closeout.worker.ledger.postgres.address import parse_address
+from closeout.worker.ledger.postgres.database import Database, _Unfinished
+from closeout.worker.ledger.postgres.ledger import PostgresLedger
+from closeout.worker.models import Outcome
 from tests.ledger.support import NOW, a_run, changed, claim_all, outcomes_of, session_id
 from tests.postgres.proxy import Proxy, proxied
 from tests.postgres.test_opening import asked
-from worker.budget import Ask, BudgetKey, reserve
-from worker.errors import LedgerError
-from worker.ledger.postgres.address import parse_address
-from worker.ledger.postgres.database import Database, _Unfinished
-from worker.ledger.postgres.ledger import PostgresLedger
-from worker.models import Outcome
 
 pytestmark = pytest.mark.anyio
 

@@ -10,15 +10,15 @@ import anyio
 import psycopg
 import pytest
 
+from closeout.worker.errors import LedgerError, RunBusyError
+from closeout.worker.lease import Terms
+from closeout.worker.ledger.crew import Crew, LeaseLostError, RunEnd
+from closeout.worker.ledger.postgres.address import parse_address
+from closeout.worker.ledger.postgres.ledger import PostgresLedger
+from closeout.worker.models import NEVER, Outcome, Run
 from tests.ledger.support import NOW, a_run, changed, claim_all, closed, outcomes_of, results_of, rows, session_id
 from tests.postgres.proxy import proxied
 from tests.postgres.test_opening import asked
-from worker.errors import LedgerError, RunBusyError
-from worker.lease import Terms
-from worker.ledger.crew import Crew, LeaseLostError, RunEnd
-from worker.ledger.postgres.address import parse_address
-from worker.ledger.postgres.ledger import PostgresLedger
-from worker.models import NEVER, Outcome, Run
 
 pytestmark = pytest.mark.anyio
 TERMS = Terms(lease=30, timeout=29, patience=60)

@@ -7,18 +7,18 @@ import anyio
 import psycopg
 import pytest
 
+from closeout.worker.errors import CloseoutError, ConfigurationError, LedgerError
+from closeout.worker.ledger.glance import glance
+from closeout.worker.ledger.migrate import Migration, load_migrations
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.ledger.postgres.address import parse_address
+from closeout.worker.models import SourceRow
 from tests.ledger.support import a_run, bad_row, results_of
 from tests.ledger.test_results import PROMISED
 from tests.postgres.databases import SERVER, server
-from worker.errors import CloseoutError, ConfigurationError, LedgerError
-from worker.ledger.glance import glance
-from worker.ledger.migrate import Migration, load_migrations
-from worker.ledger.opening import open_ledger
-from worker.ledger.postgres.address import parse_address
-from worker.models import SourceRow
 
 pytestmark = pytest.mark.anyio
-OURS = load_migrations("worker.ledger.postgres")
+OURS = load_migrations("closeout.worker.ledger.postgres")
 NEXT = Migration(len(OURS) + 1, "CREATE TABLE more (x integer); INSERT INTO more VALUES (1);")
 BROKEN = Migration(len(OURS) + 2, "CREATE TABLE half (x integer); INSERT INTO nowhere VALUES (1);")
 
@@ -39,7 +39,7 @@ def asked(url: str, query: str) -> list[tuple[object, ...]]:
 
 def migrated_by(monkeypatch: pytest.MonkeyPatch, *more: Migration) -> None:
     """From now on this version has these migrations."""
-    monkeypatch.setattr("worker.ledger.postgres.ledger.load_migrations", lambda _: [*OURS, *more])
+    monkeypatch.setattr("closeout.worker.ledger.postgres.ledger.load_migrations", lambda _: [*OURS, *more])
 
 
 async def test_an_older_schema_is_migrated_in_whole_steps(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from closeout.worker.ledger.postgres.ledger import PostgresLedger
 from tests.postgres.databases import done_with, url_of
 from tests.queues.support import VISIBILITY, Rig
-from worker.ledger.postgres.ledger import PostgresLedger
 
 
 @asynccontextmanager

@@ -16,8 +16,8 @@ from typing import Any
 
 from aiobotocore.session import get_session  # type: ignore[import-untyped]  # it has no types
 
+from closeout.worker.queues.sqs import REASON
 from tests.queues.support import LONGEST, VISIBILITY, Rig
-from worker.queues.sqs import REASON
 
 REGION = "us-east-1"
 _VISIBILITY = 4 * VISIBILITY  # it is slow, where others are busy, too

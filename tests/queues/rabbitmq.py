@@ -8,9 +8,9 @@ from pathlib import Path
 import aio_pika
 from aio_pika.abc import AbstractChannel
 
+from closeout.worker.queues.amqp import REASON
 from tests.queues.support import Rig
 from tests.services import missing
-from worker.queues.amqp import REASON
 
 SERVER = "amqp://guest:guest@127.0.0.1:5672/"
 

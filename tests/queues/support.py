@@ -7,10 +7,10 @@ from pathlib import Path
 
 import anyio
 
-from worker.ledger.message_store import MessageStore
-from worker.ledger.sqlite import SqliteLedger
-from worker.queues.opening import open_queue
-from worker.queues.protocol import Message, Queue
+from closeout.worker.ledger.message_store import MessageStore
+from closeout.worker.ledger.sqlite import SqliteLedger
+from closeout.worker.queues.opening import open_queue
+from closeout.worker.queues.protocol import Message, Queue
 
 VISIBILITY = 1.0  # seconds: after that, what a dead consumer held is given out again
 LONGEST = 60.0  # seconds after which a test gives up waiting: it says nothing of speed

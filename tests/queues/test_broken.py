@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
+from closeout.worker.errors import ConfigurationError, QueueUnreachableError
+from closeout.worker.queues.opening import open_queue
+from closeout.worker.queues.protocol import Queue
 from tests.queues.conftest import RIGS
 from tests.queues.proxy import Proxy, proxy_to
 from tests.queues.support import LONGEST, Rig, bodies, fetch_all
-from worker.errors import ConfigurationError, QueueUnreachableError
-from worker.queues.opening import open_queue
-from worker.queues.protocol import Queue
 
 pytestmark = pytest.mark.anyio
 SERVERS = sorted(name for name in RIGS if "embedded" not in name)
@@ -73,7 +73,8 @@ async def test_without_its_extra_a_kind_of_queue_is_one_clear_line(
     monkeypatch: pytest.MonkeyPatch, url: str, package: str, extra: str
 ) -> None:
     """It names what to install."""
-    for name in [name for name in sys.modules if name == package or name.startswith((f"{package}.", "worker.queues."))]:
+    reloaded = (f"{package}.", "closeout.worker.queues.")
+    for name in [name for name in sys.modules if name == package or name.startswith(reloaded)]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigurationError, match=re.escape(f"pip install 'closeout[{extra}]'")):

@@ -5,8 +5,8 @@ import time
 import anyio
 import pytest
 
+from closeout.worker.queues.protocol import Depth
 from tests.queues.support import LONGEST, VISIBILITY, Rig, bodies, fetch_all
-from worker.queues.protocol import Depth
 
 pytestmark = pytest.mark.anyio
 _NONE = 0.3  # seconds: so long nothing comes from a queue that has nothing to give

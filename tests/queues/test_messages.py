@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.models import QueuedRow, SourceRow
-from worker.queues.messages import read_message, write_message
+from closeout.worker.models import QueuedRow, SourceRow
+from closeout.worker.queues.messages import read_message, write_message
 
 _NO_INSTANTS: list[object] = ["soon", True, -5, 10**30, float("nan"), float("inf"), []]
 ID = "0190c1f2-1111-7000-8000-00000000000a"

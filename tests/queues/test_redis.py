@@ -12,15 +12,15 @@ import anyio
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from closeout.worker.errors import ConfigurationError, QueueError, QueueUnreachableError
+from closeout.worker.models import QueuedRow, SourceRow
+from closeout.worker.queues import redis_streams
+from closeout.worker.queues.messages import read_message
+from closeout.worker.queues.opening import open_queue
+from closeout.worker.queues.redis_errors import in_words
 from tests.queues.redis_server import PORT, client, fresh_name, url
 from tests.queues.support import LONGEST, bodies, fetch_all
 from tests.services import program
-from worker.errors import ConfigurationError, QueueError, QueueUnreachableError
-from worker.models import QueuedRow, SourceRow
-from worker.queues import redis_streams
-from worker.queues.messages import read_message
-from worker.queues.opening import open_queue
-from worker.queues.redis_errors import in_words
 
 pytestmark = pytest.mark.anyio
 ID = "0190c1f2-1111-7000-8000-00000000000a"

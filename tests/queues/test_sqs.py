@@ -16,13 +16,13 @@ from botocore.exceptions import (  # type: ignore[import-untyped]  # it has no t
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.errors import ConfigurationError, QueueError, QueueUnreachableError
+from closeout.worker.queues.address import parse_address
+from closeout.worker.queues.opening import open_queue
+from closeout.worker.queues.sqs_batches import MOST, NOT_HELD, Entry, batches, send_all
+from closeout.worker.queues.sqs_link import in_words
 from tests.queues.moto_sqs import address, dead_letters, fresh_name, make
 from tests.queues.support import bodies, fetch_all
-from worker.errors import ConfigurationError, QueueError, QueueUnreachableError
-from worker.queues.address import parse_address
-from worker.queues.opening import open_queue
-from worker.queues.sqs_batches import MOST, NOT_HELD, Entry, batches, send_all
-from worker.queues.sqs_link import in_words
 
 pytestmark = pytest.mark.anyio
 
@@ -132,7 +132,7 @@ def entries(count: int) -> list[Entry]:
 
 async def test_what_failed_by_no_fault_of_ours_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """And nothing else is."""
-    monkeypatch.setattr("worker.queues.sqs_batches._PAUSE", 0)
+    monkeypatch.setattr("closeout.worker.queues.sqs_batches._PAUSE", 0)
     server = Flaky({"3": [("InternalError", False)] * 2, "17": [("InternalError", False)]})
     await send_all("sqs://x", server.send, entries(25))
     assert sorted(server.taken, key=int) == [str(number) for number in range(25)]
@@ -140,7 +140,7 @@ async def test_what_failed_by_no_fault_of_ours_is_sent_again(monkeypatch: pytest
 
 async def test_what_goes_on_failing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where SQS is to blame trying later makes sense, where the message is it does not; what is gone is passed over."""
-    monkeypatch.setattr("worker.queues.sqs_batches._PAUSE", 0)
+    monkeypatch.setattr("closeout.worker.queues.sqs_batches._PAUSE", 0)
     with pytest.raises(QueueUnreachableError, match=r"does not take 1 messages now \(InternalError\)"):
         await send_all("sqs://x", Flaky({"3": [("InternalError", False)] * 9}).send, entries(5))
     with pytest.raises(QueueError, match=r"refused a message \(InvalidMessageContents\)"):

@@ -6,22 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from closeout.worker.api.client import Api
+from closeout.worker.context import Context
+from closeout.worker.gate import Gate, Patience
+from closeout.worker.lag import Grace, Lag
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import COLUMNS, Counts, EvalRuns
+from closeout.worker.models import Outcome, Run
+from closeout.worker.pacing import Pace
+from closeout.worker.pipeline import Ended
+from closeout.worker.progress import Progress
+from closeout.worker.recorder import Recorder
+from closeout.worker.retry import Limits
+from closeout.worker.settings import Settings
+from closeout.worker.stopping import Stop
+from closeout.worker.verdict import Judge
 from tests.pace.support import MemoryBudget
-from worker.api.client import Api
-from worker.context import Context
-from worker.gate import Gate, Patience
-from worker.lag import Grace, Lag
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import COLUMNS, Counts, EvalRuns
-from worker.models import Outcome, Run
-from worker.pacing import Pace
-from worker.pipeline import Ended
-from worker.progress import Progress
-from worker.recorder import Recorder
-from worker.retry import Limits
-from worker.settings import Settings
-from worker.stopping import Stop
-from worker.verdict import Judge
 
 SESSION = "0190c1f2-0000-7000-8000-000000000001"
 

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from worker.report.console import PatientConsole, stderr_console
+from closeout.worker.report.console import PatientConsole, stderr_console
 
 
 class Gone(io.StringIO):

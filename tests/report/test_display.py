@@ -11,12 +11,12 @@ import pyte
 import pytest
 from rich.console import Console
 
+from closeout.worker.alarms import Alarms
+from closeout.worker.models import Outcome
+from closeout.worker.report.display import Frame, line_of, show_display, show_lines
+from closeout.worker.report.figures import Meter, Snapshot
+from closeout.worker.settings import Settings
 from tests.report.support import Standing
-from worker.alarms import Alarms
-from worker.models import Outcome
-from worker.report.display import Frame, line_of, show_display, show_lines
-from worker.report.figures import Meter, Snapshot
-from worker.settings import Settings
 
 
 def busy_shot(standing: Standing | None = None) -> Snapshot:

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.errors import CloseoutError, ConfigurationError
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import COLUMNS, RowFilter
+from closeout.worker.models import Run
+from closeout.worker.report.export import export_file, export_run, write_rows
+from closeout.worker.report.formats import Format, format_of
+from closeout.worker.report.placing import signature_of
+from closeout.worker.report.textual import defused
 from tests.report.support import RUN, SESSION, result_row
-from worker.errors import CloseoutError, ConfigurationError
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import COLUMNS, RowFilter
-from worker.models import Run
-from worker.report.export import export_file, export_run, write_rows
-from worker.report.formats import Format, format_of
-from worker.report.placing import signature_of
-from worker.report.textual import defused
 
 Row = tuple[object, ...]
 DANGEROUS = "=+-@\t\r\n＝＋－＠"  # noqa: RUF001  # full-width signs are meant

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.ledger.records import Counts
+from closeout.worker.models import Outcome
+from closeout.worker.report.figures import Meter, Rate, time_left
+from closeout.worker.settings import Settings
 from tests.report.support import FRESH, Standing
-from worker.ledger.records import Counts
-from worker.models import Outcome
-from worker.report.figures import Meter, Rate, time_left
-from worker.settings import Settings
 
 
 def test_a_rate_needs_two_moments() -> None:

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from closeout.worker.ledger.records import Counts
+from closeout.worker.models import Outcome, Run
+from closeout.worker.report.nights import nights_json, nights_table, unusual_in
 from tests.report.support import COUNTS, RUN
-from worker.ledger.records import Counts
-from worker.models import Outcome, Run
-from worker.report.nights import nights_json, nights_table, unusual_in
 
 CLEAN = Counts({Outcome.CLOSED: 100})
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from closeout.worker.ledger.records import Counts, EvalRuns, InvalidKind
+from closeout.worker.models import Outcome, RunState
+from closeout.worker.report.summary import next_commands, print_summary, summary, summary_lines
+from closeout.worker.settings import Settings
 from tests.report.support import COUNTS, FRESH, RUN, ended
-from worker.ledger.records import Counts, EvalRuns, InvalidKind
-from worker.models import Outcome, RunState
-from worker.report.summary import next_commands, print_summary, summary, summary_lines
-from worker.settings import Settings
 
 
 def test_the_summary_has_every_public_name_and_no_other() -> None:
@@ -166,7 +166,7 @@ def test_commands_are_called_as_they_can_be_typed(monkeypatch: pytest.MonkeyPatc
     assert next_commands(ended(counts=Counts()))[0] == f"{typed} show k3m9x2pq"
     (tmp_path / "closeout").touch(mode=0o755)
     assert next_commands(ended(counts=Counts()))[0] == "closeout show k3m9x2pq"
-    monkeypatch.setattr(sys, "argv", ["/usr/lib/worker/__main__.py", "demo"])
+    monkeypatch.setattr(sys, "argv", ["/usr/lib/closeout/__main__.py", "demo"])
     monkeypatch.setenv("PATH", "")
     assert next_commands(ended(counts=Counts()))[0] == "closeout show k3m9x2pq"
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from tests.report.support import COUNTS, FRESH, RUN, SESSION, result_row
-from worker.ledger.records import COLUMNS
-from worker.models import Exchange
-from worker.report.tables import (
+from closeout.worker.ledger.records import COLUMNS
+from closeout.worker.models import Exchange
+from closeout.worker.report.tables import (
     attempts_table,
     run_details,
     run_json,
@@ -18,7 +17,8 @@ from worker.report.tables import (
     runs_table,
     session_json,
 )
-from worker.settings import Settings
+from closeout.worker.settings import Settings
+from tests.report.support import COUNTS, FRESH, RUN, SESSION, result_row
 
 EXCHANGES = [
     Exchange(1_772_445_600_123, "close", None, "read_timeout", 30_000),

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.ledger.report_store import LatencyCount, PaceSample, Traffic
-from worker.report.panels import HEIGHT, WIDTH, columns_path, panels_of, steps_path
-from worker.report.percentiles import percentiles_of
-from worker.report.story import width_for
-from worker.report.timeline import MOST_SPANS, allowed_in, moments, nice_top, timeline_of
+from closeout.worker.ledger.report_store import LatencyCount, PaceSample, Traffic
+from closeout.worker.report.panels import HEIGHT, WIDTH, columns_path, panels_of, steps_path
+from closeout.worker.report.percentiles import percentiles_of
+from closeout.worker.report.story import width_for
+from closeout.worker.report.timeline import MOST_SPANS, allowed_in, moments, nice_top, timeline_of
 
 START = 1_772_445_600_000
 MOMENTS = st.integers(0, 40 * 86_400)

@@ -16,17 +16,17 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]  # it brings none
 import pytest
 import zstandard
 
+from closeout.worker.errors import ConfigurationError, LedgerError
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import COLUMNS, RowFilter
+from closeout.worker.models import Outcome
+from closeout.worker.report import parquet
+from closeout.worker.report.columns import DESCRIBED
+from closeout.worker.report.export import export_file
+from closeout.worker.report.following import Following
+from closeout.worker.report.formats import Format, check_place, filter_of, format_of
+from closeout.worker.report.records import ResultRow, record_of
 from tests.report.support import SESSION, result_row
-from worker.errors import ConfigurationError, LedgerError
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import COLUMNS, RowFilter
-from worker.models import Outcome
-from worker.report import parquet
-from worker.report.columns import DESCRIBED
-from worker.report.export import export_file
-from worker.report.following import Following
-from worker.report.formats import Format, check_place, filter_of, format_of
-from worker.report.records import ResultRow, record_of
 
 CLOSED_AT = "2026-03-02T10:00:00.123Z"
 ROW = result_row(

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from worker.sandbox import Sandbox, SandboxConfig, running_sandbox
+from closeout.worker.sandbox import Sandbox, SandboxConfig, running_sandbox
 
 V21 = "/v1/v2/conversations"
 V90 = "/v1/conversations"

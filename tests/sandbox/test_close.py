@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
+from closeout.worker.sandbox import PRIVATE_MARKER, SandboxConfig
 from tests.sandbox.support import DAY, V21, V90, talking
-from worker.sandbox import PRIVATE_MARKER, SandboxConfig
 
 REQUIRED = {"id", "organization_id", "end_user_id", "channel", "status", "priority", "message_count"} | {
     "started_at",

@@ -5,9 +5,9 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.sandbox import Sandbox, SandboxConfig
+from closeout.worker.sandbox.evaluations import count_evaluations, plan_evaluations
 from tests.sandbox.support import V90, talking
-from worker.sandbox import Sandbox, SandboxConfig
-from worker.sandbox.evaluations import count_evaluations, plan_evaluations
 
 MIXED = SandboxConfig(no_critical_share=0.2, partial_share=0.25, failure_share=0.25, unfinished_share=0.1)
 ids = st.uuids(version=4).map(str)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.sandbox import Sandbox, SandboxConfig, faults, running_sandbox
+from closeout.worker.sandbox.faults import FAULT_NAMES, draw_fault, parse_fault
 from tests.sandbox.support import V21, Talk, talking
-from worker.sandbox import Sandbox, SandboxConfig, faults, running_sandbox
-from worker.sandbox.faults import FAULT_NAMES, draw_fault, parse_fault
 
 SHARES = {"500": 0.2, "reset_after": 0.1, "html_502": 0.1}
 

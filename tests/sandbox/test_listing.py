@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from closeout.worker.sandbox import Sandbox, SandboxConfig
+from closeout.worker.sandbox.config import Dialect
+from closeout.worker.sandbox.evaluations import NO_EVALS, EvalCounts
+from closeout.worker.sandbox.facets import facet
+from closeout.worker.sandbox.listing import choose_page, encode_cursor, read_query
+from closeout.worker.sandbox.sessions import Session, Store, make_sessions
+from closeout.worker.sandbox.times import iso
 from tests.sandbox.support import DAY, V21, V90, Talk, talking
-from worker.sandbox import Sandbox, SandboxConfig
-from worker.sandbox.config import Dialect
-from worker.sandbox.evaluations import NO_EVALS, EvalCounts
-from worker.sandbox.facets import facet
-from worker.sandbox.listing import choose_page, encode_cursor, read_query
-from worker.sandbox.sessions import Session, Store, make_sessions
-from worker.sandbox.times import iso
 
 MINUTE_US = 60_000_000
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.sandbox import SandboxConfig
+from closeout.worker.sandbox.config import RetryAfter
+from closeout.worker.sandbox.ratelimit import LimitKind, RateLimiter, make_limiter
+from closeout.worker.sandbox.truth import most_within
 from tests.sandbox.support import V21, V90, talking
-from worker.sandbox import SandboxConfig
-from worker.sandbox.config import RetryAfter
-from worker.sandbox.ratelimit import LimitKind, RateLimiter, make_limiter
-from worker.sandbox.truth import most_within
 
 KINDS: tuple[LimitKind, ...] = get_args(LimitKind)
 limits = st.integers(1, 8)

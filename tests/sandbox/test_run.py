@@ -13,14 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import worker.sandbox
+from closeout.worker.sandbox import Sandbox, SandboxConfig, describe, running_sandbox, serve
+from closeout.worker.sandbox.api import answer
+from closeout.worker.sandbox.routing import Call, canonical_id
+from closeout.worker.sandbox.truth import most_within
 from tests.sandbox.support import DAY, V21, talking
-from worker.sandbox import Sandbox, SandboxConfig, describe, running_sandbox, serve
-from worker.sandbox.api import answer
-from worker.sandbox.routing import Call, canonical_id
-from worker.sandbox.truth import most_within
 
-SOURCES = sorted(Path(worker.sandbox.__file__).parent.glob("*.py"))
+SOURCES = sorted((Path(__file__).parents[2] / "worker" / "sandbox").glob("*.py"))
 
 
 @given(st.lists(st.integers(0, 40), max_size=30), st.integers(1, 10))
@@ -151,9 +150,9 @@ def test_an_address_in_use_is_an_error_and_leaves_no_thread() -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_the_sandbox_shares_no_code_with_the_rest(path: Path) -> None:
-    ours = {"worker", "jobs"}
+    ours = {"closeout"}
     for node in ast.walk(ast.parse(path.read_text())):
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         for name in names:
-            assert name.split(".")[0] not in ours or name.startswith("worker.sandbox")
+            assert name.split(".")[0] not in ours or name.startswith("closeout.worker.sandbox")

@@ -3,8 +3,8 @@
 import io
 from pathlib import Path
 
-from worker.models import SourceRow
-from worker.sources import open_source
+from closeout.worker.models import SourceRow
+from closeout.worker.sources import open_source
 
 A = "0b5c8d1e-3f7a-4c62-9d10-5e8f7a6b4c3d"
 B = "f47ac10b-58cc-4372-a567-0e02b2c3d479"

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from closeout.worker.errors import SourceError
+from closeout.worker.models import SourceRow
+from closeout.worker.sources import open_source
+from closeout.worker.sources.records import LONGEST_QUOTED, MOST_LINES_IN_RECORD
 from tests.sources.reading import A, B, C, ids, read, read_content, read_stdin, write
-from worker.errors import SourceError
-from worker.models import SourceRow
-from worker.sources import open_source
-from worker.sources.records import LONGEST_QUOTED, MOST_LINES_IN_RECORD
 
 UNCLOSED = "a quoted cell that begins here is never closed"
 MEBIBYTE = 1_048_576

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.sources import open_source
+from closeout.worker.sources import open_source
 
 ROWS = "".join(f"0190c1f2-0000-7000-8000-{number:012x}\n" for number in range(5_000)).encode()
 

@@ -2,10 +2,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from closeout.worker.errors import SourceError
+from closeout.worker.sources.columns import Layout, layout_of
+from closeout.worker.sources.names import name_key
 from tests.sources.reading import A, B
-from worker.errors import SourceError
-from worker.sources.columns import Layout, layout_of
-from worker.sources.names import name_key
 
 
 def found(head: Sequence[Sequence[str]], id_column: str | None) -> tuple[int, int | None, bool, int]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from closeout.worker.errors import SourceError
+from closeout.worker.sources import open_source
 from tests.sources.reading import A, B, C, ids, read, read_stdin, write
-from worker.errors import SourceError
-from worker.sources import open_source
 
 PLAIN = f"id\n{A}\n{B}\n".encode()
 PACKED = {"plain": PLAIN, "gzip": gzip.compress(PLAIN), "zstd": zstandard.compress(PLAIN)}
@@ -154,7 +154,7 @@ def test_the_file_is_closed_when_reading_stops_early(tmp_path: Path, monkeypatch
 
 def test_a_pipe_is_read_as_it_is() -> None:
     script = (
-        "from worker.sources import open_source\n"
+        "from closeout.worker.sources import open_source\n"
         "print([row.session_id for batch in open_source('-').batches(9) for row in batch])"
     )
     done = subprocess.run([sys.executable, "-c", script], input=PACKED["gzip"], capture_output=True, check=True)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.sources.bytestream import BrokenOffError
-from worker.sources.decoding import decoded
-from worker.sources.lines import LONGEST_LINE, CutLine, Lines, line_problem
+from closeout.worker.sources.bytestream import BrokenOffError
+from closeout.worker.sources.decoding import decoded
+from closeout.worker.sources.lines import LONGEST_LINE, CutLine, Lines, line_problem
 
 
 def cut(text: bytes, places: list[int]) -> list[bytes]:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from closeout.worker.errors import SourceError
+from closeout.worker.sources import open_source
 from tests.sources.reading import read, read_content, read_stdin, write
-from worker.errors import SourceError
-from worker.sources import open_source
 
 P = "11111111-1111-4111-8111-111111111111"  # another thing's id, which is never to be closed
 S = "22222222-2222-4222-8222-222222222222"

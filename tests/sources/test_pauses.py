@@ -15,11 +15,11 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from closeout.worker.errors import SourceError
+from closeout.worker.models import SourceRow
+from closeout.worker.sources import open_source
 from tests.sources.reading import A, B, C
 from tests.sources.test_properties import PACKINGS, awkward, session_ids, tables
-from worker.errors import SourceError
-from worker.models import SourceRow
-from worker.sources import open_source
 
 PAUSE = b""
 moderate = settings(max_examples=150, deadline=None)
@@ -27,7 +27,7 @@ moderate = settings(max_examples=150, deadline=None)
 
 def batches_of(chunks: Iterator[bytes], size: int = 100, id_column: str | None = None) -> Iterator[list[SourceRow]]:
     """The batches of a source whose bytes arrive in these chunks, an empty one being a pause."""
-    with patch("worker.sources.files.read_chunks", lambda _: chunks):
+    with patch("closeout.worker.sources.files.read_chunks", lambda _: chunks):
         yield from open_source("-", id_column=id_column, stdin=io.BytesIO()).batches(size)
 
 

@@ -16,11 +16,11 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from closeout.worker.errors import SourceError
+from closeout.worker.models import SourceRow
+from closeout.worker.sources import open_source
+from closeout.worker.sources.identifiers import normalise_id
 from tests.sources.reading import read, read_stdin, write
-from worker.errors import SourceError
-from worker.models import SourceRow
-from worker.sources import open_source
-from worker.sources.identifiers import normalise_id
 
 moderate = settings(max_examples=120, deadline=None)
 QUOTINGS: list[Literal[0, 1, 2]] = [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]

@@ -10,12 +10,22 @@ from typing import Any
 
 import httpx
 
-from worker.api.models import organisation_of, parse_json, parse_page, parse_row, parse_rows, parse_session
-from worker.api.told import error_code, told_wait
-from worker.api.transport import open_transport
-from worker.api.voice import error_is_the_apis, form_of, is_exact, page_is_the_apis
-from worker.clock import ServerClock, format_instant, now_ms, parse_http_date
-from worker.models import FOREIGN_ANSWER, PAGE_SIZE, Answer, Exchange, Kind, Listing, Millis, SessionRow, SessionState
+from closeout.worker.api.models import organisation_of, parse_json, parse_page, parse_row, parse_rows, parse_session
+from closeout.worker.api.told import error_code, told_wait
+from closeout.worker.api.transport import open_transport
+from closeout.worker.api.voice import error_is_the_apis, form_of, is_exact, page_is_the_apis
+from closeout.worker.clock import ServerClock, format_instant, now_ms, parse_http_date
+from closeout.worker.models import (
+    FOREIGN_ANSWER,
+    PAGE_SIZE,
+    Answer,
+    Exchange,
+    Kind,
+    Listing,
+    Millis,
+    SessionRow,
+    SessionState,
+)
 
 COLLECTIONS = {"1.21": "/v1/v2/conversations", "1.90": "/v1/conversations"}
 _WHOAMI = "/v1/identity/whoami"

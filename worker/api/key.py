@@ -1,6 +1,6 @@
 """What may be sent as a key."""
 
-from worker.errors import ConfigurationError
+from closeout.worker.errors import ConfigurationError
 
 
 def check_key(text: str, origin: str) -> str:

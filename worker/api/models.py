@@ -10,8 +10,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from worker.clock import parse_instant
-from worker.models import EvalSummary, SessionRow, SessionState
+from closeout.worker.clock import parse_instant
+from closeout.worker.models import EvalSummary, SessionRow, SessionState
 
 _Count = Annotated[int, Field(ge=0, lt=2**62)]  # what a column of the ledger can hold
 

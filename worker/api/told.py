@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from worker.clock import parse_http_date
-from worker.models import Millis
+from closeout.worker.clock import parse_http_date
+from closeout.worker.models import Millis
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}")
 

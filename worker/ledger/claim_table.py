@@ -6,11 +6,11 @@ from functools import cache
 
 import apsw
 
-from worker.ledger.elsewhere import IN_DOUBT, PUT_OFF_AT_ONCE, Held, PutOff, put_off, rows_to_look_up, waiting
-from worker.ledger.queries import load_queries
-from worker.ledger.transaction import transaction
-from worker.ledger.values import Row, claim_of, digits_of
-from worker.models import Claim, Millis, Run
+from closeout.worker.ledger.elsewhere import IN_DOUBT, PUT_OFF_AT_ONCE, Held, PutOff, put_off, rows_to_look_up, waiting
+from closeout.worker.ledger.queries import load_queries
+from closeout.worker.ledger.transaction import transaction
+from closeout.worker.ledger.values import Row, claim_of, digits_of
+from closeout.worker.models import Claim, Millis, Run
 
 _QUERIES = load_queries()
 SKIPPED_AT_ONCE = 20_000  # rows in one transaction: others wait for it

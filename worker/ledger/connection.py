@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 import apsw
 
-from worker.errors import LedgerError
+from closeout.worker.errors import LedgerError
 
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from worker.errors import LedgerError
-from worker.models import Millis, Run, RunState
+from closeout.worker.errors import LedgerError
+from closeout.worker.models import Millis, Run, RunState
 
 UNFINISHED: frozenset[RunState] = frozenset({"running", "interrupted"})  # whoever comes goes on with such a run
 _LOOK = 0.05  # seconds between looks whether a lease covers a request again

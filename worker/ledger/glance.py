@@ -6,7 +6,7 @@ from pathlib import Path
 
 import apsw
 
-from worker.ledger.migrate import APPLICATION_ID
+from closeout.worker.ledger.migrate import APPLICATION_ID
 
 _MOST = 100
 _QUEUES = {"messages", "intake_queues", "intake_sessions"}
@@ -74,7 +74,7 @@ def runs_alone(path: Path) -> list[tuple[str | None, str]] | None:
 
 def _glance_at_postgres(address: str) -> list[RunSeen]:
     try:
-        from worker.ledger.postgres.glance import glance_at  # noqa: PLC0415  # an extra, and slow to load
+        from closeout.worker.ledger.postgres.glance import glance_at  # noqa: PLC0415  # an extra, and slow to load
     except ImportError:
         return []
     found = glance_at(address, f"{_NEWEST} {_MOST}")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from worker.models import Millis, Outcome, QueuedRow, Run
+from closeout.worker.models import Millis, Outcome, QueuedRow, Run
 
 
 @dataclass(frozen=True, slots=True)

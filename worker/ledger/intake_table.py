@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import apsw
 
-from worker.ledger.intake_store import TakenIn
-from worker.ledger.queries import load_queries
-from worker.ledger.transaction import transaction
-from worker.ledger.values import RUN_SHIFT, Row, digits_of, item_values
-from worker.models import NEVER, Millis, Outcome, QueuedRow, Run
+from closeout.worker.ledger.intake_store import TakenIn
+from closeout.worker.ledger.queries import load_queries
+from closeout.worker.ledger.transaction import transaction
+from closeout.worker.ledger.values import RUN_SHIFT, Row, digits_of, item_values
+from closeout.worker.models import NEVER, Millis, Outcome, QueuedRow, Run
 
 _QUERIES = load_queries("intake.sql") | load_queries()
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from worker.models import Millis
+from closeout.worker.models import Millis
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import apsw
 
-from worker.ledger.message_store import Delivery, MessageCounts
-from worker.ledger.queries import load_queries
-from worker.ledger.transaction import transaction
-from worker.ledger.values import Row
-from worker.models import Millis
+from closeout.worker.ledger.message_store import Delivery, MessageCounts
+from closeout.worker.ledger.queries import load_queries
+from closeout.worker.ledger.transaction import transaction
+from closeout.worker.ledger.values import Row
+from closeout.worker.models import Millis
 
 _QUERIES = load_queries("messages.sql")
 

@@ -5,8 +5,8 @@ from importlib.resources import files
 
 import apsw
 
-from worker.errors import LedgerError
-from worker.ledger.transaction import transaction
+from closeout.worker.errors import LedgerError
+from closeout.worker.ledger.transaction import transaction
 
 APPLICATION_ID = 0x434C4F53  # "CLOS": tells a ledger from any other SQLite file
 
@@ -19,7 +19,7 @@ class Migration:
     sql: str
 
 
-def load_migrations(package: str = "worker.ledger") -> list[Migration]:
+def load_migrations(package: str = "closeout.worker.ledger") -> list[Migration]:
     """All migrations of this version, in order; the number in a file's name is the version it leads to."""
     folder = files(package).joinpath("migrations")
     found = [entry for entry in folder.iterdir() if entry.name.endswith(".sql")]

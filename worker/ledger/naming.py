@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from worker.errors import RunNotFoundError
-from worker.models import Run
-from worker.near import did_you_mean
+from closeout.worker.errors import RunNotFoundError
+from closeout.worker.models import Run
+from closeout.worker.near import did_you_mean
 
 
 def the_run(name: str, found: Sequence[Run], others: Sequence[Run], ledger: str) -> Run:

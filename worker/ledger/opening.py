@@ -4,10 +4,10 @@ from contextlib import AbstractAsyncContextManager
 from importlib.util import find_spec
 from pathlib import Path
 
-from worker.errors import ConfigurationError
-from worker.ledger.postgres.address import SCHEMES, parse_address
-from worker.ledger.protocol import Ledger
-from worker.ledger.sqlite import SqliteLedger
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.postgres.address import SCHEMES, parse_address
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.sqlite import SqliteLedger
 
 _EXTRA = "a ledger on PostgreSQL needs two more libraries: pip install 'closeout[postgres]'"
 
@@ -49,7 +49,7 @@ def open_ledger(address: str, *, create: bool = False, read_only: bool = False) 
     """
     check_address(address)
     if on_postgres(address):
-        from worker.ledger.postgres.ledger import PostgresLedger  # noqa: PLC0415  # an extra, and slow to load
+        from closeout.worker.ledger.postgres.ledger import PostgresLedger  # noqa: PLC0415  # an extra, and slow to load
 
         return PostgresLedger.open(address, create=create, read_only=read_only)
     return SqliteLedger.open(Path(address), create=create, read_only=read_only)

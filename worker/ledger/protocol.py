@@ -6,12 +6,12 @@ from typing import Protocol
 
 import anyio
 
-from worker.budget import BudgetKey, BudgetStore
-from worker.lease import Terms
-from worker.ledger.crew import Crew, RunEnd, WorkerRow
-from worker.ledger.intake_store import IntakeStore
-from worker.ledger.message_store import MessageStore
-from worker.ledger.records import (
+from closeout.worker.budget import BudgetKey, BudgetStore
+from closeout.worker.lease import Terms
+from closeout.worker.ledger.crew import Crew, RunEnd, WorkerRow
+from closeout.worker.ledger.intake_store import IntakeStore
+from closeout.worker.ledger.message_store import MessageStore
+from closeout.worker.ledger.records import (
     ALL_ROWS,
     AttemptedEnd,
     Counts,
@@ -22,8 +22,8 @@ from worker.ledger.records import (
     PlanGroup,
     RowFilter,
 )
-from worker.ledger.report_store import ReportStore
-from worker.models import Claim, ClosedItem, Exchange, Millis, Record, Run, SourceRow, Tally
+from closeout.worker.ledger.report_store import ReportStore
+from closeout.worker.models import Claim, ClosedItem, Exchange, Millis, Record, Run, SourceRow, Tally
 
 
 class Ledger(Protocol):

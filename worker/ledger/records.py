@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from worker.models import Exchange, Millis, Outcome, Run
+from closeout.worker.models import Exchange, Millis, Outcome, Run
 
 COLUMNS = (
     "run", "session_id", "outcome", "detail", "final_status", "eval_status", "eval_settled", "reason", "attempts",

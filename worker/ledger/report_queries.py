@@ -2,11 +2,11 @@
 
 import apsw
 
-from worker.ledger.queries import load_queries
-from worker.ledger.report_store import Cause, Example, LatencyCount, PaceSample, Traffic
-from worker.ledger.transaction import transaction
-from worker.ledger.values import Row, span_of
-from worker.models import Millis, Outcome, Run
+from closeout.worker.ledger.queries import load_queries
+from closeout.worker.ledger.report_store import Cause, Example, LatencyCount, PaceSample, Traffic
+from closeout.worker.ledger.transaction import transaction
+from closeout.worker.ledger.values import Row, span_of
+from closeout.worker.models import Millis, Outcome, Run
 
 _QUERIES = load_queries("reports.sql")
 

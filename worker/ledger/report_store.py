@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from worker.models import Millis, Outcome, Run
+from closeout.worker.models import Millis, Outcome, Run
 
 
 @dataclass(frozen=True, slots=True)

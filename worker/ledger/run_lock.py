@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from worker.errors import LedgerError, RunBusyError
-from worker.models import Run
+from closeout.worker.errors import LedgerError, RunBusyError
+from closeout.worker.models import Run
 
 # POSIX drops all of a process's locks on a file as soon as it closes any handle on that file. So there is one handle
 # for each lock file, which stays open, and what this process holds is known here.

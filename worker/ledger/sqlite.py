@@ -9,12 +9,12 @@ from typing import Self, TypeVar
 import anyio
 import anyio.to_thread
 
-from worker.budget import BudgetKey, BudgetStore, Decided, Decision
-from worker.lease import Terms
-from worker.ledger.connection import Connection
-from worker.ledger.crew import Crew, RunEnd, WorkerRow, ended_since
-from worker.ledger.naming import the_run
-from worker.ledger.records import (
+from closeout.worker.budget import BudgetKey, BudgetStore, Decided, Decision
+from closeout.worker.lease import Terms
+from closeout.worker.ledger.connection import Connection
+from closeout.worker.ledger.crew import Crew, RunEnd, WorkerRow, ended_since
+from closeout.worker.ledger.naming import the_run
+from closeout.worker.ledger.records import (
     ALL_ROWS,
     AttemptedEnd,
     Counts,
@@ -25,16 +25,16 @@ from worker.ledger.records import (
     PlanGroup,
     RowFilter,
 )
-from worker.ledger.run_lock import job_lock, run_busy, run_lock
-from worker.ledger.sqlite_budget import SqliteBudget
-from worker.ledger.sqlite_file import READER_CACHE_KIB, connect, connect_reading
-from worker.ledger.sqlite_intake import SqliteIntake
-from worker.ledger.sqlite_messages import SqliteMessages
-from worker.ledger.sqlite_reports import SqliteReports
-from worker.ledger.sqlite_store import SqliteStore
-from worker.ledger.turn_lock import turn_lock
-from worker.ledger.values import Row
-from worker.models import NEVER, Claim, ClosedItem, Exchange, Millis, Record, Run, SourceRow, Tally
+from closeout.worker.ledger.run_lock import job_lock, run_busy, run_lock
+from closeout.worker.ledger.sqlite_budget import SqliteBudget
+from closeout.worker.ledger.sqlite_file import READER_CACHE_KIB, connect, connect_reading
+from closeout.worker.ledger.sqlite_intake import SqliteIntake
+from closeout.worker.ledger.sqlite_messages import SqliteMessages
+from closeout.worker.ledger.sqlite_reports import SqliteReports
+from closeout.worker.ledger.sqlite_store import SqliteStore
+from closeout.worker.ledger.turn_lock import turn_lock
+from closeout.worker.ledger.values import Row
+from closeout.worker.models import NEVER, Claim, ClosedItem, Exchange, Millis, Record, Run, SourceRow, Tally
 
 _T = TypeVar("_T")
 _RESULT_BATCH = 1_000

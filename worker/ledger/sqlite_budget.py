@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 import apsw
 
-from worker.budget import Budget, BudgetKey, Decided, Decision
-from worker.errors import LedgerError
-from worker.ledger.own_files import is_database
-from worker.ledger.queries import load_queries
-from worker.ledger.sqlite_file import BUSY_MS, make_private_file, patiently
-from worker.ledger.transaction import transaction
+from closeout.worker.budget import Budget, BudgetKey, Decided, Decision
+from closeout.worker.errors import LedgerError
+from closeout.worker.ledger.own_files import is_database
+from closeout.worker.ledger.queries import load_queries
+from closeout.worker.ledger.sqlite_file import BUSY_MS, make_private_file, patiently
+from closeout.worker.ledger.transaction import transaction
 
 _T = TypeVar("_T")
 
@@ -70,7 +70,7 @@ def _connect(path: Path) -> apsw.Connection:
     connection.pragma("journal_mode", "wal")
     # Permits that a power cut takes back harm nobody: they are not worth a write to the disk each.
     connection.pragma("synchronous", "normal")
-    connection.execute(files("worker.ledger").joinpath("budget.sql").read_text(encoding="utf-8"))
+    connection.execute(files("closeout.worker.ledger").joinpath("budget.sql").read_text(encoding="utf-8"))
     return connection
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import apsw
 
-from worker.errors import LedgerError
-from worker.ledger.migrate import APPLICATION_ID, check_version, load_migrations, migrate
-from worker.ledger.own_files import refusal_of, stray_beside
-from worker.near import did_you_mean_file
+from closeout.worker.errors import LedgerError
+from closeout.worker.ledger.migrate import APPLICATION_ID, check_version, load_migrations, migrate
+from closeout.worker.ledger.own_files import refusal_of, stray_beside
+from closeout.worker.near import did_you_mean_file
 
 BUSY_MS = 30_000
 WRITER_CACHE_KIB = 32 * 1024  # the index over random ids lives in it

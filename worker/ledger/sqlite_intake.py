@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from worker.ledger.connection import Connection
-from worker.ledger.intake_store import TakenIn
-from worker.ledger.sqlite_store import SqliteStore
-from worker.models import Millis, QueuedRow, Run
+from closeout.worker.ledger.connection import Connection
+from closeout.worker.ledger.intake_store import TakenIn
+from closeout.worker.ledger.sqlite_store import SqliteStore
+from closeout.worker.models import Millis, QueuedRow, Run
 
 
 class SqliteIntake:

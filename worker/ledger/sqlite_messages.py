@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from worker.ledger.connection import Connection
-from worker.ledger.message_store import Delivery, MessageCounts
-from worker.ledger.sqlite_store import SqliteStore
-from worker.models import Millis
+from closeout.worker.ledger.connection import Connection
+from closeout.worker.ledger.message_store import Delivery, MessageCounts
+from closeout.worker.ledger.sqlite_store import SqliteStore
+from closeout.worker.models import Millis
 
 
 class SqliteMessages:

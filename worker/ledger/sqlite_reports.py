@@ -1,10 +1,10 @@
 """What reports read from a SQLite ledger, off the event loop."""
 
-from worker.ledger.connection import Connection
-from worker.ledger.report_store import Cause, LatencyCount, PaceSample, Traffic
-from worker.ledger.sqlite_store import SqliteStore
-from worker.ledger.values import Row
-from worker.models import Millis, Run
+from closeout.worker.ledger.connection import Connection
+from closeout.worker.ledger.report_store import Cause, LatencyCount, PaceSample, Traffic
+from closeout.worker.ledger.sqlite_store import SqliteStore
+from closeout.worker.ledger.values import Row
+from closeout.worker.models import Millis, Run
 
 
 class SqliteReports:

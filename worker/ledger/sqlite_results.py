@@ -6,10 +6,10 @@ from itertools import islice
 
 import apsw
 
-from worker.ledger.queries import load_queries
-from worker.ledger.records import ALL_ROWS, COLUMNS, Found, RowFilter
-from worker.ledger.values import RUN_SHIFT, Row, bytes_of, run_of, span_of
-from worker.models import Exchange, Run
+from closeout.worker.ledger.queries import load_queries
+from closeout.worker.ledger.records import ALL_ROWS, COLUMNS, Found, RowFilter
+from closeout.worker.ledger.values import RUN_SHIFT, Row, bytes_of, run_of, span_of
+from closeout.worker.models import Exchange, Run
 
 _QUERIES = load_queries()
 _RESULTS = f"SELECT {', '.join(COLUMNS)} FROM item_results"  # noqa: S608  # constant column names

@@ -7,17 +7,17 @@ from typing import Any
 
 import apsw
 
-from worker.ledger.claim_table import SKIPPED_AT_ONCE, ClaimTable
-from worker.ledger.crew import RunEnd
-from worker.ledger.intake_table import IntakeTable
-from worker.ledger.message_table import MessageTable
-from worker.ledger.migrate import APPLICATION_ID
-from worker.ledger.queries import load_queries
-from worker.ledger.records import AttemptedEnd, Counts, EvalRuns, InvalidKind, NewRun, NextDue, PlanGroup
-from worker.ledger.report_queries import ReportQueries
-from worker.ledger.sqlite_results import SqliteResults
-from worker.ledger.transaction import transaction
-from worker.ledger.values import (
+from closeout.worker.ledger.claim_table import SKIPPED_AT_ONCE, ClaimTable
+from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.ledger.intake_table import IntakeTable
+from closeout.worker.ledger.message_table import MessageTable
+from closeout.worker.ledger.migrate import APPLICATION_ID
+from closeout.worker.ledger.queries import load_queries
+from closeout.worker.ledger.records import AttemptedEnd, Counts, EvalRuns, InvalidKind, NewRun, NextDue, PlanGroup
+from closeout.worker.ledger.report_queries import ReportQueries
+from closeout.worker.ledger.sqlite_results import SqliteResults
+from closeout.worker.ledger.transaction import transaction
+from closeout.worker.ledger.values import (
     RUN_SHIFT,
     Row,
     achieves,
@@ -34,7 +34,7 @@ from worker.ledger.values import (
     seqs_found_closed,
     span_of,
 )
-from worker.models import (
+from closeout.worker.models import (
     LIVE_STATUSES,
     NEVER,
     Change,

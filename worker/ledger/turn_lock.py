@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 
-from worker.errors import LedgerError
+from closeout.worker.errors import LedgerError
 
 _ASK_AGAIN = 1.0  # seconds; a turn lasts minutes
 

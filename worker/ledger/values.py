@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from worker.models import (
+from closeout.worker.models import (
     Change,
     Claim,
     EvalSummary,
@@ -19,7 +19,7 @@ from worker.models import (
     SourceRow,
     Tally,
 )
-from worker.settings import DEFAULT_BASE_URL, host_of
+from closeout.worker.settings import DEFAULT_BASE_URL, host_of
 
 RUN_SHIFT = 40  # a run's items are numbered from its id, shifted by so many bits, on
 Row = tuple[Any, ...]  # what a column holds is stated by the schema, not by the type checker

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 
-from worker.ledger.protocol import Ledger
-from worker.models import Run
-from worker.standing import standing
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import Run
+from closeout.worker.standing import standing
 
 _EVERY = 5.0  # seconds
 

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable, Sequence
 
-from worker.clock import now_ms
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import Counts
-from worker.ledger.report_store import Cause, Traffic
-from worker.live.at_work import AtWork
-from worker.models import Millis, Outcome, Run
-from worker.report.story import CAUSES_SHOWN, Story, width_for
-from worker.settings import Settings
+from closeout.worker.clock import now_ms
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import Counts
+from closeout.worker.ledger.report_store import Cause, Traffic
+from closeout.worker.live.at_work import AtWork
+from closeout.worker.models import Millis, Outcome, Run
+from closeout.worker.report.story import CAUSES_SHOWN, Story, width_for
+from closeout.worker.settings import Settings
 
 _COUNT_SHARE = 20  # of the time, one part is spent on counting
 _COUNT_SOON = 1.0  # seconds between counts, at least

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import anyio
 
-from worker.ledger.opening import open_ledger
-from worker.ledger.protocol import Ledger
+from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.ledger.protocol import Ledger
 
 Mark = tuple[int, int] | None
 

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from worker.ledger.records import Counts, Found
-from worker.ledger.report_store import Traffic
-from worker.models import Outcome, Run
-from worker.report.html import story_values
-from worker.report.page import render
-from worker.report.story import Story, row_of
-from worker.report.summary import achieved_rate
-from worker.report.wording import WRONG, source_name_of
+from closeout.worker.ledger.records import Counts, Found
+from closeout.worker.ledger.report_store import Traffic
+from closeout.worker.models import Outcome, Run
+from closeout.worker.report.html import story_values
+from closeout.worker.report.page import render
+from closeout.worker.report.story import Story, row_of
+from closeout.worker.report.summary import achieved_rate
+from closeout.worker.report.wording import WRONG, source_name_of
 
 _LAST_MINUTE = 60_000
 _TOLD_BY_HEADING = ("run", "session_id", "outcome", "job")

@@ -1,9 +1,9 @@
 """The list of runs, as it changes."""
 
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import Counts
-from worker.live import pages
-from worker.live.at_work import AtWork
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import Counts
+from closeout.worker.live import pages
+from closeout.worker.live.at_work import AtWork
 
 _SHOWN = 50  # of the newest runs
 _AT_ONCE = 3  # runs that are counted between two looks: the list must not wait for all of them

@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 import anyio
 from aiohttp import web
 
-from worker.clock import now_ms
-from worker.errors import CloseoutError, ConfigurationError, LedgerError, RunNotFoundError
-from worker.ledger.opening import shown_address
-from worker.ledger.protocol import Ledger
-from worker.live import pages
-from worker.live.access import HEADERS, LOOPBACK, control_refusal, reading_refusal
-from worker.live.following import Following
-from worker.live.opened import OpenedLedger
-from worker.live.runs import RunList
-from worker.live.watch import Refresh, Watch
-from worker.models import Run
-from worker.report.html import html_report
-from worker.report.page import asset
-from worker.report.story import read_story
-from worker.session_search import find_anywhere
-from worker.standing import as_it_is
-from worker.steering import steer
-from worker.units import parse_rate
+from closeout.worker.clock import now_ms
+from closeout.worker.errors import CloseoutError, ConfigurationError, LedgerError, RunNotFoundError
+from closeout.worker.ledger.opening import shown_address
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.live import pages
+from closeout.worker.live.access import HEADERS, LOOPBACK, control_refusal, reading_refusal
+from closeout.worker.live.following import Following
+from closeout.worker.live.opened import OpenedLedger
+from closeout.worker.live.runs import RunList
+from closeout.worker.live.watch import Refresh, Watch
+from closeout.worker.models import Run
+from closeout.worker.report.html import html_report
+from closeout.worker.report.page import asset
+from closeout.worker.report.story import read_story
+from closeout.worker.session_search import find_anywhere
+from closeout.worker.standing import as_it_is
+from closeout.worker.steering import steer
+from closeout.worker.units import parse_rate
 
 _ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "live.css": "text/css", "live.js": "text/javascript"}
 _MOST_FOUND = 100

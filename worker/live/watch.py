@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from worker.errors import CloseoutError
-from worker.ledger.protocol import Ledger
-from worker.live.opened import OpenedLedger
+from closeout.worker.errors import CloseoutError
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.live.opened import OpenedLedger
 
 LOOK = 1.0  # seconds between looks
 STILL_THERE = 15.0  # seconds after which a watcher without news hears that

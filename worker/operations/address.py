@@ -4,7 +4,7 @@ import os
 import socket
 from dataclasses import dataclass
 
-from worker.errors import ConfigurationError
+from closeout.worker.errors import ConfigurationError
 
 NO_METRICS = "/metrics needs the extra closeout[metrics]: pip install 'closeout[metrics]'"
 _LOOPBACK = "127.0.0.1"

@@ -15,9 +15,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import choose_encoder
 
-from worker.histogram import Histogram
-from worker.operations.metrics import METRICS, Metric
-from worker.operations.sampling import Sample
+from closeout.worker.histogram import Histogram
+from closeout.worker.operations.metrics import METRICS, Metric
+from closeout.worker.operations.sampling import Sample
 
 
 class Exposition:

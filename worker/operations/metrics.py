@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from worker.models import EVAL_STATUSES, KINDS, Outcome
-from worker.progress import OTHER
+from closeout.worker.models import EVAL_STATUSES, KINDS, Outcome
+from closeout.worker.progress import OTHER
 
 MetricType = Literal["counter", "gauge", "histogram", "info"]
 RESULTS = ("2xx", "3xx", "4xx", "429", "5xx", "none", OTHER)

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping
 import anyio
 from anyio.abc import TaskGroup
 
-from worker.errors import CloseoutError
-from worker.operations.asking import PATIENCE, Asked
-from worker.stopping import Stop
+from closeout.worker.errors import CloseoutError
+from closeout.worker.operations.asking import PATIENCE, Asked
+from closeout.worker.stopping import Stop
 
 Check = Callable[[], Awaitable[None]]  # raises CloseoutError where what it is about is not as it should be
 

@@ -4,12 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worker.context import Context
-from worker.histogram import Histogram
-from worker.operations.metrics import BUILD_INFO, CAUSES, RUN_METRICS
-from worker.progress import OTHER
-from worker.queues.protocol import Depth
-from worker.report.figures import Meter
+from closeout.worker.context import Context
+from closeout.worker.histogram import Histogram
+from closeout.worker.operations.metrics import BUILD_INFO, CAUSES, RUN_METRICS
+from closeout.worker.progress import OTHER
+from closeout.worker.queues.protocol import Depth
+from closeout.worker.report.figures import Meter
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Protocol
 import anyio
 from aiohttp import web
 
-from worker.logs import get_logger
-from worker.operations.address import NO_METRICS
-from worker.operations.sampling import Sample
+from closeout.worker.logs import get_logger
+from closeout.worker.operations.address import NO_METRICS
+from closeout.worker.operations.sampling import Sample
 
 _HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 _FAREWELL = 1.0  # seconds for answers under way when the process ends
@@ -79,7 +79,7 @@ def _readyz(watched: Watched) -> _Handler:
 
 def _metrics(watched: Watched) -> _Handler:
     try:
-        from worker.operations.exposition import Exposition  # noqa: PLC0415  # prometheus-client is an extra
+        from closeout.worker.operations.exposition import Exposition  # noqa: PLC0415  # prometheus-client is an extra
     except ModuleNotFoundError:
         return _no_metrics
     exposition = Exposition()

@@ -9,15 +9,15 @@ from importlib.metadata import version
 
 import anyio
 
-from worker.context import Context
-from worker.errors import HaltError
-from worker.logs import get_logger
-from worker.operations.asking import Asked
-from worker.operations.readiness import Check, Readiness
-from worker.operations.sampling import RunSampler, Sample, build_sample, queue_samples
-from worker.operations.server import Watched, serve_operations
-from worker.queues.protocol import Depth, Queue
-from worker.stopping import Stop
+from closeout.worker.context import Context
+from closeout.worker.errors import HaltError
+from closeout.worker.logs import get_logger
+from closeout.worker.operations.asking import Asked
+from closeout.worker.operations.readiness import Check, Readiness
+from closeout.worker.operations.sampling import RunSampler, Sample, build_sample, queue_samples
+from closeout.worker.operations.server import Watched, serve_operations
+from closeout.worker.queues.protocol import Depth, Queue
+from closeout.worker.stopping import Stop
 
 
 class Telling:

@@ -23,8 +23,8 @@ from aio_pika.exceptions import (
 from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource, ConnectionNotAllowed, InvalidFrameError
 from pamqp.commands import Basic
 
-from worker.errors import ConfigurationError, QueueError, QueueUnreachableError
-from worker.queues.address import Address
+from closeout.worker.errors import ConfigurationError, QueueError, QueueUnreachableError
+from closeout.worker.queues.address import Address
 
 for _driver in ("aiormq", "aio_pika"):  # what they log of a lost connection is told in our words, once
     logging.getLogger(_driver).addHandler(logging.NullHandler())

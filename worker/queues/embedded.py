@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from worker.clock import now_ms
-from worker.errors import ConfigurationError
-from worker.ledger.message_store import Delivery, MessageStore
-from worker.models import Millis
-from worker.queues.address import Address
-from worker.queues.protocol import Depth, Message
+from closeout.worker.clock import now_ms
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.message_store import Delivery, MessageStore
+from closeout.worker.models import Millis
+from closeout.worker.queues.address import Address
+from closeout.worker.queues.protocol import Depth, Message
 
 _VISIBILITY = 60.0  # seconds after which a message that somebody took and did not acknowledge is given out again
 _LOOK = 0.05  # seconds between looks for messages while there are none

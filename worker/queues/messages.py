@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from worker.clock import parse_instant
-from worker.models import Millis, QueuedRow, SourceRow
-from worker.sources.identifiers import explain_no_id, normalise_id
-from worker.sources.problems import problem_row, shown
+from closeout.worker.clock import parse_instant
+from closeout.worker.models import Millis, QueuedRow, SourceRow
+from closeout.worker.sources.identifiers import explain_no_id, normalise_id
+from closeout.worker.sources.problems import problem_row, shown
 
 LONGEST_KEY = 200
 _FIELDS = ("session_id", "reason", "key", "not_before")

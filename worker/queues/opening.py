@@ -5,19 +5,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from worker.errors import ConfigurationError
-from worker.ledger.message_store import MessageStore
-from worker.queues.address import Address, parse_address
-from worker.queues.embedded import open_embedded
-from worker.queues.protocol import Queue
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.message_store import MessageStore
+from closeout.worker.queues.address import Address, parse_address
+from closeout.worker.queues.embedded import open_embedded
+from closeout.worker.queues.protocol import Queue
 
 # Where each kind of server is known: the module, its function that opens a queue, and the extra with the driver.
 _SERVERS = {
-    "redis": ("worker.queues.redis_streams", "open_redis", "redis"),
-    "rediss": ("worker.queues.redis_streams", "open_redis", "redis"),
-    "amqp": ("worker.queues.amqp", "open_amqp", "amqp"),
-    "amqps": ("worker.queues.amqp", "open_amqp", "amqp"),
-    "sqs": ("worker.queues.sqs", "open_sqs", "sqs"),
+    "redis": ("closeout.worker.queues.redis_streams", "open_redis", "redis"),
+    "rediss": ("closeout.worker.queues.redis_streams", "open_redis", "redis"),
+    "amqp": ("closeout.worker.queues.amqp", "open_amqp", "amqp"),
+    "amqps": ("closeout.worker.queues.amqp", "open_amqp", "amqp"),
+    "sqs": ("closeout.worker.queues.sqs", "open_sqs", "sqs"),
 }
 
 
@@ -48,7 +48,7 @@ def _opener(address: Address) -> Any:  # a function of a module that is looked u
     try:
         return getattr(importlib.import_module(module), function)
     except ImportError as error:
-        if (error.name or "").startswith("worker"):
+        if (error.name or "").startswith("closeout"):
             raise
         raise ConfigurationError(
             f"{address.scheme}:// needs a package that is not installed ({error.name}): pip install 'closeout[{extra}]'"

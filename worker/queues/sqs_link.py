@@ -22,8 +22,8 @@ from botocore.exceptions import (
     ConnectionError as UnconnectedError,
 )
 
-from worker.errors import ConfigurationError, QueueError, QueueUnreachableError
-from worker.queues.address import Address
+from closeout.worker.errors import ConfigurationError, QueueError, QueueUnreachableError
+from closeout.worker.queues.address import Address
 
 for _driver in ("aiobotocore", "botocore"):
     logging.getLogger(_driver).addHandler(logging.NullHandler())

@@ -1,11 +1,11 @@
 """What was asked of a run and how it went, in words: for the report's first lines and its list of facts."""
 
-from worker.models import Outcome
-from worker.report.story import Story
-from worker.report.summary import WAITED_FOR, achieved_rate
-from worker.report.wording import DASH, instant, tally_words, words_of
-from worker.settings import Settings
-from worker.units import format_duration, format_rate
+from closeout.worker.models import Outcome
+from closeout.worker.report.story import Story
+from closeout.worker.report.summary import WAITED_FOR, achieved_rate
+from closeout.worker.report.wording import DASH, instant, tally_words, words_of
+from closeout.worker.settings import Settings
+from closeout.worker.units import format_duration, format_rate
 
 Facts = list[tuple[str, str]]
 _SECONDS = frozenset(

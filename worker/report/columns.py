@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from worker.models import Outcome
+from closeout.worker.models import Outcome
 
 Kind = Literal["text", "integer", "instant"]
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from worker.models import Outcome
-from worker.report.asked import cause_words
-from worker.report.story import Story
-from worker.report.summary import achieved_rate
-from worker.report.wording import DASH, words_of
-from worker.units import format_duration
+from closeout.worker.models import Outcome
+from closeout.worker.report.asked import cause_words
+from closeout.worker.report.story import Story
+from closeout.worker.report.summary import achieved_rate
+from closeout.worker.report.wording import DASH, words_of
+from closeout.worker.units import format_duration
 
 
 @dataclass(frozen=True, slots=True)

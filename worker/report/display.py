@@ -13,12 +13,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from worker.context import Context
-from worker.models import Outcome
-from worker.report.console import stderr_console
-from worker.report.figures import Meter, Snapshot
-from worker.report.wording import OUTCOME_STYLES, printable, words_of
-from worker.units import format_duration, format_rate
+from closeout.worker.context import Context
+from closeout.worker.models import Outcome
+from closeout.worker.report.console import stderr_console
+from closeout.worker.report.figures import Meter, Snapshot
+from closeout.worker.report.wording import OUTCOME_STYLES, printable, words_of
+from closeout.worker.units import format_duration, format_rate
 
 _REFRESH = 0.2
 _GAP = "   "

@@ -8,9 +8,9 @@ from typing import IO, BinaryIO, Protocol, cast
 
 import zstandard
 
-from worker.report.formats import Format
-from worker.report.parquet import Parquet
-from worker.report.textual import Rows, Textual
+from closeout.worker.report.formats import Format
+from closeout.worker.report.parquet import Parquet
+from closeout.worker.report.textual import Rows, Textual
 
 
 class RowWriter(Protocol):

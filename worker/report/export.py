@@ -8,14 +8,14 @@ from typing import BinaryIO, TextIO, cast
 
 import anyio.to_thread
 
-from worker.errors import ConfigurationError
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import ALL_ROWS, RowFilter
-from worker.models import Run
-from worker.report.encoding import RowWriter, encoded
-from worker.report.formats import Format, compression_of, format_of
-from worker.report.placing import Note, Signature, unnoted, written
-from worker.report.textual import Textual
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import ALL_ROWS, RowFilter
+from closeout.worker.models import Run
+from closeout.worker.report.encoding import RowWriter, encoded
+from closeout.worker.report.formats import Format, compression_of, format_of
+from closeout.worker.report.placing import Note, Signature, unnoted, written
+from closeout.worker.report.textual import Textual
 
 Batches = AsyncIterator[list[tuple[object, ...]]]
 

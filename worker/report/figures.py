@@ -3,10 +3,10 @@
 from collections import Counter, deque
 from dataclasses import dataclass
 
-from worker.context import Context
-from worker.ledger.records import Counts
-from worker.models import Outcome
-from worker.stopping import Stop
+from closeout.worker.context import Context
+from closeout.worker.ledger.records import Counts
+from closeout.worker.models import Outcome
+from closeout.worker.stopping import Stop
 
 REQUEST_WINDOW = 10.0
 CLOSING_WINDOW = 60.0  # closing pauses while the API asks to wait; the time left should not jump each time

@@ -11,14 +11,14 @@ from typing import TextIO
 import anyio
 import anyio.to_thread
 
-from worker.context import Context
-from worker.errors import CloseoutError
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import COLUMNS, RowFilter
-from worker.models import Change, Outcome, Record
-from worker.report.formats import format_of
-from worker.report.parts import new_part, part_of
-from worker.report.textual import Textual
+from closeout.worker.context import Context
+from closeout.worker.errors import CloseoutError
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import COLUMNS, RowFilter
+from closeout.worker.models import Change, Outcome, Record
+from closeout.worker.report.formats import format_of
+from closeout.worker.report.parts import new_part, part_of
+from closeout.worker.report.textual import Textual
 
 _EVERY = 1.0  # seconds
 _AT_ONCE = 1_000

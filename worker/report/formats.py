@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import Literal
 
-from worker.errors import ConfigurationError
-from worker.ledger.records import RowFilter
-from worker.models import Outcome
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.records import RowFilter
+from closeout.worker.models import Outcome
 
 Format = Literal["csv", "jsonl", "parquet"]
 FORMATS: tuple[Format, ...] = ("csv", "jsonl", "parquet")

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from worker.models import Millis
-from worker.report.asked import (
+from closeout.worker.models import Millis
+from closeout.worker.report.asked import (
     cause_words,
     headline,
     outcome_words,
@@ -13,12 +13,12 @@ from worker.report.asked import (
     settings_facts,
     source_facts,
 )
-from worker.report.comparing import causes_compared, compared
-from worker.report.page import TONES, render_alone, verdict_tone
-from worker.report.panels import closes_panel, panels_of
-from worker.report.story import ROWS_SHOWN, Story, row_of
-from worker.report.timeline import moments, timeline_of, width_words
-from worker.report.wording import source_name_of
+from closeout.worker.report.comparing import causes_compared, compared
+from closeout.worker.report.page import TONES, render_alone, verdict_tone
+from closeout.worker.report.panels import closes_panel, panels_of
+from closeout.worker.report.story import ROWS_SHOWN, Story, row_of
+from closeout.worker.report.timeline import moments, timeline_of, width_words
+from closeout.worker.report.wording import source_name_of
 
 # Name, what stands over it, and whether it is a number.
 COLUMNS_SHOWN = (

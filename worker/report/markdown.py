@@ -3,14 +3,14 @@
 import re
 from collections.abc import Sequence
 
-from worker.ledger.report_store import Cause
-from worker.models import Outcome
-from worker.report.asked import cause_words, headline, outcome_words, outcomes_told
-from worker.report.comparing import causes_compared, compared
-from worker.report.story import Story
-from worker.report.summary import achieved_rate
-from worker.report.wording import DASH, instant, printable, share, words_of
-from worker.units import format_duration, format_rate
+from closeout.worker.ledger.report_store import Cause
+from closeout.worker.models import Outcome
+from closeout.worker.report.asked import cause_words, headline, outcome_words, outcomes_told
+from closeout.worker.report.comparing import causes_compared, compared
+from closeout.worker.report.story import Story
+from closeout.worker.report.summary import achieved_rate
+from closeout.worker.report.wording import DASH, instant, printable, share, words_of
+from closeout.worker.units import format_duration, format_rate
 
 _CAUSES_TOLD = 8
 _LONGEST_CELL = 160

@@ -7,12 +7,21 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from worker.ledger.records import Counts
-from worker.models import Outcome, Run
-from worker.report.tables import runs_json
-from worker.report.wording import STATE_STYLES, WRONG, Fact, fact, lines_of, printable, tally_words, to_the_second
-from worker.rule import night_counts
-from worker.units import format_duration
+from closeout.worker.ledger.records import Counts
+from closeout.worker.models import Outcome, Run
+from closeout.worker.report.tables import runs_json
+from closeout.worker.report.wording import (
+    STATE_STYLES,
+    WRONG,
+    Fact,
+    fact,
+    lines_of,
+    printable,
+    tally_words,
+    to_the_second,
+)
+from closeout.worker.rule import night_counts
+from closeout.worker.units import format_duration
 
 _NIGHTS = 10
 _FEW = 3  # nights before which nothing is usual

@@ -11,9 +11,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from worker.models import Outcome
-from worker.report.wording import instant, printable, share
-from worker.units import format_duration, format_rate
+from closeout.worker.models import Outcome
+from closeout.worker.report.wording import instant, printable, share
+from closeout.worker.units import format_duration, format_rate
 
 TONES = {
     Outcome.CLOSED: "good",
@@ -32,7 +32,7 @@ _STATE_TONES = {"finished": "good", "planned": "accent", "halted": "bad", "inter
 
 def asset(name: str) -> str:
     """The text of a style sheet or a script."""
-    return files("worker.report").joinpath("templates", name).read_text(encoding="utf-8")
+    return files("closeout.worker.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def policy(*, style: str, script: str) -> str:
@@ -63,7 +63,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
 def environment() -> Environment:
     """What the templates know: every value is made printable and escaped."""
     made = Environment(
-        loader=PackageLoader("worker.report", "templates"),
+        loader=PackageLoader("closeout.worker.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

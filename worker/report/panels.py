@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.models import Millis
-from worker.report.timeline import Span, Timeline, nice_top
+from closeout.worker.models import Millis
+from closeout.worker.report.timeline import Span, Timeline, nice_top
 
 WIDTH, HEIGHT = 1_000, 100
 _GAP = 0.18  # of a column

@@ -3,8 +3,8 @@
 import importlib
 from typing import Any, BinaryIO
 
-from worker.report.columns import DESCRIBED, Column
-from worker.report.textual import Rows, whole
+from closeout.worker.report.columns import DESCRIBED, Column
+from closeout.worker.report.textual import Rows, whole
 
 _GROUP = 100_000  # rows; what is in memory at a time
 

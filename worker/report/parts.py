@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-from worker.ledger.records import COLUMNS
-from worker.models import Run
-from worker.report.formats import Format, compression_of, format_of
+from closeout.worker.ledger.records import COLUMNS
+from closeout.worker.models import Run
+from closeout.worker.report.formats import Format, compression_of, format_of
 
 _T = TypeVar("_T")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from math import ceil
 
-from worker.ledger.report_store import LatencyCount
+from closeout.worker.ledger.report_store import LatencyCount
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ from typing import BinaryIO, cast
 import anyio
 import anyio.to_thread
 
-from worker.errors import CloseoutError, ConfigurationError
-from worker.ledger.own_files import is_beside_ledger, is_database, is_ledger_itself
-from worker.ledger.protocol import Ledger
-from worker.models import Run
-from worker.report.wording import printable
+from closeout.worker.errors import CloseoutError, ConfigurationError
+from closeout.worker.ledger.own_files import is_beside_ledger, is_database, is_ledger_itself
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.models import Run
+from closeout.worker.report.wording import printable
 
 Signature = tuple[int, int, int, int]  # device, number, size and time of change of a file
 Note = Callable[[str], Awaitable[None]]

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from worker.forecast import Allowance, forecast, in_words
-from worker.ledger.records import PlanGroup
-from worker.models import Millis, Outcome
-from worker.report.wording import Fact, fact, to_the_second
-from worker.settings import Settings
+from closeout.worker.forecast import Allowance, forecast, in_words
+from closeout.worker.ledger.records import PlanGroup
+from closeout.worker.models import Millis, Outcome
+from closeout.worker.report.wording import Fact, fact, to_the_second
+from closeout.worker.settings import Settings
 
 _SHOWN = 6  # kinds on one line; the others are counted together
 _SETS_OFF = (

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from worker.models import Outcome
-from worker.report.columns import DESCRIBED
+from closeout.worker.models import Outcome
+from closeout.worker.report.columns import DESCRIBED
 
 _INSTANTS = frozenset(at for at, column in enumerate(DESCRIBED) if column.kind == "instant")
 

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worker.ledger.protocol import Ledger
-from worker.ledger.records import COLUMNS, Counts
-from worker.ledger.report_store import Cause, PaceSample, Traffic
-from worker.models import Millis, Outcome, Run
-from worker.report.percentiles import Percentiles, percentiles_of
-from worker.report.planned import plan_facts
-from worker.report.wording import WRONG, Fact
-from worker.settings import Settings
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.ledger.records import COLUMNS, Counts
+from closeout.worker.ledger.report_store import Cause, PaceSample, Traffic
+from closeout.worker.models import Millis, Outcome, Run
+from closeout.worker.report.percentiles import Percentiles, percentiles_of
+from closeout.worker.report.planned import plan_facts
+from closeout.worker.report.wording import WRONG, Fact
+from closeout.worker.settings import Settings
 
 ROWS_SHOWN = 5_000
 CAUSES_SHOWN = 40

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from worker.ledger.records import Counts, InvalidKind
-from worker.models import Outcome, Run, RunState
-from worker.pipeline import Ended
-from worker.report.wording import (
+from closeout.worker.ledger.records import Counts, InvalidKind
+from closeout.worker.models import Outcome, Run, RunState
+from closeout.worker.pipeline import Ended
+from closeout.worker.report.wording import (
     DEFAULT_LEDGER,
     OUTCOME_STYLES,
     STATE_STYLES,
@@ -20,8 +20,8 @@ from worker.report.wording import (
     width_of,
     words_of,
 )
-from worker.settings import Settings
-from worker.units import counted, format_duration, format_rate
+from closeout.worker.settings import Settings
+from closeout.worker.units import counted, format_duration, format_rate
 
 INVALID_KINDS_NAMED = 3
 _KINDS = ("close", "read", "list")

@@ -6,12 +6,12 @@ from dataclasses import asdict
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from worker.clock import format_instant
-from worker.ledger.records import COLUMNS, Counts, Found, InvalidKind
-from worker.models import Exchange, Millis, Outcome, Run
-from worker.report.grid import Grid
-from worker.report.summary import run_facts, run_figures
-from worker.report.wording import (
+from closeout.worker.clock import format_instant
+from closeout.worker.ledger.records import COLUMNS, Counts, Found, InvalidKind
+from closeout.worker.models import Exchange, Millis, Outcome, Run
+from closeout.worker.report.grid import Grid
+from closeout.worker.report.summary import run_facts, run_figures
+from closeout.worker.report.wording import (
     STATE_STYLES,
     WIDTH,
     WRONG,
@@ -24,8 +24,8 @@ from worker.report.wording import (
     tally_words,
     to_the_second,
 )
-from worker.settings import Settings
-from worker.units import format_duration, format_rate
+from closeout.worker.settings import Settings
+from closeout.worker.units import format_duration, format_rate
 
 Row = Sequence[object]
 

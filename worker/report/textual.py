@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import TextIO
 
-from worker.ledger.records import COLUMNS
-from worker.report.formats import Format
+from closeout.worker.ledger.records import COLUMNS
+from closeout.worker.report.formats import Format
 
 Rows = Sequence[Sequence[object]]
 

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from rich.console import Console
 from rich.text import Text
 
-from worker.models import Millis, Outcome, Run, Tally
+from closeout.worker.models import Millis, Outcome, Run, Tally
 
 DEFAULT_LEDGER = "closeout.db"
 _PROGRAM = "closeout"

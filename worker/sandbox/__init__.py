@@ -3,12 +3,12 @@
 It shares no code with the rest of the project, so that a mistake there shows here.
 """
 
-from worker.sandbox.config import ALL_SCOPES, SandboxConfig
-from worker.sandbox.facets import PRIVATE_MARKER
-from worker.sandbox.faults import FAULT_NAMES
-from worker.sandbox.run import describe, running_sandbox, serve
-from worker.sandbox.sandbox import Sandbox
-from worker.sandbox.truth import Truth
+from closeout.worker.sandbox.config import ALL_SCOPES, SandboxConfig
+from closeout.worker.sandbox.facets import PRIVATE_MARKER
+from closeout.worker.sandbox.faults import FAULT_NAMES
+from closeout.worker.sandbox.run import describe, running_sandbox, serve
+from closeout.worker.sandbox.sandbox import Sandbox
+from closeout.worker.sandbox.truth import Truth
 
 __all__ = [
     "ALL_SCOPES",

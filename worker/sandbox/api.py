@@ -4,17 +4,17 @@ import json
 import math
 from collections.abc import Callable, Mapping
 
-from worker.sandbox.config import Dialect
-from worker.sandbox.faults import Fault, draw_fault, parse_fault
-from worker.sandbox.listing import choose_page, read_query
-from worker.sandbox.reasons import stored_reason
-from worker.sandbox.rendering import drift, render_detail, render_session
-from worker.sandbox.replies import RefusedError, Reply, error_reply, html_reply, invalid_reply, json_reply
-from worker.sandbox.routing import STATS, Call, Route, find_route
-from worker.sandbox.sandbox import Key, Sandbox
-from worker.sandbox.sessions import Session
-from worker.sandbox.times import http_date
-from worker.sandbox.truth import Kind
+from closeout.worker.sandbox.config import Dialect
+from closeout.worker.sandbox.faults import Fault, draw_fault, parse_fault
+from closeout.worker.sandbox.listing import choose_page, read_query
+from closeout.worker.sandbox.reasons import stored_reason
+from closeout.worker.sandbox.rendering import drift, render_detail, render_session
+from closeout.worker.sandbox.replies import RefusedError, Reply, error_reply, html_reply, invalid_reply, json_reply
+from closeout.worker.sandbox.routing import STATS, Call, Route, find_route
+from closeout.worker.sandbox.sandbox import Key, Sandbox
+from closeout.worker.sandbox.sessions import Session
+from closeout.worker.sandbox.times import http_date
+from closeout.worker.sandbox.truth import Kind
 
 _NO_FAULT = parse_fault("ok")
 _SCOPES: Mapping[Kind, frozenset[str]] = {

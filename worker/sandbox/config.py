@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from worker.sandbox.faults import check_shares
-from worker.sandbox.ratelimit import LimitKind
+from closeout.worker.sandbox.faults import check_shares
+from closeout.worker.sandbox.ratelimit import LimitKind
 
 Dialect = Literal["1.21", "1.90"]
 RetryAfter = Literal["seconds", "date", "body", "none"]

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from worker.sandbox.config import SandboxConfig
-from worker.sandbox.draws import draw
+from closeout.worker.sandbox.config import SandboxConfig
+from closeout.worker.sandbox.draws import draw
 
 
 class EvalCounts(NamedTuple):

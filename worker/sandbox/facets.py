@@ -5,7 +5,7 @@ Everything personal carries ``PRIVATE_MARKER``, so that a search for it shows wh
 
 from collections.abc import Callable, Mapping
 
-from worker.sandbox.sessions import Session
+from closeout.worker.sandbox.sessions import Session
 
 PRIVATE_MARKER = "PRIVATE-MARKER-"
 OUR_NUMBER = "+46850000000"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from worker.sandbox.draws import draw
+from closeout.worker.sandbox.draws import draw
 
 FaultShape = Literal["none", "status", "html", "reset", "hang", "truncated", "not_json", "drift", "slow"]
 

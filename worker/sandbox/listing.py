@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import parse_qsl
 
-from worker.sandbox.config import Dialect
-from worker.sandbox.evaluations import EvalCounts
-from worker.sandbox.facets import facet
-from worker.sandbox.replies import RefusedError, error_reply, invalid_reply
-from worker.sandbox.sessions import Session, Timeline
-from worker.sandbox.times import parse_iso
+from closeout.worker.sandbox.config import Dialect
+from closeout.worker.sandbox.evaluations import EvalCounts
+from closeout.worker.sandbox.facets import facet
+from closeout.worker.sandbox.replies import RefusedError, error_reply, invalid_reply
+from closeout.worker.sandbox.sessions import Session, Timeline
+from closeout.worker.sandbox.times import parse_iso
 
 Cursor = tuple[int, str]
 Test = Callable[[Session], bool]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from worker.sandbox.config import Dialect
+from closeout.worker.sandbox.config import Dialect
 
 
 def _words(text: str) -> frozenset[str]:

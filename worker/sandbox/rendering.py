@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 
-from worker.sandbox import facets
-from worker.sandbox.config import Dialect
-from worker.sandbox.evaluations import EvalCounts
-from worker.sandbox.sessions import Session
-from worker.sandbox.times import iso
+from closeout.worker.sandbox import facets
+from closeout.worker.sandbox.config import Dialect
+from closeout.worker.sandbox.evaluations import EvalCounts
+from closeout.worker.sandbox.sessions import Session
+from closeout.worker.sandbox.times import iso
 
 _RETENTION_US = 30 * 86_400_000_000
 _MEMORY_SYNC_US = 2_000_000  # how long the copy into long-term memory takes after a close

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from worker.sandbox.config import Dialect
+from closeout.worker.sandbox.config import Dialect
 
 Delivery = Literal["whole", "reset", "hang", "truncated"]
 JSON = "application/json"

@@ -5,8 +5,8 @@ import uuid
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from worker.sandbox.config import COLLECTIONS, Dialect
-from worker.sandbox.truth import Kind
+from closeout.worker.sandbox.config import COLLECTIONS, Dialect
+from closeout.worker.sandbox.truth import Kind
 
 WHOAMI = "/v1/identity/whoami"
 STATS = "/_sandbox/stats"

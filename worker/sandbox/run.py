@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import web
 
-from worker.sandbox.sandbox import Sandbox
-from worker.sandbox.server import Handler
+from closeout.worker.sandbox.sandbox import Sandbox
+from closeout.worker.sandbox.server import Handler
 
 _SHUTDOWN_SECONDS = 0.5
 _BACKLOG = 1024

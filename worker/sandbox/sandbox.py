@@ -9,13 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from worker.sandbox.config import ALL_SCOPES, SandboxConfig
-from worker.sandbox.evaluations import NO_EVALS, SKIPPED_EVALS, EvalCounts, count_evaluations, plan_evaluations
-from worker.sandbox.faults import parse_fault
-from worker.sandbox.ratelimit import RateLimiter, make_limiter
-from worker.sandbox.sessions import TERMINAL, Session, Store, make_sessions
-from worker.sandbox.times import iso, to_datetime, to_micros
-from worker.sandbox.truth import Counts, Kind, Truth, most_within
+from closeout.worker.sandbox.config import ALL_SCOPES, SandboxConfig
+from closeout.worker.sandbox.evaluations import NO_EVALS, SKIPPED_EVALS, EvalCounts, count_evaluations, plan_evaluations
+from closeout.worker.sandbox.faults import parse_fault
+from closeout.worker.sandbox.ratelimit import RateLimiter, make_limiter
+from closeout.worker.sandbox.sessions import TERMINAL, Session, Store, make_sessions
+from closeout.worker.sandbox.times import iso, to_datetime, to_micros
+from closeout.worker.sandbox.truth import Counts, Kind, Truth, most_within
 
 OWN = "own"
 _HOUR_US = 3_600_000_000

@@ -8,11 +8,11 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from worker.sandbox.api import answer
-from worker.sandbox.replies import Reply
-from worker.sandbox.routing import Call
-from worker.sandbox.sandbox import Sandbox
-from worker.sandbox.times import http_date
+from closeout.worker.sandbox.api import answer
+from closeout.worker.sandbox.replies import Reply
+from closeout.worker.sandbox.routing import Call
+from closeout.worker.sandbox.sandbox import Sandbox
+from closeout.worker.sandbox.times import http_date
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time: the kernel sends RST instead of FIN
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}

@@ -1,7 +1,7 @@
 """Where sessions to close come from: files and standard input, read as a stream of rows."""
 
-from worker.sources.files import open_source
-from worker.sources.identifiers import normalise_id
-from worker.sources.problems import shown
+from closeout.worker.sources.files import open_source
+from closeout.worker.sources.identifiers import normalise_id
+from closeout.worker.sources.problems import shown
 
 __all__ = ["normalise_id", "open_source", "shown"]

@@ -9,7 +9,7 @@ from functools import partial
 from stat import S_ISREG
 from typing import BinaryIO
 
-from worker.sources.bytestream import CHUNK, BrokenOffError
+from closeout.worker.sources.bytestream import CHUNK, BrokenOffError
 
 PATIENCE = 0.2  # seconds
 

@@ -9,7 +9,7 @@ from itertools import chain
 
 import zstandard
 
-from worker.errors import SourceError
+from closeout.worker.errors import SourceError
 
 CHUNK = 65_536
 

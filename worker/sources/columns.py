@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from worker.errors import SourceError
-from worker.sources.identifiers import is_uuid, strip_blanks, uuids_in, without_uuid
-from worker.sources.names import (
+from closeout.worker.errors import SourceError
+from closeout.worker.sources.identifiers import is_uuid, strip_blanks, uuids_in, without_uuid
+from closeout.worker.sources.names import (
     ID_NAMES,
     REASON_NAME,
     RIVAL_KEYS,
@@ -19,7 +19,7 @@ from worker.sources.names import (
     rank_of,
     with_rivals,
 )
-from worker.sources.problems import sample_of, shown
+from closeout.worker.sources.problems import sample_of, shown
 
 NAMES_IN_ROWS = "has its names in the rows, beside the values"
 _MOST_NAMES_SHOWN = 20

@@ -4,8 +4,8 @@ import codecs
 import io
 from collections.abc import Iterator
 
-from worker.errors import SourceError
-from worker.sources.bytestream import take_head
+from closeout.worker.errors import SourceError
+from closeout.worker.sources.bytestream import take_head
 
 _HEAD = 4_096
 _WORKBOOK = "looks like an Excel workbook: export it as CSV"

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from worker.errors import SourceError
-from worker.models import SourceRow
-from worker.sources.bytestream import BrokenOffError
-from worker.sources.columns import (
+from closeout.worker.errors import SourceError
+from closeout.worker.models import SourceRow
+from closeout.worker.sources.bytestream import BrokenOffError
+from closeout.worker.sources.columns import (
     NAMES_IN_ROWS,
     Layout,
     distinct_uuids,
@@ -19,13 +19,13 @@ from worker.sources.columns import (
     layout_of,
     names_its_value,
 )
-from worker.sources.identifiers import normalise_id
-from worker.sources.jsonlines import id_within
-from worker.sources.lines import Lines
-from worker.sources.names import REASON_NAME, id_keys, name_key, number_of
-from worker.sources.problems import LONGEST_REASON, ReadingError, id_row, problem_row, sample_of, shown
-from worker.sources.records import DELIMITERS, Record, read_records, take_delimiter
-from worker.units import counted
+from closeout.worker.sources.identifiers import normalise_id
+from closeout.worker.sources.jsonlines import id_within
+from closeout.worker.sources.lines import Lines
+from closeout.worker.sources.names import REASON_NAME, id_keys, name_key, number_of
+from closeout.worker.sources.problems import LONGEST_REASON, ReadingError, id_row, problem_row, sample_of, shown
+from closeout.worker.sources.records import DELIMITERS, Record, read_records, take_delimiter
+from closeout.worker.units import counted
 
 _MOST_UNREADABLE = 1_000
 _LONGEST_HEAD = 200  # records that are read to find the header or the first session

@@ -11,20 +11,20 @@ from pathlib import Path
 from stat import S_ISDIR
 from typing import BinaryIO, Protocol
 
-from worker.errors import SourceError
-from worker.models import SourceRow
-from worker.near import file_meant
-from worker.sources.arrival import read_chunks
-from worker.sources.bytestream import BrokenOffError, decompressed
-from worker.sources.checksum import Checksum
-from worker.sources.decoding import decoded
-from worker.sources.delimited import Table
-from worker.sources.identifiers import normalise_id, strip_blanks
-from worker.sources.jsonlines import JsonLines
-from worker.sources.lines import Lines
-from worker.sources.plain import PlainLines
-from worker.sources.problems import ReadingError, problem_row, sample_of, shown
-from worker.sources.protocol import Source
+from closeout.worker.errors import SourceError
+from closeout.worker.models import SourceRow
+from closeout.worker.near import file_meant
+from closeout.worker.sources.arrival import read_chunks
+from closeout.worker.sources.bytestream import BrokenOffError, decompressed
+from closeout.worker.sources.checksum import Checksum
+from closeout.worker.sources.decoding import decoded
+from closeout.worker.sources.delimited import Table
+from closeout.worker.sources.identifiers import normalise_id, strip_blanks
+from closeout.worker.sources.jsonlines import JsonLines
+from closeout.worker.sources.lines import Lines
+from closeout.worker.sources.plain import PlainLines
+from closeout.worker.sources.problems import ReadingError, problem_row, sample_of, shown
+from closeout.worker.sources.protocol import Source
 
 STANDARD_INPUT = "-"
 _FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt"}

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import anyio.to_thread
 
-from worker.errors import ConfigurationError
-from worker.models import SourceRow
-from worker.sources.problems import id_row, problem_row
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.models import SourceRow
+from closeout.worker.sources.problems import id_row, problem_row
 
 SessionId = str | UUID
 Ids = Iterable[SessionId] | AsyncIterable[SessionId]

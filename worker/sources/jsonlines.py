@@ -5,11 +5,20 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from worker.models import SourceRow
-from worker.sources.identifiers import is_uuid, normalise_id, uuids_in
-from worker.sources.lines import Lines, line_problem
-from worker.sources.names import ID_NAMES, REASON_NAME, WISH_NAMES, id_keys, name_key, rank_of, rivals_id, with_rivals
-from worker.sources.problems import ReadingError, id_row, problem_row, sample_of, shown
+from closeout.worker.models import SourceRow
+from closeout.worker.sources.identifiers import is_uuid, normalise_id, uuids_in
+from closeout.worker.sources.lines import Lines, line_problem
+from closeout.worker.sources.names import (
+    ID_NAMES,
+    REASON_NAME,
+    WISH_NAMES,
+    id_keys,
+    name_key,
+    rank_of,
+    rivals_id,
+    with_rivals,
+)
+from closeout.worker.sources.problems import ReadingError, id_row, problem_row, sample_of, shown
 
 _KINDS = {
     dict: "an object",

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from worker.models import SourceRow
-from worker.sources.columns import is_header
-from worker.sources.identifiers import strip_blanks, uuids_in, without_uuid
-from worker.sources.lines import Lines, line_problem
-from worker.sources.names import id_keys, name_key, names_an_id
-from worker.sources.problems import ReadingError, id_row, problem_row, sample_of
-from worker.sources.records import DELIMITERS
+from closeout.worker.models import SourceRow
+from closeout.worker.sources.columns import is_header
+from closeout.worker.sources.identifiers import strip_blanks, uuids_in, without_uuid
+from closeout.worker.sources.lines import Lines, line_problem
+from closeout.worker.sources.names import id_keys, name_key, names_an_id
+from closeout.worker.sources.problems import ReadingError, id_row, problem_row, sample_of
+from closeout.worker.sources.records import DELIMITERS
 
 
 class PlainLines:

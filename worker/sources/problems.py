@@ -2,8 +2,8 @@
 
 import re
 
-from worker.models import SourceRow
-from worker.sources.identifiers import explain_no_id, normalise_id
+from closeout.worker.models import SourceRow
+from closeout.worker.sources.identifiers import explain_no_id, normalise_id
 
 LONGEST_SHOWN = 200
 LONGEST_REASON = 65_536

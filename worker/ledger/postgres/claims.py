@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from worker.ledger.elsewhere import IN_DOUBT, PUT_OFF_AT_ONCE, Held, PutOff, put_off, rows_to_look_up, waiting
-from worker.ledger.postgres.statements import Statements, as_json
-from worker.ledger.values import Row
-from worker.models import Claim, Millis, Run
+from closeout.worker.ledger.elsewhere import IN_DOUBT, PUT_OFF_AT_ONCE, Held, PutOff, put_off, rows_to_look_up, waiting
+from closeout.worker.ledger.postgres.statements import Statements, as_json
+from closeout.worker.ledger.values import Row
+from closeout.worker.models import Claim, Millis, Run
 
 SKIPPED_AT_ONCE = 20_000  # rows in one transaction: others wait for it
 

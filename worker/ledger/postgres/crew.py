@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import anyio
 
-from worker.errors import LedgerError, RunBusyError
-from worker.lease import Lease, Terms, steady
-from worker.ledger.crew import UNFINISHED, Crew, RunEnd, ended_since
-from worker.ledger.postgres.database import Database
-from worker.ledger.postgres.runs import end_run
-from worker.ledger.postgres.statements import Statements, as_json
-from worker.logs import get_logger
-from worker.models import Millis, Run, RunState
+from closeout.worker.errors import LedgerError, RunBusyError
+from closeout.worker.lease import Lease, Terms, steady
+from closeout.worker.ledger.crew import UNFINISHED, Crew, RunEnd, ended_since
+from closeout.worker.ledger.postgres.database import Database
+from closeout.worker.ledger.postgres.runs import end_run
+from closeout.worker.ledger.postgres.statements import Statements, as_json
+from closeout.worker.logs import get_logger
+from closeout.worker.models import Millis, Run, RunState
 
 _TRIES, _PAUSE = 20, 0.1  # somebody may hold the run for a moment, to open rows of it again
 

@@ -19,10 +19,10 @@ import anyio
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from worker.errors import ConfigurationError, LedgerError
-from worker.ledger.postgres.address import Address
-from worker.ledger.postgres.statements import Statements
-from worker.ledger.values import Row
+from closeout.worker.errors import ConfigurationError, LedgerError
+from closeout.worker.ledger.postgres.address import Address
+from closeout.worker.ledger.postgres.statements import Statements
+from closeout.worker.ledger.values import Row
 
 _T = TypeVar("_T")
 Connection = psycopg.AsyncConnection[Row]

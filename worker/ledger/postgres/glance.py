@@ -2,8 +2,8 @@
 
 import psycopg
 
-from worker.errors import ConfigurationError
-from worker.ledger.postgres.address import SCHEMES, parse_address
+from closeout.worker.errors import ConfigurationError
+from closeout.worker.ledger.postgres.address import SCHEMES, parse_address
 
 _WAITED = 2  # seconds for a database to let us in; libpq knows no shorter time
 

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from worker.ledger.intake_store import TakenIn
-from worker.ledger.intake_table import due_of, first_of_each, names_of, wishes_of
-from worker.ledger.postgres.database import Database
-from worker.ledger.postgres.statements import Statements, as_json
-from worker.ledger.values import RUN_SHIFT, item_values, run_of
-from worker.models import Millis, Outcome, QueuedRow, Run
+from closeout.worker.ledger.intake_store import TakenIn
+from closeout.worker.ledger.intake_table import due_of, first_of_each, names_of, wishes_of
+from closeout.worker.ledger.postgres.database import Database
+from closeout.worker.ledger.postgres.statements import Statements, as_json
+from closeout.worker.ledger.values import RUN_SHIFT, item_values, run_of
+from closeout.worker.models import Millis, Outcome, QueuedRow, Run
 
 
 class PostgresIntake:

@@ -7,24 +7,32 @@ from typing import Self
 import anyio
 import psycopg
 
-from worker.budget import BudgetKey, BudgetStore
-from worker.errors import ConfigurationError, LedgerError, RunBusyError
-from worker.lease import Terms
-from worker.ledger.crew import Crew, WorkerRow
-from worker.ledger.migrate import load_migrations
-from worker.ledger.postgres.address import Address, parse_address
-from worker.ledger.postgres.budget import PostgresBudget
-from worker.ledger.postgres.crew import PostgresCrew
-from worker.ledger.postgres.database import CONNECT_TIMEOUT, LONG, Connection, Database, connect, cut_after, reason_of
-from worker.ledger.postgres.intake import PostgresIntake
-from worker.ledger.postgres.locks import ServerLock
-from worker.ledger.postgres.messages import PostgresMessages
-from worker.ledger.postgres.reading import Reading
-from worker.ledger.postgres.reports import PostgresReports
-from worker.ledger.postgres.runs import Runs
-from worker.ledger.postgres.upgrade import expect_current, upgrade
-from worker.ledger.postgres.work import Work
-from worker.models import Run
+from closeout.worker.budget import BudgetKey, BudgetStore
+from closeout.worker.errors import ConfigurationError, LedgerError, RunBusyError
+from closeout.worker.lease import Terms
+from closeout.worker.ledger.crew import Crew, WorkerRow
+from closeout.worker.ledger.migrate import load_migrations
+from closeout.worker.ledger.postgres.address import Address, parse_address
+from closeout.worker.ledger.postgres.budget import PostgresBudget
+from closeout.worker.ledger.postgres.crew import PostgresCrew
+from closeout.worker.ledger.postgres.database import (
+    CONNECT_TIMEOUT,
+    LONG,
+    Connection,
+    Database,
+    connect,
+    cut_after,
+    reason_of,
+)
+from closeout.worker.ledger.postgres.intake import PostgresIntake
+from closeout.worker.ledger.postgres.locks import ServerLock
+from closeout.worker.ledger.postgres.messages import PostgresMessages
+from closeout.worker.ledger.postgres.reading import Reading
+from closeout.worker.ledger.postgres.reports import PostgresReports
+from closeout.worker.ledger.postgres.runs import Runs
+from closeout.worker.ledger.postgres.upgrade import expect_current, upgrade
+from closeout.worker.ledger.postgres.work import Work
+from closeout.worker.models import Run
 
 _CONNECTIONS = 4  # claiming, recording, looking, and one more
 _BUDGET_CONNECTIONS = 2
@@ -131,7 +139,7 @@ class PostgresLedger(Runs, Work, Reading):
 
 
 async def _prepare(place: Address, *, create: bool, read_only: bool) -> None:
-    migrations = load_migrations("worker.ledger.postgres")
+    migrations = load_migrations("closeout.worker.ledger.postgres")
     try:
         connection = await connect(place)
         try:

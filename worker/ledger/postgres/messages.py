@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from worker.ledger.message_store import Delivery, MessageCounts
-from worker.ledger.postgres.database import Database
-from worker.models import Millis
+from closeout.worker.ledger.message_store import Delivery, MessageCounts
+from closeout.worker.ledger.postgres.database import Database
+from closeout.worker.models import Millis
 
 
 class PostgresMessages:

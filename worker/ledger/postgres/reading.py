@@ -6,11 +6,20 @@ from typing import Any
 
 import psycopg
 
-from worker.ledger.postgres.database import LONG, TIME_LIMIT, Connection, Database, cut_after
-from worker.ledger.postgres.statements import Statements
-from worker.ledger.records import ALL_ROWS, AttemptedEnd, Counts, EvalRuns, Found, InvalidKind, PlanGroup, RowFilter
-from worker.ledger.values import RUN_SHIFT, Row, outcome_counts, place_of, run_of, span_of
-from worker.models import LIVE_STATUSES, Claim, ClosedItem, Exchange, Outcome, Run
+from closeout.worker.ledger.postgres.database import LONG, TIME_LIMIT, Connection, Database, cut_after
+from closeout.worker.ledger.postgres.statements import Statements
+from closeout.worker.ledger.records import (
+    ALL_ROWS,
+    AttemptedEnd,
+    Counts,
+    EvalRuns,
+    Found,
+    InvalidKind,
+    PlanGroup,
+    RowFilter,
+)
+from closeout.worker.ledger.values import RUN_SHIFT, Row, outcome_counts, place_of, run_of, span_of
+from closeout.worker.models import LIVE_STATUSES, Claim, ClosedItem, Exchange, Outcome, Run
 
 _RESULT_BATCH = 1_000
 

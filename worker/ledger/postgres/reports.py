@@ -1,9 +1,9 @@
 """What reports read from a PostgreSQL ledger."""
 
-from worker.ledger.postgres.database import LONG, Database
-from worker.ledger.report_store import Cause, Example, LatencyCount, PaceSample, Traffic
-from worker.ledger.values import Row, span_of
-from worker.models import Millis, Outcome, Run
+from closeout.worker.ledger.postgres.database import LONG, Database
+from closeout.worker.ledger.report_store import Cause, Example, LatencyCount, PaceSample, Traffic
+from closeout.worker.ledger.values import Row, span_of
+from closeout.worker.models import Millis, Outcome, Run
 
 
 class PostgresReports:

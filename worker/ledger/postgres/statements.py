@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 
-from worker.ledger.queries import load_queries
-from worker.ledger.values import Row
+from closeout.worker.ledger.queries import load_queries
+from closeout.worker.ledger.values import Row
 
 _FILES = ("queries.sql", "fleet.sql", "intake.sql", "messages.sql", "reports.sql")
 _PLACE = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)\b")
@@ -19,7 +19,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 @cache
 def queries() -> dict[str, str]:
     """By name, with the placeholders of psycopg."""
-    found = [load_queries(file, "worker.ledger.postgres").items() for file in _FILES]
+    found = [load_queries(file, "closeout.worker.ledger.postgres").items() for file in _FILES]
     return {name: _PLACE.sub(r"%(\1)s", text.replace("%", "%%")) for file in found for name, text in file}
 
 

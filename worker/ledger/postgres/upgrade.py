@@ -2,10 +2,10 @@
 
 import psycopg
 
-from worker.errors import ConfigurationError, LedgerError
-from worker.ledger.migrate import Migration
-from worker.ledger.postgres.address import Address
-from worker.ledger.postgres.database import OLDEST, Connection
+from closeout.worker.errors import ConfigurationError, LedgerError
+from closeout.worker.ledger.migrate import Migration
+from closeout.worker.ledger.postgres.address import Address
+from closeout.worker.ledger.postgres.database import OLDEST, Connection
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 _TABLES = "SELECT array_agg(tablename) FROM pg_tables WHERE schemaname = %s"

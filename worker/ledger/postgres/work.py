@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TypeVar
 
-from worker.ledger.crew import LeaseLostError
-from worker.ledger.postgres.claims import SKIPPED_AT_ONCE, Turn
-from worker.ledger.postgres.crew import PostgresCrew
-from worker.ledger.postgres.database import Database
-from worker.ledger.postgres.statements import Statements, as_json
-from worker.ledger.records import NextDue
-from worker.ledger.values import (
+from closeout.worker.ledger.crew import LeaseLostError
+from closeout.worker.ledger.postgres.claims import SKIPPED_AT_ONCE, Turn
+from closeout.worker.ledger.postgres.crew import PostgresCrew
+from closeout.worker.ledger.postgres.database import Database
+from closeout.worker.ledger.postgres.statements import Statements, as_json
+from closeout.worker.ledger.records import NextDue
+from closeout.worker.ledger.values import (
     RUN_SHIFT,
     achieves,
     attempt_values,
@@ -22,7 +22,7 @@ from worker.ledger.values import (
     seqs_found_closed,
     span_of,
 )
-from worker.models import NEVER, Change, Claim, Exchange, Millis, Record, Run, SourceRow
+from closeout.worker.models import NEVER, Change, Claim, Exchange, Millis, Record, Run, SourceRow
 
 _T = TypeVar("_T")
 

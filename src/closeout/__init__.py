@@ -1,0 +1,56 @@
+"""Closes large numbers of sessions over HTTP, at a safe pace, with a ledger of how each one ended.
+
+For use within a program: ``close_sessions`` and what belongs to it. They are loaded when they are asked for, so that
+whoever needs one part of the engine does not wait for the others.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from closeout.worker.errors import (
+        CloseoutError,
+        ConfigurationError,
+        HaltError,
+        LedgerError,
+        RunBusyError,
+        RunNotFoundError,
+        SourceError,
+    )
+    from closeout.worker.library import CloseResult, close_sessions, resume_run
+    from closeout.worker.models import Outcome
+    from closeout.worker.report.figures import Snapshot
+    from closeout.worker.report.records import ResultRow
+    from closeout.worker.settings_given import SettingsGiven
+
+__all__ = [
+    "CloseResult",
+    "CloseoutError",
+    "ConfigurationError",
+    "HaltError",
+    "LedgerError",
+    "Outcome",
+    "ResultRow",
+    "RunBusyError",
+    "RunNotFoundError",
+    "SettingsGiven",
+    "Snapshot",
+    "SourceError",
+    "close_sessions",
+    "resume_run",
+]
+_HOMES = {
+    "CloseResult": "closeout.worker.library",
+    "close_sessions": "closeout.worker.library",
+    "resume_run": "closeout.worker.library",
+    "Outcome": "closeout.worker.models",
+    "ResultRow": "closeout.worker.report.records",
+    "SettingsGiven": "closeout.worker.settings_given",
+    "Snapshot": "closeout.worker.report.figures",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES.get(name, "closeout.worker.errors")), name)
