@@ -1,6 +1,9 @@
 """What holds for all tests."""
 
+from collections.abc import Iterator
+
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 # Tests run side by side: how long an example takes says nothing.
@@ -16,3 +19,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if lost:
         raise pytest.UsageError(f"what is marked alone is looked for in tests/front_door: {lost[0]}")
     items.sort(key=lambda item: _WAITING.isdisjoint(item.nodeid.split("/")))
+
+
+@pytest.fixture(autouse=True)
+def unset_log() -> Iterator[None]:
+    """A test whose command sets the log up leaves none behind: the next one may read it another way."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()

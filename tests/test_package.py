@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -23,9 +22,8 @@ def _build(kind: str, source: Path, to: Path) -> Path:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from what the sdist holds."""
     place = tmp_path_factory.mktemp("package")
-    with tarfile.open(_build("sdist", ROOT, place / "sdist")) as sdist:
-        sdist.extractall(place / "source", filter="data")
-    (source,) = (place / "source").iterdir()
+    subprocess.run(["tar", "xzf", _build("sdist", ROOT, place / "sdist"), "-C", str(place)], check=True)
+    (source,) = place.glob("closeout-*")
     return _build("wheel", source, place / "wheel")
 
 
@@ -44,7 +42,7 @@ def test_a_users_own_packages_of_the_same_names_are_not_taken_for_ours(
 ) -> None:
     """In a folder with a ``jobs`` package and a ``worker.py``, which Python finds first."""
     with zipfile.ZipFile(wheel) as packed:
-        packed.extractall(tmp_path / "installed")  # noqa: S202  # our own
+        packed.extractall(tmp_path / "installed")  # our own
     home = tmp_path / "home"
     (home / "jobs").mkdir(parents=True)
     for name in ("jobs/__init__.py", "worker.py"):
