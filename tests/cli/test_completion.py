@@ -116,7 +116,7 @@ def test_no_trouble_is_loud(monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
     monkeypatch.setenv("_CLOSEOUT_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", "closeout show ")
     monkeypatch.setenv("COMP_CWORD", "2")
-    monkeypatch.setattr("jobs.outlines.outlined", None)
+    monkeypatch.setattr("closeout.jobs.outlines.outlined", None)
     with pytest.raises(SystemExit) as ended:
         main()
     assert (ended.value.code, capfd.readouterr()) == (0, ("", ""))
