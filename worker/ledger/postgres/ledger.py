@@ -46,6 +46,7 @@ class PostgresLedger(Runs, Work, Reading):
         self._database = database
         self._permits = permits
         self._snapshots: set[Connection] = set()
+        self._crews: dict[int, PostgresCrew] = {}
         self.intake = PostgresIntake(database)
         self.messages = PostgresMessages(database)
         self.reports = PostgresReports(database)
@@ -88,11 +89,11 @@ class PostgresLedger(Runs, Work, Reading):
             heartbeats.patience = 0
             crew = PostgresCrew(heartbeats, self._database, run, terms, alone=alone)
             async with crew.joined():
-                self._crew = crew
+                self._crews[run.id] = crew
                 try:
                     yield crew
                 finally:
-                    self._crew = None
+                    del self._crews[run.id]
 
     async def workers(self) -> list[WorkerRow]:
         return [WorkerRow(*row) for row in await self._database.read(lambda sql: sql.rows("workers"))]

@@ -35,18 +35,23 @@ class Work:
     """See ``protocol.Ledger`` for what each method means."""
 
     _database: Database
-    _crew: PostgresCrew | None = None  # while this process is one of those at work on a run
+    _crews: dict[int, PostgresCrew]  # by run: a consumer of a queue works on its own, and on one that it adopts
 
-    @property
-    def _owner(self) -> int | None:
-        return self._crew.owner if self._crew is not None else None
+    def _owner(self, run: int) -> int | None:
+        """The number by which this process is a worker of the run; None where it is not one of those at work on it."""
+        crew = self._crews.get(run)
+        return None if crew is None else crew.owner
+
+    def _holder(self, claims: Sequence[Claim]) -> int | None:
+        """The same, by what was claimed: all of one run."""
+        return self._owner(claims[0].seq >> RUN_SHIFT) if claims else None
 
     async def _changed(self, query: str, **values: object) -> int:
         return await self._database.write(lambda sql: sql.changed(query, **values))
 
     async def _lead(self, run: Run, work: Callable[[Statements], Awaitable[_T]]) -> _T:
         """One transaction that only the lead of a run may do. Raises LeaseLostError where that is another by now."""
-        owner = self._owner
+        owner = self._owner(run.id)
 
         async def checked(sql: Statements) -> _T:
             if owner is not None and not await sql.rows("worker_leads", run=run.id, owner=owner):
@@ -56,8 +61,8 @@ class Work:
         try:
             return await self._database.write(checked)
         except LeaseLostError:
-            if self._crew is not None:
-                self._crew.lose()
+            if run.id in self._crews:
+                self._crews[run.id].lose()
             raise
 
     async def _changed_by_lead(self, run: Run, query: str, **values: object) -> int:
@@ -93,8 +98,8 @@ class Work:
 
     async def claim(self, run: Run, limit: int, now: Millis, fresh: int | None = None) -> list[Claim]:
         """A worker that is taken for dead gets nothing; nothing fresh, while a cap or a canary is the lead's affair."""
-        owner = self._owner
-        leads = self._crew is not None and self._crew.has_taken_over  # as of the time of ``fresh``
+        owner, crew = self._owner(run.id), self._crews.get(run.id)
+        leads = crew is not None and crew.has_taken_over  # as of the time of ``fresh``
 
         async def work(sql: Statements) -> list[Claim]:
             if owner is not None and not await sql.rows("worker_alive", owner=owner):
@@ -104,7 +109,7 @@ class Work:
         return await self._database.write(work)
 
     async def look_first(self, claims: Sequence[Claim]) -> None:
-        await self._changed("look_again", seqs=[claim.seq for claim in claims], owner=self._owner)
+        await self._changed("look_again", seqs=[claim.seq for claim in claims], owner=self._holder(claims))
 
     async def known_count(self, host: str, sessions: Sequence[str]) -> int:
         return await self._count("known_count", host=host, sessions=list(sessions))
@@ -112,11 +117,11 @@ class Work:
     async def release(self, claims: Sequence[Claim]) -> None:
         if claims:
             seqs = [claim.seq for claim in claims]
-            await self._changed("release", seqs=seqs, owner=self._owner)
+            await self._changed("release", seqs=seqs, owner=self._holder(claims))
 
     async def park(self, claims: Sequence[Claim]) -> None:
         seqs = [claim.seq for claim in claims]
-        await self._changed("park", seqs=seqs, owner=self._owner, never=NEVER)
+        await self._changed("park", seqs=seqs, owner=self._holder(claims), never=NEVER)
 
     async def parked(self, run: Run, limit: int, now: Millis) -> list[Claim]:
         return await self._claims("parked", run=run.id, limit=limit, now=now, never=NEVER)
@@ -135,7 +140,7 @@ class Work:
         return await self._changed_by_lead(run, "park_all", never=NEVER)
 
     async def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
-        return await self._lead(run, lambda sql: Turn(sql, run, self._owner, now).skip_fresh(detail))
+        return await self._lead(run, lambda sql: Turn(sql, run, self._owner(run.id), now).skip_fresh(detail))
 
     async def _skipped_by_lead(self, run: Run, query: str, **values: object) -> int:
         async def work(sql: Statements) -> int:
@@ -204,7 +209,7 @@ class Work:
         singles = [attempt_values(*pair) for pair in exchanged if is_single(*pair)]
         pages = [pair for pair in exchanged if not is_single(*pair)]
         batches = [as_json([change_values(change) for change in wave]) for wave in _waves(records)]
-        found_closed, owner = seqs_found_closed(records), self._owner
+        found_closed, owner = seqs_found_closed(records), self._owner(run.id)
 
         async def work(sql: Statements) -> None:
             late = owner is not None and not await sql.rows("worker_alive", owner=owner)
