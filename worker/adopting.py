@@ -4,7 +4,7 @@ A message is acknowledged once the ledger holds it. Where the process dies then 
 sessions would wait for as long as others work on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import anyio
@@ -14,6 +14,7 @@ from closeout.worker.errors import CloseoutError, RunBusyError
 from closeout.worker.execution import execute
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.models import Run
+from closeout.worker.pipeline import Watcher
 from closeout.worker.settings import Settings
 from closeout.worker.stopping import Stop
 
@@ -40,16 +41,25 @@ async def adopt_orphans(context: Context, *, key: str, say: Callable[[str], None
         for run in (each for each in orphans if each.id in before):
             say(f"run {run.name} of this queue was left by its process: closing what it holds")
             try:
-                await context.ledger.source_done(run)
-                follow = partial(_follow, context.stop)
-                await execute(
-                    context.ledger, run, context.settings, key, None, interrupts=follow, alarms=context.alarms
-                )
+                await _close_what_it_holds(context, run, key)
             except RunBusyError:
                 continue
             except CloseoutError as error:
                 say(f"run {run.name}: {error}")
         before = {run.id for run in orphans}
+
+
+async def _close_what_it_holds(context: Context, run: Run, key: str) -> None:
+    """Raises RunBusyError where its process, or another one, has taken it up meanwhile: then nothing is changed."""
+
+    async def held(run: Run) -> Sequence[Watcher]:
+        await context.ledger.source_done(run)
+        return ()
+
+    follow = partial(_follow, context.stop)
+    await execute(
+        context.ledger, run, context.settings, key, None, begun=held, interrupts=follow, alarms=context.alarms
+    )
 
 
 async def _orphans(context: Context) -> list[Run]:
