@@ -16,7 +16,7 @@ from closeout.jobs.examples import EXAMPLES, EXIT_CODES, codes_of
 from closeout.jobs.helping import commands_by_purpose, options_by_purpose
 from closeout.jobs.options import DEFAULT_LEDGER
 from closeout.worker.report.columns import DESCRIBED, OUTCOMES
-from closeout.worker.settings import OF_RUNS, Settings
+from closeout.worker.settings import DURATIONS, OF_RUNS, RATES, SHARES, Settings
 
 _MAIN = "close"
 _OF_COMMANDS = (  # settings of the command and not of a run
@@ -25,17 +25,12 @@ _OF_COMMANDS = (  # settings of the command and not of a run
     ("log_format", '"console" or "json"', "`console`"),
     ("alert_url", "text", "none"),
 )
-_SECONDS = {
-    "give_up_after", "timeout", "lease", "settle_for", "first_look", "none_grace", "deadline", "idle_for",
-    "state_max_age", "dedupe_for", "probe_every",
-}  # fmt: skip
 _STATED = re.compile(r"\[default: (.*)\]")  # in the help, where a default is no plain value
-_PER_SECOND = {"org_limit", "rate"}
 _KINDS = {
-    "duration": _SECONDS,
-    "rate": _PER_SECOND,
-    "share": {"share"},
-    "share or whole number": {"max_failures"},
+    "duration": DURATIONS,
+    "rate": RATES,
+    "share": SHARES,
+    "share or whole number": ("max_failures",),
 }
 Table = Sequence[Sequence[str]]
 
@@ -156,11 +151,11 @@ def _default(name: str, field: FieldInfo) -> str:
 
 def _as_typed(name: str, value: Any) -> str:
     """A value as a person would write it into closeout.toml."""
-    if name == "share":
+    if name in SHARES:
         return f"{value:.0%}"
-    if name in _PER_SECOND:
+    if name in RATES:
         return f"{value * 60:g}/min"
-    if name in _SECONDS:
+    if name in DURATIONS:
         unit, length = next((pair for pair in (("h", 3600), ("m", 60)) if value % pair[1] == 0), ("s", 1))
         return f"{value / length:g}{unit}"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -20,6 +20,14 @@ OF_RUNS = frozenset(
 )  # only a job or a command gives these to a run
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
+# What a number of a setting is: seconds, requests a second, or a fraction. Whoever reads or shows settings goes by it.
+DURATIONS = (
+    "give_up_after", "timeout", "lease", "settle_for", "first_look", "none_grace", "deadline", "idle_for",
+    "state_max_age", "dedupe_for", "probe_every",
+)  # fmt: skip
+RATES = ("org_limit", "rate")
+SHARES = ("share",)
+
 
 class Settings(BaseModel):
     """Durations in seconds, rates in requests per second, ``share`` as a fraction of ``org_limit``.
@@ -70,30 +78,17 @@ class Settings(BaseModel):
     probe_every: float = Field(30.0, gt=0)
     profile: str | None = None
 
-    @field_validator("org_limit", "rate", mode="before")
+    @field_validator(*RATES, mode="before")
     @classmethod
     def _rate(cls, value: object) -> object:
         return parse_rate(value) if isinstance(value, str) else value
 
-    @field_validator("share", mode="before")
+    @field_validator(*SHARES, mode="before")
     @classmethod
     def _share(cls, value: object) -> object:
         return parse_share(value) if isinstance(value, str) else value
 
-    @field_validator(
-        "give_up_after",
-        "timeout",
-        "lease",
-        "settle_for",
-        "first_look",
-        "none_grace",
-        "deadline",
-        "idle_for",
-        "state_max_age",
-        "dedupe_for",
-        "probe_every",
-        mode="before",
-    )
+    @field_validator(*DURATIONS, mode="before")
     @classmethod
     def _duration(cls, value: object) -> object:
         return parse_duration(value) if isinstance(value, str) else value

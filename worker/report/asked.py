@@ -4,14 +4,10 @@ from closeout.worker.models import Outcome
 from closeout.worker.report.story import Story
 from closeout.worker.report.summary import WAITED_FOR, achieved_rate
 from closeout.worker.report.wording import DASH, instant, tally_words, words_of
-from closeout.worker.settings import Settings
-from closeout.worker.units import format_duration, format_rate
+from closeout.worker.settings import DURATIONS, RATES, SHARES, Settings
+from closeout.worker.units import format_duration, format_rate, format_share
 
 Facts = list[tuple[str, str]]
-_SECONDS = frozenset(
-    ["give_up_after", "timeout", "settle_for", "first_look", "none_grace", "deadline", "idle_for", "state_max_age"]
-)
-_RATES = {"org_limit", "rate"}
 
 
 def headline(story: Story) -> str:
@@ -117,10 +113,12 @@ def _value(name: str, value: object) -> str:
         return DASH
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int | float) and name in _SECONDS:
+    if isinstance(value, int | float) and name in DURATIONS:
         return format_duration(value)
-    if isinstance(value, int | float) and name in _RATES:
+    if isinstance(value, int | float) and name in RATES:
         return format_rate(value)
+    if isinstance(value, int | float) and name in SHARES:
+        return format_share(value)
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
