@@ -148,8 +148,9 @@ def test_resume_ends_what_a_worker_has_taken(tmp_path: Path) -> None:
         ids = sandbox.add_sessions(25)
         push(desk, ids[:20])
         arrived = witness.event_at(3, "close")
-        with desk.started("work", QUEUE, *FAST, "--rate", "20/s") as child:
+        with desk.started("work", QUEUE, *FAST, "--rate", "10/s") as child:
             waited(arrived)
+            wait_until(lambda: desk.query("SELECT rows_read FROM runs") == [(20,)])  # it takes them ten by ten
             child.process.kill()
             child.process.wait()
         push(desk, ids[20:])
