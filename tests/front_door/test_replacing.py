@@ -319,7 +319,7 @@ def test_the_log_of_a_ledger_that_is_gone_is_kept(tmp_path: Path) -> None:
 def test_a_ledger_that_is_at_work_keeps_its_log(tmp_path: Path) -> None:
     """Whoever reads it meanwhile and leaves: what is closed after that is not lost when the process dies."""
     with desk_of(tmp_path, quick()) as (desk, sandbox):
-        source, witness = desk.write_ids(sandbox.add_sessions(60)), Witness(sandbox)
+        source, witness = desk.write_ids(sandbox.add_sessions(2_000)), Witness(sandbox)
         begun = witness.event_at(10, "close")
         with desk.started("close", source, "--rate", "20/s", "--no-settle", "--no-progress") as child:
             waited(begun)
