@@ -10,9 +10,9 @@ from benchmarks.figures import Figure, Peer, Target
 from benchmarks.processes import CLOSEOUT, Child, Usage, running
 from benchmarks.server import running_server
 from benchmarks.sources import write_ids
-from closeout.worker.ledger.sqlite_file import connect
-from closeout.worker.ledger.sqlite_store import SqliteStore
-from closeout.worker.models import Run
+from closeout.worker.domain.run import Run
+from closeout.worker.ledger.sqlite.file import connect
+from closeout.worker.ledger.sqlite.store import SqliteStore
 
 FEW = 100_000
 MANY = 1_000_000

@@ -14,11 +14,11 @@ import psycopg
 from benchmarks.figures import Figure, Target
 from benchmarks.processes import CLOSEOUT, KEY, running, sessions_a_second
 from benchmarks.sources import write_ids
-from closeout.worker.clock import now_ms
-from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.domain.item import SourceRow
+from closeout.worker.ledger.open import open_ledger
 from closeout.worker.ledger.records import NewRun
-from closeout.worker.models import SourceRow
 from closeout.worker.sandbox import Sandbox, SandboxConfig, running_sandbox
+from closeout.worker.support.clock import now_ms
 
 _SERVER = os.environ.get("CLOSEOUT_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
 _SESSIONS, _WORKERS = 100_000, 4

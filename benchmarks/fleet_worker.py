@@ -11,10 +11,12 @@ from pathlib import Path
 
 import anyio
 
-from closeout.worker.clock import now_ms
-from closeout.worker.lease import terms_of
-from closeout.worker.ledger.opening import open_ledger
-from closeout.worker.models import Change, Claim, EvalSummary, Exchange, Millis, Outcome, Record, SessionState
+from closeout.worker.domain.exchange import Exchange
+from closeout.worker.domain.item import Change, Claim, Outcome, Record
+from closeout.worker.domain.session import EvalSummary, SessionState
+from closeout.worker.ledger.lease import terms_of
+from closeout.worker.ledger.open import open_ledger
+from closeout.worker.support.clock import Millis, now_ms
 
 _BATCH = 256
 _EVALS = EvalSummary("success", 9, 8, 1, 0, 4, 3, 1, 0)

@@ -16,8 +16,8 @@ from io import StringIO
 from typing import ParamSpec, TypeVar
 
 from closeout.jobs.cli import COLLECT_AFTER, cli
-from closeout.worker.admission import OpenedSource
-from closeout.worker.ledger.sqlite_store import SqliteStore
+from closeout.worker.feeds.source import OpenedSource
+from closeout.worker.ledger.sqlite.store import SqliteStore
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -44,7 +44,7 @@ def metered(function: Callable[_P, _T], seconds: defaultdict[str, float], part: 
 
 def measure(arguments: list[str]) -> dict[str, float]:
     """Run the command line; CPU seconds by part, modules loaded before."""
-    importlib.import_module("closeout.jobs.close")
+    importlib.import_module("closeout.jobs.commands.close")
     gc.set_threshold(COLLECT_AFTER)
     seconds: defaultdict[str, float] = defaultdict(float)
     for part, methods in PARTS.items():

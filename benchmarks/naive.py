@@ -17,7 +17,7 @@ import aiohttp
 
 from benchmarks.processes import KEY
 from closeout.worker.api.client import COLLECTIONS
-from closeout.worker.models import PAGE_SIZE
+from closeout.worker.domain.session import PAGE_SIZE
 
 _EVERY = 5.0
 _ALL_DONE = 25.0

@@ -17,8 +17,8 @@ from redis.asyncio import Redis
 from benchmarks.figures import Figure, Target
 from benchmarks.processes import CLOSEOUT, KEY, running, sessions_a_second
 from benchmarks.queue_worker import QUEUE
-from closeout.worker.ledger.sqlite import SqliteLedger
-from closeout.worker.queues.opening import open_queue
+from closeout.worker.ledger.sqlite.ledger import SqliteLedger
+from closeout.worker.queues.open import open_queue
 from closeout.worker.sandbox import Sandbox, SandboxConfig, running_sandbox
 
 _SESSIONS = 100_000

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import anyio
 
-from closeout.worker.clock import now_ms
+from closeout.worker.domain.exchange import Exchange
+from closeout.worker.domain.item import Change, Claim, Outcome, Record
+from closeout.worker.domain.run import Run
+from closeout.worker.domain.session import EvalSummary, SessionState
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import NewRun
-from closeout.worker.ledger.sqlite import SqliteLedger
-from closeout.worker.models import Change, Claim, EvalSummary, Exchange, Outcome, Record, Run, SessionState
+from closeout.worker.ledger.sqlite.ledger import SqliteLedger
 from closeout.worker.queues.messages import read_message
-from closeout.worker.queues.opening import open_queue
+from closeout.worker.queues.open import open_queue
 from closeout.worker.queues.protocol import Queue
+from closeout.worker.support.clock import now_ms
 
 QUEUE = "queue:benchmark"
 _BATCH = 256

@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.figures import Figure, Target
 from benchmarks.processes import CLOSEOUT, run, run_module
 from benchmarks.resume import ITEMS, build_ledger
-from closeout.worker.ledger.sqlite_file import connect
+from closeout.worker.ledger.sqlite.file import connect
 
 _REPORTS = 3
 # Five and a half hours of work at 50/s, with every latency up to 200 ms and some failures of a few kinds.

@@ -9,13 +9,14 @@ from pathlib import Path
 from benchmarks.figures import Figure, Target
 from benchmarks.processes import CLOSEOUT, Child, running
 from benchmarks.server import Server, running_server
-from closeout.worker.clock import now_ms
-from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.item import SourceRow
+from closeout.worker.domain.run import Run
+from closeout.worker.ledger.membership import RunEnd
 from closeout.worker.ledger.records import NewRun
-from closeout.worker.ledger.sqlite_file import connect
-from closeout.worker.ledger.sqlite_store import SqliteStore
-from closeout.worker.models import Run, SourceRow
-from closeout.worker.settings import Settings
+from closeout.worker.ledger.sqlite.file import connect
+from closeout.worker.ledger.sqlite.store import SqliteStore
+from closeout.worker.support.clock import now_ms
 
 ITEMS = 1_000_000
 LEFT = 1_000

@@ -6,7 +6,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from closeout.jobs.cli import cli
-from closeout.jobs.reference import pages
+from closeout.jobs.help.reference import pages
 
 _TITLES = {
     "commands": "Commands",

@@ -23,36 +23,42 @@ _LEAST_OF_CLICK = 52  # columns
 
 # Name, where it lives, and its line in the help: listing them must not load them, for the sake of a quick --help.
 COMMANDS = {
-    "demo": ("closeout.jobs.demo", "Try it all with no key and no network: the sandbox, 1,000 sessions, the report."),
-    "close": ("closeout.jobs.close", "Close the sessions that a file or standard input lists."),
-    "work": ("closeout.jobs.work", "Close the sessions that a queue gives, for as long as it is not stopped."),
-    "push": ("closeout.jobs.push", "Put the sessions of a file or standard input into a queue."),
-    "sweep": ("closeout.jobs.sweep", "Find sessions by the rule of a configured job, and close them."),
-    "plan": ("closeout.jobs.plan", "Look everything up, close nothing, and say what closing would do."),
-    "apply": ("closeout.jobs.apply", "Close exactly what a plan holds."),
-    "schedule": ("closeout.jobs.schedule", "Run the configured jobs at their times, or print units that do."),
-    "resume": ("closeout.jobs.resume", "Go on with an unfinished run."),
-    "retry": ("closeout.jobs.retry", "Attempt the failed, rejected and not-found sessions of a run again."),
-    "settle": ("closeout.jobs.settle", "Look again at evaluations that were not final."),
-    "rate": ("closeout.jobs.steering", "Change the rate of a run while it runs."),
-    "pause": ("closeout.jobs.steering", "Let a run send nothing for a while."),
-    "go": ("closeout.jobs.steering", "Take back what was said by pause and rate."),
-    "runs": ("closeout.jobs.runs", "List the runs of the ledger."),
-    "show": ("closeout.jobs.show", "Show one run, or what happened to one session of it."),
-    "fleet": ("closeout.jobs.fleet", "List the processes at work on the ledger, and the budget they share."),
-    "verify": ("closeout.jobs.verify", "Read closed sessions again and compare them with the ledger."),
-    "export": ("closeout.jobs.export", "Write the rows of a run as CSV, JSONL or Parquet."),
-    "report": ("closeout.jobs.report", "Tell of a run, or of two beside each other, as one page or as markdown."),
-    "serve": ("closeout.jobs.serve", "Show runs in a browser on this machine, as they go on."),
-    "doctor": ("closeout.jobs.doctor", "Check the key, the host, the clock, the ledger and the settings."),
-    "sandbox": ("closeout.jobs.sandbox", "Serve the stand-in for the API on loopback."),
-    "completion": ("closeout.jobs.completion", "Print the script that makes bash, zsh or fish complete."),
+    "demo": (
+        "closeout.jobs.commands.demo",
+        "Try it all with no key and no network: the sandbox, 1,000 sessions, the report.",
+    ),
+    "close": ("closeout.jobs.commands.close", "Close the sessions that a file or standard input lists."),
+    "work": ("closeout.jobs.commands.work", "Close the sessions that a queue gives, for as long as it is not stopped."),
+    "push": ("closeout.jobs.commands.push", "Put the sessions of a file or standard input into a queue."),
+    "sweep": ("closeout.jobs.commands.sweep", "Find sessions by the rule of a configured job, and close them."),
+    "plan": ("closeout.jobs.commands.plan", "Look everything up, close nothing, and say what closing would do."),
+    "apply": ("closeout.jobs.commands.apply", "Close exactly what a plan holds."),
+    "schedule": ("closeout.jobs.commands.schedule", "Run the configured jobs at their times, or print units that do."),
+    "resume": ("closeout.jobs.commands.resume", "Go on with an unfinished run."),
+    "retry": ("closeout.jobs.commands.retry", "Attempt the failed, rejected and not-found sessions of a run again."),
+    "settle": ("closeout.jobs.commands.settle", "Look again at evaluations that were not final."),
+    "rate": ("closeout.jobs.commands.control", "Change the rate of a run while it runs."),
+    "pause": ("closeout.jobs.commands.control", "Let a run send nothing for a while."),
+    "go": ("closeout.jobs.commands.control", "Take back what was said by pause and rate."),
+    "runs": ("closeout.jobs.commands.runs", "List the runs of the ledger."),
+    "show": ("closeout.jobs.commands.show", "Show one run, or what happened to one session of it."),
+    "fleet": ("closeout.jobs.commands.fleet", "List the processes at work on the ledger, and the budget they share."),
+    "verify": ("closeout.jobs.commands.verify", "Read closed sessions again and compare them with the ledger."),
+    "export": ("closeout.jobs.commands.export", "Write the rows of a run as CSV, JSONL or Parquet."),
+    "report": (
+        "closeout.jobs.commands.report",
+        "Tell of a run, or of two beside each other, as one page or as markdown.",
+    ),
+    "serve": ("closeout.jobs.commands.serve", "Show runs in a browser on this machine, as they go on."),
+    "doctor": ("closeout.jobs.commands.doctor", "Check the key, the host, the clock, the ledger and the settings."),
+    "sandbox": ("closeout.jobs.commands.sandbox", "Serve the stand-in for the API on loopback."),
+    "completion": ("closeout.jobs.commands.completion", "Print the script that makes bash, zsh or fish complete."),
 }
 
 
 def load_command(name: str) -> click.Command:
     """The command of this name, with its help as a person is to see it."""
-    from closeout.jobs.helping import helpful  # noqa: PLC0415  # not for the list of commands
+    from closeout.jobs.help.format import helpful  # noqa: PLC0415  # not for the list of commands
 
     module = importlib.import_module(COMMANDS[name][0])
     command = getattr(module, name, None) or module.command
@@ -71,7 +77,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         if ctx.resilient_parsing:  # completion alone parses so
-            from closeout.jobs.outlines import outlined  # noqa: PLC0415  # nothing else wants it
+            from closeout.jobs.completion.cache import outlined  # noqa: PLC0415  # nothing else wants it
 
             return outlined(cmd_name, COMMANDS, load_command)
         return load_command(cmd_name)
@@ -95,7 +101,7 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"No such command {args[0]!r}: did you mean {near[0]!r}?", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
-        from closeout.jobs.helping import commands_by_purpose, write_pairs  # noqa: PLC0415  # for a help alone
+        from closeout.jobs.help.format import commands_by_purpose, write_pairs  # noqa: PLC0415  # for a help alone
 
         for title, pairs in commands_by_purpose({name: line for name, (_, line) in COMMANDS.items()}):
             write_pairs(formatter, title, pairs)
@@ -190,7 +196,7 @@ def in_one_line(error: click.ClickException) -> str:
 
 def report(error: BaseException, *, show_trace: bool) -> int:
     """Say in one line what went wrong; returns the exit code."""
-    from closeout.worker.errors import MISTAKES, CloseoutError, ours_first  # noqa: PLC0415  # --help needs nothing of the engine
+    from closeout.worker.support.errors import MISTAKES, CloseoutError, ours_first  # noqa: PLC0415  # --help needs nothing of the engine
 
     error = ours_first(error)
     if show_trace and not isinstance(error, MISTAKES):

@@ -11,26 +11,26 @@ from typing import Unpack
 
 import anyio
 
-from closeout.worker.api.key import check_key
-from closeout.worker.clock import now_ms
-from closeout.worker.context import Context
-from closeout.worker.errors import ConfigurationError, SourceError, ours_first
-from closeout.worker.execution import execute
-from closeout.worker.interruption import Caller, draining
-from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.config.dialect import check_reason
+from closeout.worker.config.settings import Settings, SettingsGiven, check_key, settings_of
+from closeout.worker.domain.item import Outcome
+from closeout.worker.domain.run import Run, RunState
+from closeout.worker.engine.execute import execute
+from closeout.worker.engine.new_run import whoami
+from closeout.worker.engine.run import Watcher
+from closeout.worker.export.result_row import ResultRow, record_of
+from closeout.worker.feeds.iterable import Streaming
+from closeout.worker.ledger.open import open_ledger
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import NewRun, RowFilter
-from closeout.worker.models import Outcome, Run, RunState
-from closeout.worker.pipeline import Ended, Watcher
-from closeout.worker.reasons import check_reason
-from closeout.worker.report.figures import Meter, Snapshot
-from closeout.worker.report.records import ResultRow, record_of
 from closeout.worker.report.summary import summary
-from closeout.worker.settings import Settings
-from closeout.worker.settings_given import SettingsGiven, settings_of
-from closeout.worker.sources.given import Ids, given_rows
-from closeout.worker.streaming import Streaming
-from closeout.worker.whoami import whoami
+from closeout.worker.runtime.cancellation import Caller, draining
+from closeout.worker.runtime.context import Context
+from closeout.worker.runtime.result import Ended
+from closeout.worker.runtime.snapshot import Meter, Snapshot
+from closeout.worker.sources.iterables import Ids, given_rows
+from closeout.worker.support.clock import now_ms
+from closeout.worker.support.errors import ConfigurationError, SourceError, ours_first
 
 Address = str | os.PathLike[str]
 OnProgress = Callable[[Snapshot], Awaitable[None] | None]

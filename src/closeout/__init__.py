@@ -8,7 +8,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from closeout.worker.errors import (
+    from closeout.worker.config.settings import SettingsGiven
+    from closeout.worker.domain.item import Outcome
+    from closeout.worker.export.result_row import ResultRow
+    from closeout.worker.library import CloseResult, close_sessions, resume_run
+    from closeout.worker.runtime.snapshot import Snapshot
+    from closeout.worker.support.errors import (
         CloseoutError,
         ConfigurationError,
         HaltError,
@@ -17,11 +22,6 @@ if TYPE_CHECKING:
         RunNotFoundError,
         SourceError,
     )
-    from closeout.worker.library import CloseResult, close_sessions, resume_run
-    from closeout.worker.models import Outcome
-    from closeout.worker.report.figures import Snapshot
-    from closeout.worker.report.records import ResultRow
-    from closeout.worker.settings_given import SettingsGiven
 
 __all__ = [
     "CloseResult",
@@ -43,14 +43,14 @@ _HOMES = {
     "CloseResult": "closeout.worker.library",
     "close_sessions": "closeout.worker.library",
     "resume_run": "closeout.worker.library",
-    "Outcome": "closeout.worker.models",
-    "ResultRow": "closeout.worker.report.records",
-    "SettingsGiven": "closeout.worker.settings_given",
-    "Snapshot": "closeout.worker.report.figures",
+    "Outcome": "closeout.worker.domain.item",
+    "ResultRow": "closeout.worker.export.result_row",
+    "SettingsGiven": "closeout.worker.config.settings",
+    "Snapshot": "closeout.worker.runtime.snapshot",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES.get(name, "closeout.worker.errors")), name)
+    return getattr(importlib.import_module(_HOMES.get(name, "closeout.worker.support.errors")), name)

@@ -7,8 +7,9 @@ import zlib
 import pytest
 from aiohttp import web
 
-from closeout.worker.clock import parse_http_date, parse_instant
-from closeout.worker.models import Answer, Listing
+from closeout.worker.domain.exchange import Answer
+from closeout.worker.domain.session import Listing
+from closeout.worker.support.clock import parse_http_date, parse_instant
 from tests.api.support import GOOD, KEY, SESSION, client, closed_by, json_reply, serving
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from closeout.worker.api import transport
-from closeout.worker.models import Answer
+from closeout.worker.domain.exchange import Answer
 from tests.api.support import KEY, SESSION, client, closed_by, json_reply, read_request, reset, serving, talking
 
 pytestmark = pytest.mark.anyio

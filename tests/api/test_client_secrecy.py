@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from closeout.worker.models import Answer, Listing
+from closeout.worker.domain.exchange import Answer
+from closeout.worker.domain.session import Listing
 from tests.api.support import GOOD, KEY, SESSION, client, closed_by, json_reply, serving
 from tests.services import program
 

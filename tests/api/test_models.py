@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.api.models import parse_page, parse_rows, parse_session
-from closeout.worker.clock import parse_instant
-from closeout.worker.models import EvalSummary, SessionRow, SessionState
+from closeout.worker.api.schemas import parse_page, parse_rows, parse_session
+from closeout.worker.domain.session import EvalSummary, SessionRow, SessionState
+from closeout.worker.support.clock import parse_instant
 from tests.api.support import GOOD, SESSION
 
 EVALS = {

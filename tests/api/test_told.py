@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.api.told import error_code, told_wait
-from closeout.worker.clock import parse_http_date
+from closeout.worker.api.error_body import error_code, told_wait
+from closeout.worker.support.clock import parse_http_date
 from tests.api.support import KEY
 from tests.api.test_models import json_values
 

@@ -7,8 +7,8 @@ from typing import Any
 import click
 from click.testing import CliRunner, Result
 
-from closeout.jobs.invocation import Invocation, read_invocation
-from closeout.jobs.options import BRAKE, CLOSE, HOST, PACE, PORTION, SETTLE, working_options
+from closeout.jobs.config.invocation import Invocation, read_invocation
+from closeout.jobs.config.options import BRAKE, CLOSE, HOST, PACE, PORTION, SETTLE, working_options
 
 KEY = "key-0f9e8d7c6b5a"
 

@@ -15,9 +15,9 @@ from click.shell_completion import CompletionItem, ShellComplete
 from click.testing import CliRunner
 
 from closeout.jobs.cli import COMMANDS, cli, load_command, main
-from closeout.jobs.outlines import outlined
-from closeout.worker.ledger.crew import RunEnd
-from closeout.worker.ledger.sqlite import SqliteLedger
+from closeout.jobs.completion.cache import outlined
+from closeout.worker.ledger.membership import RunEnd
+from closeout.worker.ledger.sqlite.ledger import SqliteLedger
 from tests.cli.support import write_config
 from tests.ledger.support import NOW, a_run
 from tests.services import program
@@ -116,7 +116,7 @@ def test_no_trouble_is_loud(monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
     monkeypatch.setenv("_CLOSEOUT_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", "closeout show ")
     monkeypatch.setenv("COMP_CWORD", "2")
-    monkeypatch.setattr("closeout.jobs.outlines.outlined", None)
+    monkeypatch.setattr("closeout.jobs.completion.cache.outlined", None)
     with pytest.raises(SystemExit) as ended:
         main()
     assert (ended.value.code, capfd.readouterr()) == (0, ("", ""))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from closeout.worker.errors import CloseoutError, ConfigurationError
+from closeout.worker.support.errors import CloseoutError, ConfigurationError
 from tests.cli.support import KEY, refusal, settings, write_config
 
 

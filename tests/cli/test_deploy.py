@@ -12,7 +12,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # its types are a package of their own; here it reads a few documents
 
 from closeout.jobs.cli import cli
-from closeout.jobs.units import DRAIN_SECONDS
+from closeout.jobs.manifests.common import DRAIN_SECONDS
 from tests.services import missing
 
 ROOT = Path(__file__).parents[2]

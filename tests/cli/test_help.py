@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from closeout.jobs.cli import COMMANDS, cli, load_command, narrow_width
-from closeout.jobs.examples import EXAMPLES, PURPOSES, WORK_ON_RUNS, codes_of
+from closeout.jobs.help.examples import EXAMPLES, PURPOSES, WORK_ON_RUNS, codes_of
 from closeout.worker.sandbox import FAULT_NAMES
 
 HEAVY = ("httpx", "aiohttp", "anyio", "pydantic", "apsw", "rich", "structlog", "zstandard", "asyncio")
@@ -45,7 +45,7 @@ def test_the_help_lists_every_command_with_its_line() -> None:
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_has_a_purpose_and_examples_that_are_true(name: str) -> None:
-    """jobs/examples.py has both: two to four examples each, that the command's own parser takes."""
+    """jobs/help/examples.py has both: two to four examples each, that the command's own parser takes."""
     assert [title for title, names in PURPOSES.items() if name in names]
     assert 2 <= len(EXAMPLES[name]) <= 4
     shown = CliRunner().invoke(cli, [name, "--help"], terminal_width=120, max_content_width=120).output

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.jobs.job import Job
-from closeout.jobs.job_tables import find_job, read_jobs
-from closeout.worker.errors import ConfigurationError
-from closeout.worker.models import LIVE_STATUSES, SessionRow
-from closeout.worker.schedule import Schedule
-from closeout.worker.selector import SWEEP_PROTECTED, Age, Selection, mismatch
+from closeout.jobs.definitions.cron import Schedule
+from closeout.jobs.definitions.job import Job
+from closeout.jobs.definitions.loader import find_job, read_jobs
+from closeout.worker.domain.session import LIVE_STATUSES, SessionRow
+from closeout.worker.policy.selection import SWEEP_PROTECTED, Age, Selection, mismatch
+from closeout.worker.support.errors import ConfigurationError
 from tests.cli.support import write_config
 
 HOUR = 3_600_000

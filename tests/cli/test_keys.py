@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from closeout.jobs.keys import find_key
-from closeout.worker.errors import ConfigurationError
+from closeout.jobs.config.credentials import find_key
+from closeout.worker.support.errors import ConfigurationError
 from tests.cli.support import KEY
 
 

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from closeout.jobs import cli
-from closeout.worker.ledger.sqlite import SqliteLedger
+from closeout.worker.ledger.sqlite.ledger import SqliteLedger
 from tests.cli.support import KEY, write_config
 from tests.ledger.support import a_run
 

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiohttp import web
 
-from closeout.jobs import notify
-from closeout.jobs.job import Job
+from closeout.jobs.definitions.job import Job
+from closeout.jobs.runner import notify
 from tests.front_door.servers import serving
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from closeout.jobs.job_tables import read_jobs
-from closeout.jobs.profiles import Planned
-from closeout.jobs.schedule import by_organisation, planned_sweeps
-from closeout.worker.errors import ConfigurationError
+from closeout.jobs.commands.schedule import by_organisation, planned_sweeps
+from closeout.jobs.definitions.loader import read_jobs
+from closeout.jobs.scheduling.profiles import Planned
+from closeout.worker.support.errors import ConfigurationError
 
 HOSTS = """\
 [profiles.one]

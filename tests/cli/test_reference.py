@@ -6,11 +6,11 @@ import click
 import pytest
 
 from closeout.jobs.cli import COMMANDS, cli, load_command
-from closeout.jobs.examples import EXAMPLES, EXIT_CODES
-from closeout.jobs.reference import pages
+from closeout.jobs.help.examples import EXAMPLES, EXIT_CODES
+from closeout.jobs.help.reference import pages
+from closeout.worker.config.settings import OF_RUNS, Settings
+from closeout.worker.domain.item import Outcome
 from closeout.worker.ledger.records import COLUMNS
-from closeout.worker.models import Outcome
-from closeout.worker.settings import OF_RUNS, Settings
 
 
 @pytest.fixture(scope="module")

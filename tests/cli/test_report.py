@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from closeout.jobs import cli
-from closeout.worker.errors import (
+from closeout.worker.support.errors import (
     CloseoutError,
     ConfigurationError,
     HaltError,

@@ -6,17 +6,19 @@ from pathlib import Path
 import pytest
 
 from closeout.jobs.cli import report
-from closeout.jobs.configuration import Given
-from closeout.jobs.invocation import Invocation
-from closeout.jobs.running import reading, run_to_end
-from closeout.worker.admission import OpenedSource
-from closeout.worker.errors import LedgerError
+from closeout.jobs.config.file import Given
+from closeout.jobs.config.invocation import Invocation
+from closeout.jobs.runner.run_to_end import reading, run_to_end
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.item import Record
+from closeout.worker.domain.run import Run
+from closeout.worker.feeds.source import OpenedSource
 from closeout.worker.ledger.records import NewRun
-from closeout.worker.ledger.sqlite import SqliteLedger
-from closeout.worker.models import Millis, Record, Run
+from closeout.worker.ledger.sqlite.ledger import SqliteLedger
 from closeout.worker.sandbox import Sandbox, running_sandbox
-from closeout.worker.settings import Settings
 from closeout.worker.sources import open_source
+from closeout.worker.support.clock import Millis
+from closeout.worker.support.errors import LedgerError
 
 pytestmark = pytest.mark.anyio
 FULL = "the ledger closeout.db failed: database or disk is full"

@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from closeout.jobs.cli import cli
-from closeout.worker.errors import ConfigurationError
+from closeout.worker.domain.item import Outcome
 from closeout.worker.ledger.records import COLUMNS
-from closeout.worker.ledger.sqlite import SqliteLedger
-from closeout.worker.models import Outcome
+from closeout.worker.ledger.sqlite.ledger import SqliteLedger
+from closeout.worker.support.errors import ConfigurationError
 from tests.ledger.support import NOW, a_run, bad_row, changed, claim_all, closed, session_id
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.live import Live
 
-from closeout.jobs.terminal import say
-from closeout.worker.screen import Screen
+from closeout.jobs.runner.terminal import say
+from closeout.worker.support.terminal import Screen
 
 
 @given(st.text())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.jobs.toml_lines import line_of
+from closeout.jobs.definitions.toml_position import line_of
 
 FILE = '''# a comment with [jobs.nightly] in it
 rate = "5/s"

@@ -13,14 +13,14 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # its types are a package of their own; here it reads a few documents
 from kubernetes_validate import ValidationError, validate  # type: ignore[import-untyped]  # it has none
 
-from closeout.jobs.job import Job
-from closeout.jobs.job_tables import read_jobs
-from closeout.jobs.print_cron import print_cron
-from closeout.jobs.print_kubernetes import print_kubernetes
-from closeout.jobs.print_systemd import calendars, print_systemd, systemd_files
-from closeout.jobs.units import values_or_star
-from closeout.worker.errors import ConfigurationError
-from closeout.worker.schedule import Schedule, parse_cron, starts
+from closeout.jobs.definitions.cron import Schedule, parse_cron, starts
+from closeout.jobs.definitions.job import Job
+from closeout.jobs.definitions.loader import read_jobs
+from closeout.jobs.manifests.common import values_or_star
+from closeout.jobs.manifests.crontab import print_cron
+from closeout.jobs.manifests.kubernetes import print_kubernetes
+from closeout.jobs.manifests.systemd import calendars, print_systemd, systemd_files
+from closeout.worker.support.errors import ConfigurationError
 from tests.cli.support import write_config
 from tests.services import program
 

@@ -6,12 +6,13 @@ from typing import Any
 import anyio
 import pytest
 
-from closeout.jobs import work
-from closeout.jobs.alerting import Alerting
-from closeout.jobs.configuration import Given
-from closeout.jobs.invocation import Invocation
-from closeout.worker.alarms import Alarm, Alarms
-from closeout.worker.errors import (
+from closeout.jobs.commands import work
+from closeout.jobs.config.file import Given
+from closeout.jobs.config.invocation import Invocation
+from closeout.jobs.runner.alerts import Alerting
+from closeout.worker.config.settings import Settings
+from closeout.worker.runtime.stop import Alarm, Alarms
+from closeout.worker.support.errors import (
     ConfigurationError,
     HaltError,
     LedgerError,
@@ -19,7 +20,6 @@ from closeout.worker.errors import (
     QueueUnreachableError,
     ours_first,
 )
-from closeout.worker.settings import Settings
 
 
 def broken_off(cause: Exception) -> HaltError:

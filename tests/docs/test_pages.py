@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from closeout.jobs.cli import COMMANDS
-from closeout.jobs.job import Job, Ping, Select, Webhook
+from closeout.jobs.definitions.job import Job, Ping, Select, Webhook
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.item import Outcome
+from closeout.worker.domain.run import Run
 from closeout.worker.ledger.records import Counts
-from closeout.worker.models import Outcome, Run
 from closeout.worker.report.summary import run_figures
-from closeout.worker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
@@ -32,7 +33,7 @@ def test_each_test_that_a_guarantee_names_exists() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_each_file_of_the_project_that_is_named_exists(page: Path) -> None:
-    """Such as `worker/pipeline.py`. Links between pages are checked where the documentation is built."""
+    """Such as `worker/engine/run.py`. Links between pages are checked where the documentation is built."""
     text = page.read_text(encoding="utf-8")
     named = {name for name in re.findall(r"`((?:worker|jobs|tests|benchmarks)/[\w/.]*)`", text) if "…" not in name}
     if page.parent == ROOT:

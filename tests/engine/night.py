@@ -16,24 +16,25 @@ import httpx
 import structlog
 
 from closeout.worker.api.client import Api, Endpoint
-from closeout.worker.context import Context
-from closeout.worker.finding import Finding, Sweep
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.run import Run
+from closeout.worker.engine.build import build_context
+from closeout.worker.engine.run import Watcher, work
+from closeout.worker.feeds.sweep import Finding, Sweep
 from closeout.worker.ledger.records import NewRun
-from closeout.worker.ledger.sqlite import SqliteLedger
-from closeout.worker.ledger.sqlite_file import connect
-from closeout.worker.ledger.sqlite_store import SqliteStore
-from closeout.worker.models import Run
-from closeout.worker.pipeline import Ended, Watcher, build_context, work
-from closeout.worker.progress import Progress
-from closeout.worker.rule import rule_text
+from closeout.worker.ledger.sqlite.file import connect
+from closeout.worker.ledger.sqlite.ledger import SqliteLedger
+from closeout.worker.ledger.sqlite.store import SqliteStore
+from closeout.worker.policy.selection import SWEEP_PROTECTED, Selection, rule_text
+from closeout.worker.runtime.context import Context
+from closeout.worker.runtime.progress import Progress
+from closeout.worker.runtime.result import Ended
+from closeout.worker.runtime.stop import Stop
 from closeout.worker.sandbox import Sandbox, SandboxConfig
 from closeout.worker.sandbox.api import answer
 from closeout.worker.sandbox.replies import Reply
 from closeout.worker.sandbox.routing import Call
 from closeout.worker.sandbox.times import http_date, iso, to_datetime
-from closeout.worker.selector import SWEEP_PROTECTED, Selection
-from closeout.worker.settings import Settings
-from closeout.worker.stopping import Stop
 from tests.engine.virtual_time import run_virtually
 from tests.pace.support import MemoryBudget
 

@@ -11,17 +11,18 @@ from typing import Any, cast
 
 import anyio
 
-from closeout.worker.alarms import Alarms
-from closeout.worker.clock import ServerClock
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.exchange import Exchange
+from closeout.worker.domain.item import Change, Claim, Outcome, Record
+from closeout.worker.domain.session import EvalSummary, SessionState
+from closeout.worker.engine.build import build_context
 from closeout.worker.ledger.records import NewRun
-from closeout.worker.ledger.sqlite_file import connect
-from closeout.worker.ledger.sqlite_store import SqliteStore
-from closeout.worker.models import Change, Claim, EvalSummary, Exchange, Millis, Outcome, Record, SessionState
-from closeout.worker.pipeline import build_context
-from closeout.worker.progress import Progress
-from closeout.worker.settings import Settings
-from closeout.worker.settling import Settling
-from closeout.worker.stopping import Stop
+from closeout.worker.ledger.sqlite.file import connect
+from closeout.worker.ledger.sqlite.store import SqliteStore
+from closeout.worker.runtime.progress import Progress
+from closeout.worker.runtime.stop import Alarms, Stop
+from closeout.worker.stages.evaluations import Settling
+from closeout.worker.support.clock import Millis, ServerClock
 from tests.engine.simulated_api import SimulatedApi
 from tests.engine.virtual_time import run_virtually
 from tests.ledger.support import rows, session_id

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import anyio.lowlevel
 
-from closeout.worker.models import Answer, Exchange, Kind, Listing, Millis, SessionState
+from closeout.worker.domain.exchange import Answer, Exchange, Kind
+from closeout.worker.domain.session import Listing, SessionState
+from closeout.worker.support.clock import Millis
 
 LIMIT = 10_000  # requests; a look-up that needs more does not end
 

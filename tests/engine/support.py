@@ -3,11 +3,12 @@
 import random
 from dataclasses import replace
 
-from closeout.worker.clock import ServerClock
-from closeout.worker.lag import Grace
-from closeout.worker.models import Answer, Claim, EvalSummary, Exchange, Kind, Millis, SessionState
-from closeout.worker.retry import Limits
-from closeout.worker.verdict import Judge, Standing
+from closeout.worker.domain.exchange import Answer, Exchange, Kind
+from closeout.worker.domain.item import Claim
+from closeout.worker.domain.session import EvalSummary, SessionState
+from closeout.worker.policy.none_grace import Grace
+from closeout.worker.policy.verdict import Judge, Limits, Standing
+from closeout.worker.support.clock import Millis, ServerClock
 
 SESSION = "0190c1f2-0000-7000-8000-000000000001"
 OTHER = "0190c1f2-0000-7000-8000-000000000002"

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.admission import OpenedSource, RowDigest, with_known_reasons
-from closeout.worker.errors import SourceError
-from closeout.worker.models import Run, SourceRow
-from closeout.worker.settings import Settings
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.item import SourceRow
+from closeout.worker.domain.run import Run
+from closeout.worker.feeds.source import OpenedSource, RowDigest, with_known_reasons
+from closeout.worker.support.errors import SourceError
 from tests.engine.support import NOW
 
 RUN = Run(

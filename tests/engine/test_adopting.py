@@ -7,15 +7,15 @@ from typing import cast
 import anyio
 import pytest
 
-from closeout.worker import adopting
-from closeout.worker.adopting import adopt_orphans
-from closeout.worker.clock import now_ms
-from closeout.worker.context import Context
-from closeout.worker.lease import Terms
+from closeout.worker.config.settings import Settings
+from closeout.worker.engine import adoption as adopting
+from closeout.worker.engine.adoption import adopt_orphans
+from closeout.worker.ledger.lease import Terms
 from closeout.worker.ledger.records import NewRun
-from closeout.worker.ledger.sqlite import SqliteLedger
-from closeout.worker.settings import Settings
-from closeout.worker.stopping import Stop
+from closeout.worker.ledger.sqlite.ledger import SqliteLedger
+from closeout.worker.runtime.context import Context
+from closeout.worker.runtime.stop import Stop
+from closeout.worker.support.clock import now_ms
 
 pytestmark = pytest.mark.anyio
 TERMS = Terms(lease=30, timeout=29, patience=60)

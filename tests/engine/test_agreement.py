@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.agreement import disagreement, gone, upper_bound
-from closeout.worker.models import ClosedItem, EvalSummary, SessionState
+from closeout.worker.domain.item import ClosedItem
+from closeout.worker.domain.session import EvalSummary, SessionState
+from closeout.worker.engine.audit import disagreement, gone, upper_bound
 from tests.engine.support import a_claim, a_session
 
 ITEM = ClosedItem(a_claim(), "closed", "success", eval_settled=True)

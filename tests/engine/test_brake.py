@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.brake import MINIMUM, WINDOW, Brake, MaxFailures, judge_canary, parse_max_failures
-from closeout.worker.models import Outcome
+from closeout.worker.config.failure_limit import WINDOW, MaxFailures, parse_max_failures
+from closeout.worker.domain.item import Outcome
+from closeout.worker.policy.circuit_breaker import MINIMUM, Brake, judge_canary
 
 GOOD = [Outcome.CLOSED, Outcome.ALREADY_CLOSED]
 BAD = [Outcome.FAILED, Outcome.REJECTED, Outcome.NOT_FOUND]

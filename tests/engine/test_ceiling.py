@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.ceiling import Ceiling
-from closeout.worker.models import Millis
-from closeout.worker.quiet_hours import share_at
-from closeout.worker.settings import Settings
+from closeout.worker.config.quiet_hours import share_at
+from closeout.worker.config.settings import Settings
+from closeout.worker.pace.allowance import Ceiling
+from closeout.worker.support.clock import Millis
 
 MIDNIGHT: Millis = 1_772_409_600_000  # of a Monday, in UTC
 MINUTE: Millis = 60_000

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from closeout.worker.clock import ServerClock, format_instant, now_ms, parse_http_date, parse_instant
+from closeout.worker.support.clock import ServerClock, format_instant, now_ms, parse_http_date, parse_instant
 from tests.engine.support import NOW
 
 YEAR_2001, YEAR_2096 = 10**12, 4 * 10**12

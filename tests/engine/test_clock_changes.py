@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from closeout.worker.schedule import Schedule
+from closeout.jobs.definitions.cron import Schedule
 from tests.engine.test_schedule import HOUR, at
 from tests.engine.test_scheduling import World, long_naps
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.closing import Closing, claim_batch
-from closeout.worker.models import Claim, Outcome, Record, SessionState
-from closeout.worker.protected import Protected
-from closeout.worker.settings import Settings
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.item import Claim, Outcome, Record
+from closeout.worker.domain.session import SessionState
+from closeout.worker.policy.protected import Protected
+from closeout.worker.stages.close import Closing, claim_batch
 from tests.engine.support import a_claim
 from tests.engine.virtual_time import run_virtually
 from tests.report.support import Standing

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.deadline import closing_ends
+from closeout.worker.stages.deadline import closing_ends
 
 HOURS_2 = 7_200.0
 

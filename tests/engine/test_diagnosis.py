@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from closeout.worker.budget import Budget
-from closeout.worker.diagnosis import Level, of_budget, of_clock, of_closing, of_disk, of_host, of_reading
-from closeout.worker.models import Answer, Exchange
+from closeout.jobs.diagnosis import Level, of_budget, of_clock, of_closing, of_disk, of_host, of_reading
+from closeout.worker.domain.exchange import Answer, Exchange
+from closeout.worker.pace.budget import Budget
 from tests.engine.support import NOW, an_answer
 
 

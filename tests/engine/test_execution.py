@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from closeout.worker.budget import ruled
-from closeout.worker.execution import budget_key, execute
-from closeout.worker.lease import Terms
-from closeout.worker.ledger.crew import Crew
-from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.run import Run
+from closeout.worker.engine.execute import execute
+from closeout.worker.engine.run import Watcher
+from closeout.worker.ledger.lease import Terms
+from closeout.worker.ledger.membership import Crew
+from closeout.worker.ledger.open import open_ledger
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import NewRun
-from closeout.worker.models import Run
-from closeout.worker.pipeline import Watcher
-from closeout.worker.settings import Settings
+from closeout.worker.pace.budget import budget_key, ruled
 
 SETTINGS = Settings(base_url="http://127.0.0.1:9", settle=False, protect=())
 

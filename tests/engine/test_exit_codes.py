@@ -4,10 +4,10 @@ from collections import Counter
 
 import pytest
 
+from closeout.worker.domain.item import Outcome
 from closeout.worker.ledger.records import Counts
-from closeout.worker.models import Outcome
-from closeout.worker.pipeline import finished_exit_code, judge_end
-from closeout.worker.stopping import Stop
+from closeout.worker.runtime.result import finished_exit_code, judge_end
+from closeout.worker.runtime.stop import Stop
 
 GOOD = {Outcome.CLOSED, Outcome.ALREADY_CLOSED, Outcome.SKIPPED}
 OPEN = {Outcome.PENDING, Outcome.IN_DOUBT}

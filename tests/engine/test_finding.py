@@ -10,10 +10,11 @@ import anyio
 import httpx
 import pytest
 
-from closeout.worker.context import Context
-from closeout.worker.finding import GONE, Sweep
-from closeout.worker.models import SourceRow, Tally
-from closeout.worker.pipeline import Watcher
+from closeout.worker.domain.item import SourceRow
+from closeout.worker.domain.run import Tally
+from closeout.worker.engine.run import Watcher
+from closeout.worker.feeds.sweep import GONE, Sweep
+from closeout.worker.runtime.context import Context
 from closeout.worker.sandbox import SandboxConfig
 from closeout.worker.sandbox.replies import Reply
 from closeout.worker.sandbox.times import to_datetime

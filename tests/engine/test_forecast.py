@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.forecast import Allowance, estimate_sessions, forecast, in_words, lookups_for
-from closeout.worker.models import PAGE_SIZE, Millis
-from closeout.worker.quiet_hours import parse_quiet_hours, share_at
+from closeout.worker.config.quiet_hours import parse_quiet_hours, share_at
+from closeout.worker.domain.session import PAGE_SIZE
+from closeout.worker.pace.allowance import Allowance
+from closeout.worker.pace.forecast import estimate_sessions, forecast, in_words, lookups_for
+from closeout.worker.support.clock import Millis
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HALF = Allowance(50.0, 100.0, zone=BERLIN)

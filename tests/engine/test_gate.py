@@ -6,10 +6,10 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from closeout.worker.gate import Gate, Patience
-from closeout.worker.pacing import Pace
-from closeout.worker.progress import Progress
-from closeout.worker.stopping import Stop
+from closeout.worker.pace.limiter import Pace
+from closeout.worker.runtime.gate import Gate, Patience
+from closeout.worker.runtime.progress import Progress
+from closeout.worker.runtime.stop import Stop
 from tests.engine.support import NOW, an_answer
 from tests.pace.support import MemoryBudget
 

@@ -4,7 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from closeout.worker.guards import (
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.item import Outcome
+from closeout.worker.domain.session import LIVE_STATUSES, SessionRow
+from closeout.worker.policy.guards import (
     Guards,
     guards_of,
     known_too_long_ago,
@@ -13,9 +16,8 @@ from closeout.worker.guards import (
     seen_too_long_ago,
     unseen_change,
 )
-from closeout.worker.models import LIVE_STATUSES, NEVER, Outcome, SessionRow
-from closeout.worker.settings import Settings
-from closeout.worker.verdict import Halt
+from closeout.worker.policy.verdict import Halt
+from closeout.worker.support.clock import NEVER
 from tests.engine.support import MAX_ATTEMPTS, NOW, SESSION, WAIT, a_claim, a_judge, an_answer
 
 HOUR = 3_600_000

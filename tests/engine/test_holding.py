@@ -3,11 +3,12 @@
 import anyio
 import pytest
 
-from closeout.worker.alarms import Alarm, Alarms
-from closeout.worker.hold import Hold
-from closeout.worker.holding import Holding
-from closeout.worker.models import NEVER, Change, Outcome
-from closeout.worker.settings import Settings
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.item import Change, Outcome
+from closeout.worker.policy.circuit_breaker import Hold
+from closeout.worker.runtime.stop import Alarm, Alarms
+from closeout.worker.stages.breaker_probe import Holding
+from closeout.worker.support.clock import NEVER
 from tests.engine.virtual_time import run_virtually
 from tests.report.support import Standing
 

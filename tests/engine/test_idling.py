@@ -5,11 +5,11 @@ from pathlib import Path
 
 import anyio
 
-from closeout.worker.admission import RowDigest, admit_rows, end_of_source
-from closeout.worker.context import Context
-from closeout.worker.finding import Sweep
-from closeout.worker.models import SourceRow
-from closeout.worker.settings import Settings
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.item import SourceRow
+from closeout.worker.feeds.source import RowDigest, admit_rows, end_of_source
+from closeout.worker.feeds.sweep import Sweep
+from closeout.worker.runtime.context import Context
 from tests.engine.night import IDLE, Town
 from tests.engine.virtual_time import run_virtually
 from tests.report.support import Standing

@@ -9,14 +9,16 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from closeout.worker.alarms import Alarm, Alarms
-from closeout.worker.context import Context
-from closeout.worker.errors import LedgerError, QueueError, QueueUnreachableError
-from closeout.worker.intake import Intake
-from closeout.worker.ledger.intake_store import TakenIn
-from closeout.worker.models import Millis, Outcome, QueuedRow, Run
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.item import Outcome, QueuedRow
+from closeout.worker.domain.run import Run
+from closeout.worker.feeds.queue import Intake
+from closeout.worker.ledger.stores import TakenIn
 from closeout.worker.queues.protocol import Depth, Message
-from closeout.worker.settings import Settings
+from closeout.worker.runtime.context import Context
+from closeout.worker.runtime.stop import Alarm, Alarms
+from closeout.worker.support.clock import Millis
+from closeout.worker.support.errors import LedgerError, QueueError, QueueUnreachableError
 from tests.engine.virtual_time import run_virtually
 from tests.ledger.support import session_id
 from tests.report.support import Standing

@@ -5,8 +5,8 @@ import asyncio
 import anyio
 import pytest
 
-from closeout.worker.interruption import INTERRUPTED, Caller, draining
-from closeout.worker.stopping import Stop
+from closeout.worker.runtime.cancellation import INTERRUPTED, Caller, draining
+from closeout.worker.runtime.stop import Stop
 
 pytestmark = pytest.mark.anyio
 

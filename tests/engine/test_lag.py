@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.lag import Grace, Lag
+from closeout.worker.policy.evaluation_lag import Lag
+from closeout.worker.policy.none_grace import Grace
 
 SECOND = 1_000
 

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import settings as running
 from hypothesis import strategies as st
 
-from closeout.worker.context import Context
-from closeout.worker.deadline import closing_ends
-from closeout.worker.last_call import LastCall
-from closeout.worker.settings import Settings
+from closeout.worker.config.settings import Settings
+from closeout.worker.runtime.context import Context
+from closeout.worker.stages.deadline import LastCall, closing_ends
 from tests.engine.virtual_time import run_virtually
 from tests.report.support import Clock, Standing
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.errors import ConfigurationError
-from closeout.worker.lease import MARGIN, Lease, Terms, terms_of
+from closeout.worker.ledger.lease import MARGIN, Lease, Terms, terms_of
+from closeout.worker.support.errors import ConfigurationError
 
 seconds = st.floats(0.01, 1_000)
 

@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from closeout.worker.api.client import Api
-from closeout.worker.gate import Gate, Patience
-from closeout.worker.lookup import Lookup, Sighting
-from closeout.worker.models import PAGE_SIZE, Answer, Claim, Exchange, Listing, SessionState
-from closeout.worker.pacing import Pace
-from closeout.worker.progress import Progress
-from closeout.worker.stopping import Stop
+from closeout.worker.domain.exchange import Answer, Exchange
+from closeout.worker.domain.item import Claim
+from closeout.worker.domain.session import PAGE_SIZE, Listing, SessionState
+from closeout.worker.lookup.session_lookup import Lookup, Sighting
+from closeout.worker.pace.limiter import Pace
+from closeout.worker.runtime.gate import Gate, Patience
+from closeout.worker.runtime.progress import Progress
+from closeout.worker.runtime.stop import Stop
 from tests.engine.simulated_api import SimulatedApi
 from tests.engine.support import NOW
 from tests.engine.virtual_time import run_virtually

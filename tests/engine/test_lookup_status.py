@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from closeout.worker.guards import listed_statuses
-from closeout.worker.models import Claim, SessionState
-from closeout.worker.settings import Settings
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.item import Claim
+from closeout.worker.domain.session import SessionState
+from closeout.worker.policy.guards import listed_statuses
 from tests.engine.simulated_api import SimulatedApi
 from tests.engine.support import NOW
 from tests.engine.test_lookup import ORDERS, PAGINGS, a_claim, look_up, once_each

@@ -6,12 +6,12 @@ from pathlib import Path
 import anyio
 import pytest
 
-from closeout.worker.context import Context
-from closeout.worker.finding import Sweep
-from closeout.worker.models import TERMINAL_STATUSES
-from closeout.worker.rule import night_counts
+from closeout.worker.domain.session import TERMINAL_STATUSES
+from closeout.worker.feeds.sweep import Sweep
+from closeout.worker.policy.anomaly import night_counts
+from closeout.worker.policy.selection import SWEEP_PROTECTED
+from closeout.worker.runtime.context import Context
 from closeout.worker.sandbox import SandboxConfig
-from closeout.worker.selector import SWEEP_PROTECTED
 from tests.engine.night import HOUR, IDLE, KilledError, Town
 
 MIX = {

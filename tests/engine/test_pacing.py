@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from closeout.worker.budget import Budget, Lane
-from closeout.worker.pacing import Pace
+from closeout.worker.pace.budget import Budget, Lane
+from closeout.worker.pace.limiter import Pace
 from tests.engine.virtual_time import Lateness, late_by_up_to, run_virtually
 from tests.pace.support import MemoryBudget
 

@@ -8,12 +8,14 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from closeout.worker.alarms import Alarms
-from closeout.worker.context import Context
-from closeout.worker.models import Answer, Listing, Record, SessionState
-from closeout.worker.protected import OLDEST, Protected
-from closeout.worker.protecting import Protecting
-from closeout.worker.settings import Settings
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.exchange import Answer
+from closeout.worker.domain.item import Record
+from closeout.worker.domain.session import Listing, SessionState
+from closeout.worker.policy.protected import OLDEST, Protected
+from closeout.worker.runtime.context import Context
+from closeout.worker.runtime.stop import Alarms
+from closeout.worker.stages.protect import Protecting
 from tests.engine.support import an_answer
 from tests.engine.virtual_time import run_virtually
 from tests.report.support import Clock, Standing

@@ -8,8 +8,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from closeout.worker.models import NEVER, Millis
-from closeout.worker.quiet_hours import QuietWindow, local_time, next_change, parse_quiet_hours, parse_zone, share_at
+from closeout.worker.config.quiet_hours import (
+    QuietWindow,
+    local_time,
+    next_change,
+    parse_quiet_hours,
+    parse_zone,
+    share_at,
+)
+from closeout.worker.support.clock import NEVER, Millis
 
 BERLIN, NEW_YORK, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York"), ZoneInfo("Asia/Kolkata")
 LORD_HOWE = ZoneInfo("Australia/Lord_Howe")  # its summer time is half an hour

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.models import NEVER, Change, Claim, Outcome
-from closeout.worker.quota import Quota, canary_left
+from closeout.worker.domain.item import Change, Claim, Outcome
+from closeout.worker.policy.quota import Quota, canary_left
+from closeout.worker.support.clock import NEVER
 from tests.engine.support import a_claim
 
 counts = st.one_of(st.none(), st.integers(-50, 50))

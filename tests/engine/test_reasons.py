@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.errors import ConfigurationError
-from closeout.worker.reasons import KNOWN_REASONS, MAX_LENGTH, check_reason, reason_problem
+from closeout.worker.config.dialect import KNOWN_REASONS, MAX_LENGTH, check_reason, reason_problem
+from closeout.worker.support.errors import ConfigurationError
 
 
 def test_the_dialects_know_46_and_75_reasons() -> None:

@@ -6,11 +6,14 @@ from typing import cast
 import anyio
 import pytest
 
-from closeout.worker.errors import LedgerError
+from closeout.worker.domain.exchange import Exchange
+from closeout.worker.domain.item import Change, Outcome, Record
+from closeout.worker.domain.run import Run
 from closeout.worker.ledger.protocol import Ledger
-from closeout.worker.models import Change, Exchange, Millis, Outcome, Record, Run
-from closeout.worker.progress import Progress
-from closeout.worker.recorder import Recorder
+from closeout.worker.runtime.progress import Progress
+from closeout.worker.runtime.recorder import Recorder
+from closeout.worker.support.clock import Millis
+from closeout.worker.support.errors import LedgerError
 from tests.engine.support import NOW
 from tests.engine.test_admission import RUN
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.retry import BACKOFF_BASE, BACKOFF_CAP, Limits, backoff, throttle_wait
+from closeout.worker.policy.verdict import Limits
+from closeout.worker.support.backoff import BACKOFF_BASE, BACKOFF_CAP, backoff, throttle_wait
 from tests.engine.support import NOW, a_claim
 
 DAY = 24 * 3600.0

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.models import Tally
-from closeout.worker.rule import night_counts, read_rule, rule_text, unusual
-from closeout.worker.selector import Age, Selection
+from closeout.worker.domain.run import Tally
+from closeout.worker.policy.anomaly import night_counts, unusual
+from closeout.worker.policy.selection import Age, Selection, read_rule, rule_text
 from tests.report.support import RUN
 
 BOUNDS = st.none() | st.integers(0, 10**13) | st.builds(Age, st.integers(0, 10**10))

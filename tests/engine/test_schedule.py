@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.schedule import PROMPT, CronFields, Schedule, due, next_start, parse_cron, starts
+from closeout.jobs.definitions.cron import PROMPT, CronFields, Schedule, due, next_start, parse_cron, starts
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NIGHTLY = Schedule("nightly", "0 3 * * *", ZoneInfo("Europe/Berlin"))

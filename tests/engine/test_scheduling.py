@@ -12,9 +12,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from closeout.jobs import scheduling
-from closeout.jobs.scheduling import Keeping, keep_times, run_child
-from closeout.worker.schedule import Schedule
+from closeout.jobs.definitions.cron import Schedule
+from closeout.jobs.scheduling import scheduler as scheduling
+from closeout.jobs.scheduling.scheduler import Keeping, keep_times, run_child
 from tests.engine.virtual_time import late_by_up_to, run_virtually
 
 HOUR = 3_600_000

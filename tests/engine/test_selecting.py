@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from closeout.worker.api.client import Api
-from closeout.worker.models import SessionRow
+from closeout.worker.domain.session import SessionRow
+from closeout.worker.policy.selection import Age, Selection, listings, mismatch
 from closeout.worker.sandbox import Sandbox, SandboxConfig, running_sandbox
 from closeout.worker.sandbox.evaluations import NO_EVALS
 from closeout.worker.sandbox.facets import agent_id, end_user_id, number
 from closeout.worker.sandbox.rendering import render_session
-from closeout.worker.selector import Age, Selection, listings, mismatch
 from tests.api.support import client
 from tests.sandbox.support import START, Clock
 

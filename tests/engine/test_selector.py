@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.models import LIVE_STATUSES, TERMINAL_STATUSES, SessionRow
-from closeout.worker.selector import SWEEP_PROTECTED, Age, Selection, listings, mismatch
+from closeout.worker.domain.session import LIVE_STATUSES, TERMINAL_STATUSES, SessionRow
+from closeout.worker.policy.selection import SWEEP_PROTECTED, Age, Selection, listings, mismatch
 
 HOUR = 3_600_000
 NOW = 500 * HOUR

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from closeout.worker.brake import MaxFailures
-from closeout.worker.quiet_hours import parse_quiet_hours
-from closeout.worker.settings import DEFAULT_BASE_URL, Settings
+from closeout.worker.config.failure_limit import MaxFailures
+from closeout.worker.config.quiet_hours import parse_quiet_hours
+from closeout.worker.config.settings import DEFAULT_BASE_URL, Settings
 
 
 def refused(**values: Any) -> bool:

@@ -2,10 +2,11 @@
 
 import pytest
 
-from closeout.worker.lag import Lag
-from closeout.worker.lookup import Sighting
-from closeout.worker.models import NEVER, EvalSummary
-from closeout.worker.settling import settled_change, unseen_change
+from closeout.worker.domain.session import EvalSummary
+from closeout.worker.lookup.session_lookup import Sighting
+from closeout.worker.policy.evaluation_lag import Lag
+from closeout.worker.stages.evaluations import settled_change, unseen_change
+from closeout.worker.support.clock import NEVER
 from tests.engine.support import NOW, a_claim, a_judge, a_session, an_answer
 
 AGE = 20_000

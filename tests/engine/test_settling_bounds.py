@@ -2,8 +2,8 @@
 
 import pytest
 
-from closeout.worker.models import EvalSummary
-from closeout.worker.settings import Settings
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.session import EvalSummary
 from tests.engine.settling_world import START, VERDICTS, Fate, settle
 
 NONE = EvalSummary()

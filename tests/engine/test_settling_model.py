@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from closeout.worker.models import NEVER, EvalSummary
+from closeout.worker.domain.session import EvalSummary
+from closeout.worker.support.clock import NEVER
 from tests.engine.settling_world import START, VERDICTS, Fate, settle, verdict_of
 from tests.ledger.support import session_id
 

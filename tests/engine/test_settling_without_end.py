@@ -1,8 +1,8 @@
 """Verdicts where closing never ends: they come in all the same, and what never ends is given up."""
 
-from closeout.worker.clock import parse_instant
+from closeout.worker.config.settings import Settings
 from closeout.worker.ledger.records import COLUMNS
-from closeout.worker.settings import Settings
+from closeout.worker.support.clock import parse_instant
 from tests.engine.settling_world import START, VERDICTS, Fate, settle
 
 _RECORDED_AT, _SETTLED_AT = COLUMNS.index("recorded_at"), COLUMNS.index("settled_at")

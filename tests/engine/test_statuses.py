@@ -2,7 +2,7 @@
 
 import pytest
 
-from closeout.worker.statuses import parse_statuses
+from closeout.worker.config.dialect import parse_statuses
 
 
 @pytest.mark.parametrize(

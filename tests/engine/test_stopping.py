@@ -6,7 +6,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from closeout.worker.stopping import Stop, watch_signals
+from closeout.worker.runtime.stop import Stop, watch_signals
 
 pytestmark = pytest.mark.anyio
 

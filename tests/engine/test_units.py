@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.units import (
+from closeout.worker.support.units import (
     counted,
     format_duration,
     format_rate,

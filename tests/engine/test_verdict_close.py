@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.models import LIVE_STATUSES, Answer, Change, Claim, EvalSummary, Outcome
-from closeout.worker.verdict import Halt
+from closeout.worker.domain.exchange import Answer
+from closeout.worker.domain.item import Change, Claim, Outcome
+from closeout.worker.domain.session import LIVE_STATUSES, EvalSummary
+from closeout.worker.policy.verdict import Halt
 from tests.engine.support import (
     GIVE_UP_AFTER,
     MAX_ATTEMPTS,

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.models import FOREIGN_ANSWER, LIVE_STATUSES, NEVER, TERMINAL_STATUSES, Change, EvalSummary, Outcome
-from closeout.worker.verdict import Halt
+from closeout.worker.domain.exchange import FOREIGN_ANSWER
+from closeout.worker.domain.item import Change, Outcome
+from closeout.worker.domain.session import LIVE_STATUSES, TERMINAL_STATUSES, EvalSummary
+from closeout.worker.policy.verdict import Halt
+from closeout.worker.support.clock import NEVER
 from tests.engine.support import (
     GIVE_UP_AFTER,
     MAX_ATTEMPTS,

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.models import LIVE_STATUSES, EvalSummary, Millis
+from closeout.worker.domain.session import LIVE_STATUSES, EvalSummary
+from closeout.worker.support.clock import Millis
 from tests.engine.support import GRACE, NOW, a_judge, a_session
 
 

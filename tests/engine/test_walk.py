@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from closeout.worker.models import Answer, Listing, SessionState
-from closeout.worker.walk import Walk
+from closeout.worker.domain.exchange import Answer
+from closeout.worker.domain.session import Listing, SessionState
+from closeout.worker.lookup.cursor import Walk
 from tests.engine.support import an_answer
 
 PAGE = 5

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from closeout import close_sessions
-from closeout.worker.budget import Lane
-from closeout.worker.gate import Gate
-from closeout.worker.lease import Terms
+from closeout.worker.ledger.lease import Terms
+from closeout.worker.pace.budget import Lane
+from closeout.worker.runtime.gate import Gate
 from tests.fleet.support import LEASE, RATE, TIMEOUT, Fleet, fleet
 from tests.front_door.support import KEY, quick
 from tests.postgres.databases import done_with, url_of

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from closeout.worker.budget import BudgetKey
-from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.ledger.open import open_ledger
+from closeout.worker.pace.budget import BudgetKey
 from closeout.worker.sandbox import Sandbox, SandboxConfig, running_sandbox
 from tests.forked import Forked
 

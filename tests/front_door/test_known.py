@@ -16,9 +16,9 @@ import anyio
 import psycopg
 import pytest
 
+from closeout.worker.domain.item import Outcome
 from closeout.worker.ledger.postgres.address import parse_address
 from closeout.worker.library import close_sessions
-from closeout.worker.models import Outcome
 from closeout.worker.sandbox import Sandbox
 from closeout.worker.sandbox.times import iso, to_micros
 from tests.front_door.support import FAST, KEY, Desk, Done, Witness, desk_of, quick, waited

@@ -29,11 +29,11 @@ from closeout import (
     close_sessions,
     resume_run,
 )
+from closeout.worker.config.settings import OF_RUNS, Settings
+from closeout.worker.domain.run import Run
 from closeout.worker.ledger.records import NewRun
-from closeout.worker.ledger.sqlite_store import SqliteStore
-from closeout.worker.models import Run
+from closeout.worker.ledger.sqlite.store import SqliteStore
 from closeout.worker.sandbox import Sandbox
-from closeout.worker.settings import OF_RUNS, Settings
 from tests.forked import ROOT
 from tests.front_door.support import KEY, LONGEST, Desk, Witness, assert_ledger_is_true, desk_of, quick
 

@@ -4,23 +4,15 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from closeout.worker.domain.exchange import Exchange, Kind
+from closeout.worker.domain.item import Change, Claim, Outcome, Record, SourceRow
+from closeout.worker.domain.run import Run
+from closeout.worker.domain.session import EvalSummary, SessionState
 from closeout.worker.ledger.postgres.ledger import PostgresLedger
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import COLUMNS, NewRun
-from closeout.worker.ledger.sqlite import SqliteLedger
-from closeout.worker.models import (
-    Change,
-    Claim,
-    EvalSummary,
-    Exchange,
-    Kind,
-    Millis,
-    Outcome,
-    Record,
-    Run,
-    SessionState,
-    SourceRow,
-)
+from closeout.worker.ledger.sqlite.ledger import SqliteLedger
+from closeout.worker.support.clock import Millis
 from tests.postgres.databases import url_of
 
 NOW: Millis = 1_772_445_600_000

@@ -2,9 +2,9 @@
 
 import pytest
 
+from closeout.worker.domain.item import SourceRow
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import InvalidKind
-from closeout.worker.models import SourceRow
 from tests.ledger.support import NOW, a_run, bad_row, claim_all, outcomes_of, results_of, rows, session_id
 
 pytestmark = pytest.mark.anyio

@@ -7,10 +7,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from closeout.worker.budget import Ask, Budget, BudgetKey, BudgetStore, Grant, reserve, ruled
-from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.domain.item import Outcome
+from closeout.worker.ledger.membership import RunEnd
 from closeout.worker.ledger.protocol import Ledger
-from closeout.worker.models import Outcome
+from closeout.worker.pace.budget import Ask, Budget, BudgetKey, BudgetStore, Grant, reserve, ruled
 from tests.ledger.support import NOW, Opener, a_run, changed, claim_all
 
 pytestmark = pytest.mark.anyio

@@ -2,8 +2,10 @@
 
 import pytest
 
+from closeout.worker.domain.item import Claim, Outcome, SourceRow
+from closeout.worker.domain.run import Run
 from closeout.worker.ledger.protocol import Ledger
-from closeout.worker.models import NEVER, Claim, Outcome, Run, SourceRow
+from closeout.worker.support.clock import NEVER
 from tests.ledger.support import NOW, a_run, changed, claim_all, outcomes_of, results_of, rows, session_id
 
 pytestmark = pytest.mark.anyio

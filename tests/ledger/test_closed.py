@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from closeout.worker.domain.item import Claim, Outcome
+from closeout.worker.domain.run import Run
+from closeout.worker.domain.session import EvalSummary
 from closeout.worker.ledger.protocol import Ledger
-from closeout.worker.models import Claim, EvalSummary, Outcome, Run
 from tests.ledger.support import NOW, a_run, changed, claim_all, closed
 
 pytestmark = pytest.mark.anyio

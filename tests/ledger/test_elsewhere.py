@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from closeout.worker.domain.item import Change, Claim, Outcome, Record
+from closeout.worker.domain.run import Run
+from closeout.worker.domain.session import SessionState
 from closeout.worker.ledger.protocol import Ledger
-from closeout.worker.models import NEVER, Change, Claim, Millis, Outcome, Record, Run, SessionState
+from closeout.worker.support.clock import NEVER, Millis
 from tests.ledger.support import (
     DAY,
     NOW,

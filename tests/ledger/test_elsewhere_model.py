@@ -8,11 +8,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from closeout.worker.domain.item import Change, Claim, Outcome, Record
+from closeout.worker.domain.run import Run
+from closeout.worker.domain.session import SessionState
 from closeout.worker.ledger.elsewhere import Held, put_off
 from closeout.worker.ledger.records import NewRun
-from closeout.worker.ledger.sqlite_file import connect
-from closeout.worker.ledger.sqlite_store import SqliteStore
-from closeout.worker.models import Change, Claim, Millis, Outcome, Record, Run, SessionState
+from closeout.worker.ledger.sqlite.file import connect
+from closeout.worker.ledger.sqlite.store import SqliteStore
+from closeout.worker.support.clock import Millis
 from tests.ledger.support import NOW, changed, exchange, rows, session_id
 
 SESSIONS, RUNS = 2, 3

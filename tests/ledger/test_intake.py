@@ -2,10 +2,12 @@
 
 import pytest
 
-from closeout.worker.ledger.crew import RunEnd
-from closeout.worker.ledger.intake_store import TakenIn
+from closeout.worker.domain.item import Outcome, QueuedRow, SourceRow
+from closeout.worker.domain.run import Run
+from closeout.worker.ledger.membership import RunEnd
 from closeout.worker.ledger.protocol import Ledger
-from closeout.worker.models import Millis, Outcome, QueuedRow, Run, SourceRow
+from closeout.worker.ledger.stores import TakenIn
+from closeout.worker.support.clock import Millis
 from tests.ledger.support import DAY, NOW, a_run, changed, claim_all, closed, outcomes_of, results_of, session_id
 
 pytestmark = pytest.mark.anyio

@@ -9,11 +9,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from closeout.worker.errors import RunBusyError
-from closeout.worker.lease import Terms
-from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.domain.run import Run
+from closeout.worker.ledger.lease import Terms
+from closeout.worker.ledger.membership import RunEnd
 from closeout.worker.ledger.protocol import Ledger
-from closeout.worker.models import Run
+from closeout.worker.support.errors import RunBusyError
 from tests.ledger.support import NOW, Opener, a_run
 
 pytestmark = pytest.mark.anyio
@@ -23,9 +23,9 @@ _OTHER = """
 import sys, anyio
 from pathlib import Path
 from tests.ledger.support import IMPLEMENTATIONS
-from closeout.worker.errors import RunBusyError
-from closeout.worker.lease import Terms
-from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.support.errors import RunBusyError
+from closeout.worker.ledger.lease import Terms
+from closeout.worker.ledger.membership import RunEnd
 
 async def main(name, folder, run, kind="run", what=""):
     async with IMPLEMENTATIONS[name](Path(folder)) as ledger:

@@ -20,8 +20,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from closeout.worker.domain.item import Claim, Outcome
+from closeout.worker.domain.run import Run
 from closeout.worker.ledger.protocol import Ledger
-from closeout.worker.models import Claim, Outcome, Run
 from tests.ledger.support import IMPLEMENTATIONS, NOW, a_run, bad_row, changed, results_of, rows, session_id
 from tests.postgres.databases import done_with
 

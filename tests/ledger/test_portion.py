@@ -2,9 +2,12 @@
 
 import pytest
 
+from closeout.worker.domain.exchange import Exchange
+from closeout.worker.domain.item import Change, Outcome, Record
+from closeout.worker.domain.session import SessionState
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import AttemptedEnd
-from closeout.worker.models import NEVER, Change, Exchange, Outcome, Record, SessionState
+from closeout.worker.support.clock import NEVER
 from tests.ledger.support import NOW, a_run, changed, claim_all, outcomes_of, results_of, rows, session_id
 
 pytestmark = pytest.mark.anyio

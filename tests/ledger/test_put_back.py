@@ -4,9 +4,11 @@ from dataclasses import asdict
 
 import pytest
 
-from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.domain.item import Outcome
+from closeout.worker.domain.run import Run, RunState, as_found
+from closeout.worker.ledger.membership import RunEnd
 from closeout.worker.ledger.protocol import Ledger
-from closeout.worker.models import NEVER, Outcome, Run, RunState, as_found
+from closeout.worker.support.clock import NEVER
 from tests.ledger.support import NOW, a_run, changed, claim_all, closed, outcomes_of, results_of, rows
 
 pytestmark = pytest.mark.anyio

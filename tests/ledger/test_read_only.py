@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from closeout.worker.budget import BudgetKey, ruled
-from closeout.worker.errors import LedgerError
-from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.ledger.open import open_ledger
+from closeout.worker.pace.budget import BudgetKey, ruled
+from closeout.worker.support.errors import LedgerError
 from tests.ledger.support import NOW, a_run, claim_all, results_of
 from tests.postgres.databases import url_of
 

@@ -2,8 +2,10 @@
 
 import pytest
 
+from closeout.worker.domain.item import Change, Outcome, Record
+from closeout.worker.domain.session import EvalSummary
 from closeout.worker.ledger.protocol import Ledger
-from closeout.worker.models import NEVER, Change, EvalSummary, Outcome, Record
+from closeout.worker.support.clock import NEVER
 from tests.ledger.support import (
     NOW,
     a_run,

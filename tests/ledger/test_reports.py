@@ -2,10 +2,13 @@
 
 import pytest
 
+from closeout.worker.domain.exchange import Exchange, Kind
+from closeout.worker.domain.item import Change, Outcome, Record
+from closeout.worker.domain.run import Run
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import COLUMNS, NewRun
-from closeout.worker.ledger.report_store import Cause, Example, LatencyCount, PaceSample, Traffic
-from closeout.worker.models import Change, Exchange, Kind, Millis, Outcome, Record, Run
+from closeout.worker.ledger.stores import Cause, Example, LatencyCount, PaceSample, Traffic
+from closeout.worker.support.clock import Millis
 from tests.ledger.support import NOW, a_run, bad_row, changed, claim_all, exchange, session_id
 
 pytestmark = pytest.mark.anyio

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from closeout.worker.domain.item import Change, Outcome, Record
+from closeout.worker.domain.session import EvalSummary
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import COLUMNS, RowFilter
-from closeout.worker.ledger.sqlite import SqliteLedger
-from closeout.worker.models import Change, EvalSummary, Outcome, Record
+from closeout.worker.ledger.sqlite.ledger import SqliteLedger
 from tests.ledger.support import (
     NOW,
     Opener,

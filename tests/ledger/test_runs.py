@@ -5,13 +5,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from closeout.worker.clock import now_ms
-from closeout.worker.errors import RunNotFoundError
-from closeout.worker.lease import Terms
-from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.domain.item import Record, SourceRow
+from closeout.worker.domain.run import RunState, worked_until
+from closeout.worker.ledger.lease import Terms
+from closeout.worker.ledger.membership import RunEnd
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import NewRun
-from closeout.worker.models import Record, RunState, SourceRow, worked_until
+from closeout.worker.support.clock import now_ms
+from closeout.worker.support.errors import RunNotFoundError
 from tests.ledger.support import NOW, Opener, a_run, claim_all, exchange, outcomes_of, session_id
 
 ELSEWHERE = '{"base_url": "https://elsewhere.example.com"}'

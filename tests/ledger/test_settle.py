@@ -2,9 +2,12 @@
 
 import pytest
 
+from closeout.worker.domain.item import Claim, Outcome
+from closeout.worker.domain.run import Run
+from closeout.worker.domain.session import EvalSummary
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import EvalRuns
-from closeout.worker.models import NEVER, Claim, EvalSummary, Outcome, Run
+from closeout.worker.support.clock import NEVER
 from tests.ledger.support import NOW, a_run, changed, claim_all, closed, outcomes_of, results_of, session_id
 
 pytestmark = pytest.mark.anyio

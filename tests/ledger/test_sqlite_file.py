@@ -16,13 +16,13 @@ from pathlib import Path
 import apsw
 import pytest
 
-from closeout.worker.errors import LedgerError
-from closeout.worker.ledger.migrate import APPLICATION_ID
-from closeout.worker.ledger.own_files import is_database, refusal_of
-from closeout.worker.ledger.sqlite import SqliteLedger
-from closeout.worker.ledger.sqlite_file import connect
-from closeout.worker.ledger.sqlite_store import SqliteStore
-from closeout.worker.models import Outcome
+from closeout.worker.domain.item import Outcome
+from closeout.worker.ledger.sqlite.file import connect
+from closeout.worker.ledger.sqlite.ledger import SqliteLedger
+from closeout.worker.ledger.sqlite.migrate import APPLICATION_ID
+from closeout.worker.ledger.sqlite.own_files import is_database, refusal_of
+from closeout.worker.ledger.sqlite.store import SqliteStore
+from closeout.worker.support.errors import LedgerError
 from tests.ledger.support import NOW, a_run, changed, claim_all, outcomes_of, rows
 
 pytestmark = pytest.mark.anyio
@@ -270,5 +270,5 @@ def test_a_ledger_that_is_just_being_made_is_no_foreign_file(
     path = tmp_path / "a.db"
     path.write_bytes(b"x" * size)
     seen = iter(looks)
-    monkeypatch.setattr("closeout.worker.ledger.own_files._beginning", lambda _: next(seen))
+    monkeypatch.setattr("closeout.worker.ledger.sqlite.own_files._beginning", lambda _: next(seen))
     assert refusal_of(path, APPLICATION_ID) == refused

@@ -8,12 +8,12 @@ from pathlib import Path
 import apsw
 import pytest
 
-from closeout.worker.errors import LedgerError
-from closeout.worker.ledger.migrate import APPLICATION_ID, Migration, load_migrations, migrate
-from closeout.worker.ledger.queries import load_queries
-from closeout.worker.ledger.sqlite_file import connect
-from closeout.worker.ledger.sqlite_store import QUERIES
-from closeout.worker.models import NEVER
+from closeout.worker.ledger.sqlite.file import connect
+from closeout.worker.ledger.sqlite.migrate import APPLICATION_ID, migrate
+from closeout.worker.ledger.sqlite.store import QUERIES
+from closeout.worker.ledger.statements import Migration, load_migrations, load_queries
+from closeout.worker.support.clock import NEVER
+from closeout.worker.support.errors import LedgerError
 
 FIRST = Migration(1, "CREATE TABLE one (x); INSERT INTO one VALUES (1);")
 SECOND = Migration(2, "ALTER TABLE one ADD COLUMN y; UPDATE one SET y = x + 1;")
@@ -88,7 +88,7 @@ def test_a_newer_ledger_is_left_as_it_is(tmp_path: Path) -> None:
 def test_a_broken_migration_of_ours_is_an_error_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As any other trouble with the file is."""
     broken = [*load_migrations(), Migration(10_000, BROKEN.sql)]
-    monkeypatch.setattr("closeout.worker.ledger.sqlite_file.load_migrations", lambda: broken)
+    monkeypatch.setattr("closeout.worker.ledger.sqlite.file.load_migrations", lambda: broken)
     with pytest.raises(LedgerError, match="cannot open the ledger"):
         connect(tmp_path / "ledger.db", create=True)
 
@@ -120,7 +120,7 @@ def test_migrations_are_numbered_without_gaps() -> None:
 
 def test_every_statement_is_named_and_used() -> None:
     """By the modules that run them."""
-    ledger = Path(__file__).parents[2] / "worker" / "ledger"
+    ledger = Path(__file__).parents[2] / "worker" / "ledger" / "sqlite"
     code = "".join(path.read_text(encoding="utf-8") for path in ledger.glob("*.py"))
     used = set(re.findall(r'"([a-z_]+)"', code))
     assert load_queries() == QUERIES

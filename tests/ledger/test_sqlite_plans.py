@@ -7,8 +7,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from closeout.worker.ledger.sqlite_file import connect
-from closeout.worker.ledger.sqlite_store import QUERIES
+from closeout.worker.ledger.sqlite.file import connect
+from closeout.worker.ledger.sqlite.store import QUERIES
 
 OPEN, UNSETTLED, DELAYED = "items_open", "items_unsettled", "items_delayed"
 # What is searched by: up to the time.

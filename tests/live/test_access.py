@@ -2,7 +2,7 @@
 
 import pytest
 
-from closeout.worker.live.access import control_refusal, reading_refusal
+from closeout.worker.web.access import control_refusal, reading_refusal
 
 PORT, TOKEN = 8760, "t0ken"
 OURS = {"Host": "127.0.0.1:8760", "Origin": "http://127.0.0.1:8760", "X-Closeout-Token": TOKEN}

@@ -8,18 +8,18 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from closeout.worker.errors import LedgerError
-from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.domain.item import Outcome
+from closeout.worker.domain.run import Run
+from closeout.worker.ledger.open import open_ledger
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import Counts
-from closeout.worker.ledger.report_store import Traffic
-from closeout.worker.live.following import Following
-from closeout.worker.live.opened import OpenedLedger
-from closeout.worker.live.pages import left, live
-from closeout.worker.live.runs import RunList
-from closeout.worker.live.watch import STILL_THERE, Refresh, Watch
-from closeout.worker.models import Outcome, Run
-from closeout.worker.report.story import read_story
+from closeout.worker.ledger.stores import Traffic
+from closeout.worker.report.run_report import read_story
+from closeout.worker.support.errors import LedgerError
+from closeout.worker.web.ledger_handle import OpenedLedger
+from closeout.worker.web.pages import left, live
+from closeout.worker.web.run_feed import Following, RunList
+from closeout.worker.web.updates import STILL_THERE, Refresh, Watch
 from tests.engine.virtual_time import run_virtually
 from tests.ledger.support import NOW
 from tests.pages.nights import eventful, make_eventful

@@ -8,7 +8,7 @@ import httpx
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as plain
 
-from closeout.worker.operations.metrics import METRICS, Metric
+from closeout.worker.monitoring.metrics import METRICS, Metric
 from tests.front_door.support import Child
 
 Labels = tuple[tuple[str, str], ...]

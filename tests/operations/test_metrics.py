@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.histogram import Histogram
-from closeout.worker.operations.exposition import Exposition
-from closeout.worker.operations.metrics import JOB_METRICS, METRICS, QUEUE_METRICS, RUN_METRICS, Metric
-from closeout.worker.operations.sampling import RunSampler, Sample, result_of
-from closeout.worker.progress import OTHER
+from closeout.worker.monitoring.metrics import JOB_METRICS, METRICS, QUEUE_METRICS, RUN_METRICS, Metric
+from closeout.worker.monitoring.prometheus import Exposition
+from closeout.worker.monitoring.samples import RunSampler, Sample, result_of
+from closeout.worker.runtime.progress import OTHER, Histogram
 from tests.report.support import Standing
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"

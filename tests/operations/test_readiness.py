@@ -10,16 +10,16 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from closeout.worker.errors import ConfigurationError, QueueError
-from closeout.worker.ledger.crew import Crew
-from closeout.worker.operations.address import Address, bind, bound_to, parse_address
-from closeout.worker.operations.asking import Asked
-from closeout.worker.operations.readiness import Readiness
-from closeout.worker.operations.sampling import Sample
-from closeout.worker.operations.server import serve_operations
-from closeout.worker.operations.watching import Telling, telling
+from closeout.worker.ledger.membership import Crew
+from closeout.worker.monitoring.cached_check import Asked
+from closeout.worker.monitoring.listen import Address, bind, bound_to, parse_address
+from closeout.worker.monitoring.monitor import Telling, telling
+from closeout.worker.monitoring.readiness import Readiness
+from closeout.worker.monitoring.samples import Sample
+from closeout.worker.monitoring.server import serve_operations
 from closeout.worker.queues.protocol import Depth, Queue
-from closeout.worker.stopping import Stop
+from closeout.worker.runtime.stop import Stop
+from closeout.worker.support.errors import ConfigurationError, QueueError
 from tests.report.support import Standing
 
 pytestmark = pytest.mark.anyio
@@ -103,7 +103,7 @@ async def test_what_is_slow_is_asked_once_whoever_wants_to_know() -> None:
 
 async def test_what_does_not_answer_is_waited_for_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not asked twice meanwhile: a ledger under load need not be loaded more."""
-    monkeypatch.setattr("closeout.worker.operations.asking.PATIENCE", 0.01)
+    monkeypatch.setattr("closeout.worker.monitoring.cached_check.PATIENCE", 0.01)
     go, asked = anyio.Event(), 0
 
     async def ask() -> str:
@@ -209,7 +209,7 @@ class _Broken:
 async def test_without_the_extra_metrics_alone_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """And a mistake of ours is an answer without details; what it happened beside goes on."""
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    monkeypatch.delitem(sys.modules, "closeout.worker.operations.exposition", raising=False)
+    monkeypatch.delitem(sys.modules, "closeout.worker.monitoring.prometheus", raising=False)
     listener: socket.socket = bind(parse_address("0"))
     url = f"http://{bound_to(listener)}"
     async with anyio.create_task_group() as tasks:

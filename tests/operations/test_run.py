@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from closeout.worker.operations.metrics import JOB_METRICS, QUEUE_METRICS, RUN_METRICS
+from closeout.worker.monitoring.metrics import JOB_METRICS, QUEUE_METRICS, RUN_METRICS
 from closeout.worker.sandbox import Sandbox
 from tests.front_door.support import FAST, LONGEST, Child, Desk, Witness, desk_of, quick, wait_until, waited
 from tests.operations.support import Asking, asking

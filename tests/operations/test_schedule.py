@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from closeout.worker.operations.address import bind, bound_to, parse_address
-from closeout.worker.operations.metrics import JOB_METRICS
+from closeout.worker.monitoring.listen import bind, bound_to, parse_address
+from closeout.worker.monitoring.metrics import JOB_METRICS
 from tests.front_door.support import wait_until
 from tests.front_door.test_schedule import DAILY, RATE, put_back
 from tests.front_door.test_sweep import WORDS, add, ago, night

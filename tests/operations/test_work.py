@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from closeout.worker.operations.metrics import QUEUE_METRICS, RUN_METRICS
+from closeout.worker.monitoring.metrics import QUEUE_METRICS, RUN_METRICS
 from tests.front_door.support import FAST, Desk, desk_of, quick, wait_until
 from tests.operations.support import Scrape, asking
 

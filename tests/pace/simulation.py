@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from closeout.worker.budget import Ask, Budget, Grant, Wait, answered, reserve, throttled
+from closeout.worker.pace.budget import Ask, Budget, Grant, Wait, answered, reserve, throttled
 from closeout.worker.sandbox.ratelimit import RateLimiter
 
 Limit = Callable[[float], RateLimiter]  # the limiter in force at a time

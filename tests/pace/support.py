@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from closeout.worker.budget import Budget, Decided, Decision
+from closeout.worker.pace.budget import Budget, Decided, Decision
 
 _T = TypeVar("_T")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.budget import (
+from closeout.worker.pace.budget import (
     TOLERANCE,
     Ask,
     Budget,

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from closeout.worker.latency import Latency
+from closeout.worker.runtime.api_health import Latency
 
 
 def fed(latency: Latency, milliseconds: list[float]) -> list[int]:

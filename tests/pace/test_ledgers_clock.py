@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.budget import Budget, Decided, Decision
-from closeout.worker.pacing import Pace
+from closeout.worker.pace.budget import Budget, Decided, Decision
+from closeout.worker.pace.limiter import Pace
 
 _T = TypeVar("_T")
 Ways = list[tuple[float, float]]

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from closeout.worker.report.html import html_report
-from closeout.worker.report.story import Story, read_story
+from closeout.worker.report.run_report import Story, read_story
 from tests.ledger.support import NOW
 from tests.pages.browser import chromium
 from tests.pages.nights import eventful

@@ -5,13 +5,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.exchange import Exchange, Kind
+from closeout.worker.domain.item import Change, Outcome, Record, SourceRow
+from closeout.worker.domain.run import Run
+from closeout.worker.domain.session import EvalSummary, SessionState
+from closeout.worker.ledger.membership import RunEnd
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import NewRun
-from closeout.worker.ledger.report_store import PaceSample
-from closeout.worker.ledger.sqlite import SqliteLedger
-from closeout.worker.models import Change, EvalSummary, Exchange, Kind, Outcome, Record, Run, SessionState, SourceRow
-from closeout.worker.settings import Settings
+from closeout.worker.ledger.sqlite.ledger import SqliteLedger
+from closeout.worker.ledger.stores import PaceSample
 from tests.ledger.support import DAY, NOW, claim_all, rows
 
 HOSTILE = (

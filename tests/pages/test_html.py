@@ -5,11 +5,11 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-from closeout.worker.models import Outcome
+from closeout.worker.domain.item import Outcome
 from closeout.worker.report.html import html_comparison, html_report
 from closeout.worker.report.markdown import markdown_comparison, markdown_report
-from closeout.worker.report.page import asset, policy
-from closeout.worker.report.story import Story
+from closeout.worker.report.rendering import asset, policy
+from closeout.worker.report.run_report import Story
 from tests.ledger.support import NOW
 from tests.pages.nights import SESSIONS
 

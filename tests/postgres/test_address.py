@@ -2,10 +2,10 @@
 
 import pytest
 
-from closeout.worker.errors import ConfigurationError
-from closeout.worker.ledger import opening
-from closeout.worker.ledger.opening import check_address, shown_address
+from closeout.worker.ledger import open as opening
+from closeout.worker.ledger.open import check_address, shown_address
 from closeout.worker.ledger.postgres.address import parse_address
+from closeout.worker.support.errors import ConfigurationError
 
 QUOTED = "sup3r%3As3cret%2F%40%3F"  # as an address holds a password
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from closeout.worker.budget import Ask, BudgetKey, reserve
-from closeout.worker.errors import LedgerError
+from closeout.worker.domain.item import Outcome
 from closeout.worker.ledger.postgres.address import parse_address
-from closeout.worker.ledger.postgres.database import Database, _Unfinished
+from closeout.worker.ledger.postgres.connection import Database, _Unfinished
 from closeout.worker.ledger.postgres.ledger import PostgresLedger
-from closeout.worker.models import Outcome
+from closeout.worker.pace.budget import Ask, BudgetKey, reserve
+from closeout.worker.support.errors import LedgerError
 from tests.ledger.support import NOW, a_run, changed, claim_all, outcomes_of, session_id
 from tests.postgres.proxy import Proxy, proxied
 from tests.postgres.test_opening import asked

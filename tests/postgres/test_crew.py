@@ -10,12 +10,14 @@ import anyio
 import psycopg
 import pytest
 
-from closeout.worker.errors import LedgerError, RunBusyError
-from closeout.worker.lease import Terms
-from closeout.worker.ledger.crew import Crew, LeaseLostError, RunEnd
+from closeout.worker.domain.item import Outcome
+from closeout.worker.domain.run import Run
+from closeout.worker.ledger.lease import Terms
+from closeout.worker.ledger.membership import Crew, LeaseLostError, RunEnd
 from closeout.worker.ledger.postgres.address import parse_address
 from closeout.worker.ledger.postgres.ledger import PostgresLedger
-from closeout.worker.models import NEVER, Outcome, Run
+from closeout.worker.support.clock import NEVER
+from closeout.worker.support.errors import LedgerError, RunBusyError
 from tests.ledger.support import NOW, a_run, changed, claim_all, closed, outcomes_of, results_of, rows, session_id
 from tests.postgres.proxy import proxied
 from tests.postgres.test_opening import asked

@@ -7,12 +7,12 @@ import anyio
 import psycopg
 import pytest
 
-from closeout.worker.errors import CloseoutError, ConfigurationError, LedgerError
-from closeout.worker.ledger.glance import glance
-from closeout.worker.ledger.migrate import Migration, load_migrations
-from closeout.worker.ledger.opening import open_ledger
+from closeout.worker.domain.item import SourceRow
+from closeout.worker.ledger.open import open_ledger
+from closeout.worker.ledger.peek import glance
 from closeout.worker.ledger.postgres.address import parse_address
-from closeout.worker.models import SourceRow
+from closeout.worker.ledger.statements import Migration, load_migrations
+from closeout.worker.support.errors import CloseoutError, ConfigurationError, LedgerError
 from tests.ledger.support import a_run, bad_row, results_of
 from tests.ledger.test_results import PROMISED
 from tests.postgres.databases import SERVER, server

@@ -2,9 +2,9 @@
 
 import pytest
 
-from closeout.worker.ledger.crew import RunEnd
+from closeout.worker.domain.run import Run
+from closeout.worker.ledger.membership import RunEnd
 from closeout.worker.ledger.postgres.ledger import PostgresLedger
-from closeout.worker.models import Run
 from tests.ledger.support import NOW, a_run
 from tests.postgres.test_crew import TERMS, at_work, taken_for_dead
 from tests.postgres.test_opening import asked

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import anyio
 
-from closeout.worker.ledger.message_store import MessageStore
-from closeout.worker.ledger.sqlite import SqliteLedger
-from closeout.worker.queues.opening import open_queue
+from closeout.worker.ledger.sqlite.ledger import SqliteLedger
+from closeout.worker.ledger.stores import MessageStore
+from closeout.worker.queues.open import open_queue
 from closeout.worker.queues.protocol import Message, Queue
 
 VISIBILITY = 1.0  # seconds: after that, what a dead consumer held is given out again

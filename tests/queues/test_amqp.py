@@ -7,8 +7,8 @@ import anyio
 import pytest
 from pamqp.common import FieldTable
 
-from closeout.worker.errors import ConfigurationError, QueueError, QueueUnreachableError
-from closeout.worker.queues.opening import open_queue
+from closeout.worker.queues.open import open_queue
+from closeout.worker.support.errors import ConfigurationError, QueueError, QueueUnreachableError
 from tests.queues.proxy import proxy_to
 from tests.queues.rabbitmq import SERVER, channel, dead_letters, fresh_name
 from tests.queues.support import LONGEST, bodies, fetch_all
@@ -101,7 +101,7 @@ async def test_a_full_queue_is_told_of(name: str) -> None:
 
 async def test_a_network_that_swallows_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No call waits for ever; what was held is delivered to others once the server has noticed, too."""
-    monkeypatch.setattr("closeout.worker.queues.amqp_link._PATIENCE", 0.3)
+    monkeypatch.setattr("closeout.worker.queues.amqp_connection._PATIENCE", 0.3)
     async with proxy_to(5672) as proxy, open_queue(url(name).replace(":5672", f":{proxy.port}")) as queue:
         await queue.push(bodies(1))
         proxy.freeze()

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from closeout.worker.errors import ConfigurationError, QueueUnreachableError
-from closeout.worker.queues.opening import open_queue
+from closeout.worker.queues.open import open_queue
 from closeout.worker.queues.protocol import Queue
+from closeout.worker.support.errors import ConfigurationError, QueueUnreachableError
 from tests.queues.conftest import RIGS
 from tests.queues.proxy import Proxy, proxy_to
 from tests.queues.support import LONGEST, Rig, bodies, fetch_all

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.models import QueuedRow, SourceRow
+from closeout.worker.domain.item import QueuedRow, SourceRow
 from closeout.worker.queues.messages import read_message, write_message
 
 _NO_INSTANTS: list[object] = ["soon", True, -5, 10**30, float("nan"), float("inf"), []]

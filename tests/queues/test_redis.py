@@ -12,12 +12,12 @@ import anyio
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from closeout.worker.errors import ConfigurationError, QueueError, QueueUnreachableError
-from closeout.worker.models import QueuedRow, SourceRow
+from closeout.worker.domain.item import QueuedRow, SourceRow
 from closeout.worker.queues import redis_streams
 from closeout.worker.queues.messages import read_message
-from closeout.worker.queues.opening import open_queue
+from closeout.worker.queues.open import open_queue
 from closeout.worker.queues.redis_errors import in_words
+from closeout.worker.support.errors import ConfigurationError, QueueError, QueueUnreachableError
 from tests.queues.redis_server import PORT, client, fresh_name, url
 from tests.queues.support import LONGEST, bodies, fetch_all
 from tests.services import program

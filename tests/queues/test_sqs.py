@@ -16,11 +16,11 @@ from botocore.exceptions import (  # type: ignore[import-untyped]  # it has no t
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.errors import ConfigurationError, QueueError, QueueUnreachableError
 from closeout.worker.queues.address import parse_address
-from closeout.worker.queues.opening import open_queue
+from closeout.worker.queues.open import open_queue
 from closeout.worker.queues.sqs_batches import MOST, NOT_HELD, Entry, batches, send_all
-from closeout.worker.queues.sqs_link import in_words
+from closeout.worker.queues.sqs_client import in_words
+from closeout.worker.support.errors import ConfigurationError, QueueError, QueueUnreachableError
 from tests.queues.moto_sqs import address, dead_letters, fresh_name, make
 from tests.queues.support import bodies, fetch_all
 

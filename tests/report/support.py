@@ -7,20 +7,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from closeout.worker.api.client import Api
-from closeout.worker.context import Context
-from closeout.worker.gate import Gate, Patience
-from closeout.worker.lag import Grace, Lag
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.item import Outcome
+from closeout.worker.domain.run import Run
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import COLUMNS, Counts, EvalRuns
-from closeout.worker.models import Outcome, Run
-from closeout.worker.pacing import Pace
-from closeout.worker.pipeline import Ended
-from closeout.worker.progress import Progress
-from closeout.worker.recorder import Recorder
-from closeout.worker.retry import Limits
-from closeout.worker.settings import Settings
-from closeout.worker.stopping import Stop
-from closeout.worker.verdict import Judge
+from closeout.worker.pace.limiter import Pace
+from closeout.worker.policy.evaluation_lag import Lag
+from closeout.worker.policy.none_grace import Grace
+from closeout.worker.policy.verdict import Judge, Limits
+from closeout.worker.runtime.context import Context
+from closeout.worker.runtime.gate import Gate, Patience
+from closeout.worker.runtime.progress import Progress
+from closeout.worker.runtime.recorder import Recorder
+from closeout.worker.runtime.result import Ended
+from closeout.worker.runtime.stop import Stop
 from tests.pace.support import MemoryBudget
 
 SESSION = "0190c1f2-0000-7000-8000-000000000001"

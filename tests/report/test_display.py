@@ -11,11 +11,11 @@ import pyte
 import pytest
 from rich.console import Console
 
-from closeout.worker.alarms import Alarms
-from closeout.worker.models import Outcome
-from closeout.worker.report.display import Frame, line_of, show_display, show_lines
-from closeout.worker.report.figures import Meter, Snapshot
-from closeout.worker.settings import Settings
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.item import Outcome
+from closeout.worker.report.live_display import Frame, line_of, show_display, show_lines
+from closeout.worker.runtime.snapshot import Meter, Snapshot
+from closeout.worker.runtime.stop import Alarms
 from tests.report.support import Standing
 
 

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.errors import CloseoutError, ConfigurationError
+from closeout.worker.domain.run import Run
+from closeout.worker.export.formats import Format, format_of
+from closeout.worker.export.placement import signature_of
+from closeout.worker.export.run_export import export_file, export_run, write_rows
+from closeout.worker.export.text import defused
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import COLUMNS, RowFilter
-from closeout.worker.models import Run
-from closeout.worker.report.export import export_file, export_run, write_rows
-from closeout.worker.report.formats import Format, format_of
-from closeout.worker.report.placing import signature_of
-from closeout.worker.report.textual import defused
+from closeout.worker.support.errors import CloseoutError, ConfigurationError
 from tests.report.support import RUN, SESSION, result_row
 
 Row = tuple[object, ...]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.item import Outcome
 from closeout.worker.ledger.records import Counts
-from closeout.worker.models import Outcome
-from closeout.worker.report.figures import Meter, Rate, time_left
-from closeout.worker.settings import Settings
+from closeout.worker.runtime.snapshot import Meter, Rate, time_left
 from tests.report.support import FRESH, Standing
 
 

@@ -11,7 +11,7 @@ import structlog
 from rich.console import Console
 from rich.live import Live
 
-from closeout.worker.logs import ConsoleStream, LogFormat, configure_logging, get_logger
+from closeout.worker.support.log import ConsoleStream, LogFormat, configure_logging, get_logger
 
 SECRET = "fk_live_do_not_show"  # noqa: S105  # not a real one
 

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from closeout.worker.report.comparing import change
+from closeout.worker.report.comparison import change
+from closeout.worker.report.formatting import DASH, share
 from closeout.worker.report.markdown import table
-from closeout.worker.report.wording import DASH, share
 
 
 def test_tables_are_aligned_as_text_and_as_markdown() -> None:

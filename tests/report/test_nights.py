@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from closeout.worker.domain.item import Outcome
+from closeout.worker.domain.run import Run
 from closeout.worker.ledger.records import Counts
-from closeout.worker.models import Outcome, Run
-from closeout.worker.report.nights import nights_json, nights_table, unusual_in
+from closeout.worker.report.job_history import nights_json, nights_table, unusual_in
 from tests.report.support import COUNTS, RUN
 
 CLEAN = Counts({Outcome.CLOSED: 100})

@@ -5,8 +5,8 @@ from typing import get_args
 
 import pytest
 
-from closeout.worker.report.asked import settings_facts
-from closeout.worker.settings import DURATIONS, RATES, SHARES, Settings
+from closeout.worker.config.settings import DURATIONS, RATES, SHARES, Settings
+from closeout.worker.report.run_facts import settings_facts
 
 NUMBERS = sorted(
     name

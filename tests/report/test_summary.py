@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.item import Outcome
+from closeout.worker.domain.run import RunState
 from closeout.worker.ledger.records import Counts, EvalRuns, InvalidKind
-from closeout.worker.models import Outcome, RunState
 from closeout.worker.report.summary import next_commands, print_summary, summary, summary_lines
-from closeout.worker.settings import Settings
 from tests.report.support import COUNTS, FRESH, RUN, ended
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.exchange import Exchange
 from closeout.worker.ledger.records import COLUMNS
-from closeout.worker.models import Exchange
 from closeout.worker.report.tables import (
     attempts_table,
     run_details,
@@ -17,7 +18,6 @@ from closeout.worker.report.tables import (
     runs_table,
     session_json,
 )
-from closeout.worker.settings import Settings
 from tests.report.support import COUNTS, FRESH, RUN, SESSION, result_row
 
 EXCHANGES = [

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.ledger.report_store import LatencyCount, PaceSample, Traffic
-from closeout.worker.report.panels import HEIGHT, WIDTH, columns_path, panels_of, steps_path
-from closeout.worker.report.percentiles import percentiles_of
-from closeout.worker.report.story import width_for
+from closeout.worker.ledger.stores import LatencyCount, PaceSample, Traffic
+from closeout.worker.report.charts import HEIGHT, WIDTH, columns_path, panels_of, steps_path
+from closeout.worker.report.run_report import percentiles_of, width_for
 from closeout.worker.report.timeline import MOST_SPANS, allowed_in, moments, nice_top, timeline_of
 
 START = 1_772_445_600_000

@@ -16,16 +16,16 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]  # it brings none
 import pytest
 import zstandard
 
-from closeout.worker.errors import ConfigurationError, LedgerError
+from closeout.worker.domain.item import Outcome
+from closeout.worker.export import parquet
+from closeout.worker.export.columns import DESCRIBED
+from closeout.worker.export.formats import Format, check_place, filter_of, format_of
+from closeout.worker.export.partial import Following
+from closeout.worker.export.result_row import ResultRow, record_of
+from closeout.worker.export.run_export import export_file
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import COLUMNS, RowFilter
-from closeout.worker.models import Outcome
-from closeout.worker.report import parquet
-from closeout.worker.report.columns import DESCRIBED
-from closeout.worker.report.export import export_file
-from closeout.worker.report.following import Following
-from closeout.worker.report.formats import Format, check_place, filter_of, format_of
-from closeout.worker.report.records import ResultRow, record_of
+from closeout.worker.support.errors import ConfigurationError, LedgerError
 from tests.report.support import SESSION, result_row
 
 CLOSED_AT = "2026-03-02T10:00:00.123Z"

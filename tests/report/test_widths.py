@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.exchange import Exchange
 from closeout.worker.ledger.records import Found
-from closeout.worker.models import Exchange
 from closeout.worker.report.console import stdout_console
 from closeout.worker.report.summary import summary_lines
 from closeout.worker.report.tables import attempts_table, found_table, run_details, runs_table
-from closeout.worker.settings import Settings
 from tests.report.support import COUNTS, RUN, SESSION, ended, result_row
 
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7]|38;[\d;]+)m")

@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from closeout.worker.models import SourceRow
+from closeout.worker.domain.item import SourceRow
 from closeout.worker.sources import open_source
 
 A = "0b5c8d1e-3f7a-4c62-9d10-5e8f7a6b4c3d"

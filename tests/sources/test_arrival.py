@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from closeout.worker.sources import arrival
-from closeout.worker.sources.arrival import PATIENCE, read_chunks, with_pauses
+from closeout.worker.sources import chunks as arrival
+from closeout.worker.sources.chunks import PATIENCE, read_chunks, with_pauses
 
 GAP = PATIENCE * 0.3
 
@@ -109,7 +109,7 @@ def test_a_pipe_that_does_not_block_is_waited_for(
         writing.close()
         return wait(*arguments)
 
-    monkeypatch.setattr("closeout.worker.sources.arrival.select.select", write_then_wait)
+    monkeypatch.setattr("closeout.worker.sources.chunks.select.select", write_then_wait)
     chunks = read_chunks(reading)
     assert next(chunks) == b"late"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from closeout.worker.errors import SourceError
-from closeout.worker.models import SourceRow
+from closeout.worker.domain.item import SourceRow
 from closeout.worker.sources import open_source
 from closeout.worker.sources.records import LONGEST_QUOTED, MOST_LINES_IN_RECORD
+from closeout.worker.support.errors import SourceError
 from tests.sources.reading import A, B, C, ids, read, read_content, read_stdin, write
 
 UNCLOSED = "a quoted cell that begins here is never closed"

@@ -2,9 +2,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from closeout.worker.errors import SourceError
 from closeout.worker.sources.columns import Layout, layout_of
 from closeout.worker.sources.names import name_key
+from closeout.worker.support.errors import SourceError
 from tests.sources.reading import A, B
 
 

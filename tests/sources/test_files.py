@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from closeout.worker.errors import SourceError
 from closeout.worker.sources import open_source
+from closeout.worker.support.errors import SourceError
 from tests.sources.reading import A, B, C, ids, read, read_stdin, write
 
 PLAIN = f"id\n{A}\n{B}\n".encode()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from closeout.worker.sources.identifiers import NIL, explain_no_id, is_uuid, normalise_id
+from closeout.worker.sources.session_ids import NIL, explain_no_id, is_uuid, normalise_id
 from tests.sources.reading import A
 
 REFUSED = [

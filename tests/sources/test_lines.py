@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from closeout.worker.sources.bytestream import BrokenOffError
 from closeout.worker.sources.decoding import decoded
+from closeout.worker.sources.decompress import BrokenOffError
 from closeout.worker.sources.lines import LONGEST_LINE, CutLine, Lines, line_problem
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from closeout.worker.errors import SourceError
 from closeout.worker.sources import open_source
+from closeout.worker.support.errors import SourceError
 from tests.sources.reading import read, read_content, read_stdin, write
 
 P = "11111111-1111-4111-8111-111111111111"  # another thing's id, which is never to be closed

@@ -15,9 +15,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from closeout.worker.errors import SourceError
-from closeout.worker.models import SourceRow
+from closeout.worker.domain.item import SourceRow
 from closeout.worker.sources import open_source
+from closeout.worker.support.errors import SourceError
 from tests.sources.reading import A, B, C
 from tests.sources.test_properties import PACKINGS, awkward, session_ids, tables
 

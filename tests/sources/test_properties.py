@@ -16,10 +16,10 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from closeout.worker.errors import SourceError
-from closeout.worker.models import SourceRow
+from closeout.worker.domain.item import SourceRow
 from closeout.worker.sources import open_source
-from closeout.worker.sources.identifiers import normalise_id
+from closeout.worker.sources.session_ids import normalise_id
+from closeout.worker.support.errors import SourceError
 from tests.sources.reading import read, read_stdin, write
 
 moderate = settings(max_examples=120, deadline=None)

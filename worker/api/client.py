@@ -10,22 +10,13 @@ from typing import Any
 
 import httpx
 
-from closeout.worker.api.models import organisation_of, parse_json, parse_page, parse_row, parse_rows, parse_session
-from closeout.worker.api.told import error_code, told_wait
+from closeout.worker.api.error_body import error_code, told_wait
+from closeout.worker.api.schemas import organisation_of, parse_json, parse_page, parse_row, parse_rows, parse_session
 from closeout.worker.api.transport import open_transport
 from closeout.worker.api.voice import error_is_the_apis, form_of, is_exact, page_is_the_apis
-from closeout.worker.clock import ServerClock, format_instant, now_ms, parse_http_date
-from closeout.worker.models import (
-    FOREIGN_ANSWER,
-    PAGE_SIZE,
-    Answer,
-    Exchange,
-    Kind,
-    Listing,
-    Millis,
-    SessionRow,
-    SessionState,
-)
+from closeout.worker.domain.exchange import FOREIGN_ANSWER, Answer, Exchange, Kind
+from closeout.worker.domain.session import PAGE_SIZE, Listing, SessionRow, SessionState
+from closeout.worker.support.clock import Millis, ServerClock, format_instant, now_ms, parse_http_date
 
 COLLECTIONS = {"1.21": "/v1/v2/conversations", "1.90": "/v1/conversations"}
 _WHOAMI = "/v1/identity/whoami"

@@ -1,0 +1,1 @@
+"""The durable queue and the record, on SQLite and PostgreSQL."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from closeout.worker.models import Millis
+from closeout.worker.support.clock import Millis
 
 PUT_OFF_AT_ONCE = 2_000  # sessions in one transaction: others wait for it
 _LOOK_LATER: Millis = (

@@ -6,11 +6,11 @@ from typing import Protocol
 
 import anyio
 
-from closeout.worker.budget import BudgetKey, BudgetStore
-from closeout.worker.lease import Terms
-from closeout.worker.ledger.crew import Crew, RunEnd, WorkerRow
-from closeout.worker.ledger.intake_store import IntakeStore
-from closeout.worker.ledger.message_store import MessageStore
+from closeout.worker.domain.exchange import Exchange
+from closeout.worker.domain.item import Claim, ClosedItem, Record, SourceRow
+from closeout.worker.domain.run import Run, Tally
+from closeout.worker.ledger.lease import Terms
+from closeout.worker.ledger.membership import Crew, RunEnd, WorkerRow
 from closeout.worker.ledger.records import (
     ALL_ROWS,
     AttemptedEnd,
@@ -22,8 +22,9 @@ from closeout.worker.ledger.records import (
     PlanGroup,
     RowFilter,
 )
-from closeout.worker.ledger.report_store import ReportStore
-from closeout.worker.models import Claim, ClosedItem, Exchange, Millis, Record, Run, SourceRow, Tally
+from closeout.worker.ledger.stores import IntakeStore, MessageStore, ReportStore
+from closeout.worker.pace.budget import BudgetKey, BudgetStore
+from closeout.worker.support.clock import Millis
 
 
 class Ledger(Protocol):

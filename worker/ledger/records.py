@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from closeout.worker.models import Exchange, Millis, Outcome, Run
+from closeout.worker.domain.exchange import Exchange
+from closeout.worker.domain.item import Outcome
+from closeout.worker.domain.run import Run
+from closeout.worker.support.clock import Millis
 
 COLUMNS = (
     "run", "session_id", "outcome", "detail", "final_status", "eval_status", "eval_settled", "reason", "attempts",

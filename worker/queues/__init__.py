@@ -1,0 +1,1 @@
+"""External queues behind one small protocol."""

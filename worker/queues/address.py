@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from closeout.worker.errors import ConfigurationError
-from closeout.worker.units import parse_duration
+from closeout.worker.support.errors import ConfigurationError
+from closeout.worker.support.units import parse_duration
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}").fullmatch
 

@@ -17,10 +17,10 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from anyio.abc import TaskGroup
 from pamqp.commands import Basic
 
-from closeout.worker.errors import ConfigurationError, QueueError
 from closeout.worker.queues.address import Address
-from closeout.worker.queues.amqp_link import Link, called, connect, in_words, is_trouble
+from closeout.worker.queues.amqp_connection import Link, called, connect, in_words, is_trouble
 from closeout.worker.queues.protocol import Depth, Message
+from closeout.worker.support.errors import ConfigurationError, QueueError
 
 _PERSISTENT = aio_pika.DeliveryMode.PERSISTENT
 _PREFETCH = 65_535  # the largest that the protocol has

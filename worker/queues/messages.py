@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from closeout.worker.clock import parse_instant
-from closeout.worker.models import Millis, QueuedRow, SourceRow
-from closeout.worker.sources.identifiers import explain_no_id, normalise_id
-from closeout.worker.sources.problems import problem_row, shown
+from closeout.worker.domain.item import QueuedRow, SourceRow
+from closeout.worker.sources.session_ids import explain_no_id, normalise_id, problem_row, shown
+from closeout.worker.support.clock import Millis, parse_instant
 
 LONGEST_KEY = 200
 _FIELDS = ("session_id", "reason", "key", "not_before")

@@ -13,7 +13,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from closeout.worker.errors import QueueError, QueueUnreachableError
+from closeout.worker.support.errors import QueueError, QueueUnreachableError
 
 _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
 # The server is there and cannot do it now: loading, read-only or out of memory or disk, failing over.

@@ -18,10 +18,10 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError, ResponseError
 
-from closeout.worker.errors import ConfigurationError
 from closeout.worker.queues.address import Address
 from closeout.worker.queues.protocol import Depth, Message
 from closeout.worker.queues.redis_errors import in_words
+from closeout.worker.support.errors import ConfigurationError
 
 _VISIBILITY = 60.0  # seconds
 _LONGEST_BLOCK = 2.0  # seconds; the socket's time limit must be longer, or the client hangs and then fails

@@ -16,12 +16,12 @@ from typing import Any
 import anyio
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]  # it has no types
 
-from closeout.worker.errors import ConfigurationError, QueueError
-from closeout.worker.logs import get_logger
 from closeout.worker.queues.address import Address
 from closeout.worker.queues.protocol import Depth, Message
 from closeout.worker.queues.sqs_batches import MOST, NOT_HELD, Entry, send_all
-from closeout.worker.queues.sqs_link import LONGEST_POLL, is_missing, sqs_client, told
+from closeout.worker.queues.sqs_client import LONGEST_POLL, is_missing, sqs_client, told
+from closeout.worker.support.errors import ConfigurationError, QueueError
+from closeout.worker.support.log import get_logger
 
 _VISIBILITY = 60.0  # seconds
 _LONGEST_HIDDEN = 43_200  # seconds: the longest that SQS has

@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 
-from closeout.worker.errors import QueueError, QueueUnreachableError
+from closeout.worker.support.errors import QueueError, QueueUnreachableError
 
 Entry = dict[str, Any]
 MOST = 10  # entries of one request

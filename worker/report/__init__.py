@@ -1,0 +1,1 @@
+"""Results and progress for people: terminal, HTML, Markdown, JSON."""

@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from closeout.worker.models import Millis
-from closeout.worker.report.asked import (
+from closeout.worker.report.charts import closes_panel, panels_of
+from closeout.worker.report.comparison import causes_compared, compared
+from closeout.worker.report.formatting import source_name_of
+from closeout.worker.report.rendering import TONES, render_alone, verdict_tone
+from closeout.worker.report.run_facts import (
     cause_words,
     headline,
     outcome_words,
@@ -13,12 +16,9 @@ from closeout.worker.report.asked import (
     settings_facts,
     source_facts,
 )
-from closeout.worker.report.comparing import causes_compared, compared
-from closeout.worker.report.page import TONES, render_alone, verdict_tone
-from closeout.worker.report.panels import closes_panel, panels_of
-from closeout.worker.report.story import ROWS_SHOWN, Story, row_of
+from closeout.worker.report.run_report import ROWS_SHOWN, Story, row_of
 from closeout.worker.report.timeline import moments, timeline_of, width_words
-from closeout.worker.report.wording import source_name_of
+from closeout.worker.support.clock import Millis
 
 # Name, what stands over it, and whether it is a number.
 COLUMNS_SHOWN = (

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Sequence
 
-from closeout.worker.ledger.report_store import Cause
-from closeout.worker.models import Outcome
-from closeout.worker.report.asked import cause_words, headline, outcome_words, outcomes_told
-from closeout.worker.report.comparing import causes_compared, compared
-from closeout.worker.report.story import Story
+from closeout.worker.domain.item import Outcome
+from closeout.worker.ledger.stores import Cause
+from closeout.worker.report.comparison import causes_compared, compared
+from closeout.worker.report.formatting import DASH, instant, share, words_of
+from closeout.worker.report.run_facts import cause_words, headline, outcome_words, outcomes_told
+from closeout.worker.report.run_report import Story
 from closeout.worker.report.summary import achieved_rate
-from closeout.worker.report.wording import DASH, instant, printable, share, words_of
-from closeout.worker.units import format_duration, format_rate
+from closeout.worker.support.terminal import printable
+from closeout.worker.support.units import format_duration, format_rate
 
 _CAUSES_TOLD = 8
 _LONGEST_CELL = 160

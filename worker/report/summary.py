@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.item import Outcome
+from closeout.worker.domain.run import Run, RunState
 from closeout.worker.ledger.records import Counts, InvalidKind
-from closeout.worker.models import Outcome, Run, RunState
-from closeout.worker.pipeline import Ended
-from closeout.worker.report.wording import (
+from closeout.worker.report.formatting import (
     DEFAULT_LEDGER,
     OUTCOME_STYLES,
     STATE_STYLES,
@@ -20,8 +21,8 @@ from closeout.worker.report.wording import (
     width_of,
     words_of,
 )
-from closeout.worker.settings import Settings
-from closeout.worker.units import counted, format_duration, format_rate
+from closeout.worker.runtime.result import Ended
+from closeout.worker.support.units import counted, format_duration, format_rate
 
 INVALID_KINDS_NAMED = 3
 _KINDS = ("close", "read", "list")

@@ -6,26 +6,28 @@ from dataclasses import asdict
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from closeout.worker.clock import format_instant
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.exchange import Exchange
+from closeout.worker.domain.item import Outcome
+from closeout.worker.domain.run import Run
 from closeout.worker.ledger.records import COLUMNS, Counts, Found, InvalidKind
-from closeout.worker.models import Exchange, Millis, Outcome, Run
-from closeout.worker.report.grid import Grid
-from closeout.worker.report.summary import run_facts, run_figures
-from closeout.worker.report.wording import (
+from closeout.worker.report.formatting import (
     STATE_STYLES,
     WIDTH,
     WRONG,
     Fact,
     fact,
     lines_of,
-    printable,
     source_name_of,
     tally_json,
     tally_words,
     to_the_second,
 )
-from closeout.worker.settings import Settings
-from closeout.worker.units import format_duration, format_rate
+from closeout.worker.report.grid import Grid
+from closeout.worker.report.summary import run_facts, run_figures
+from closeout.worker.support.clock import Millis, format_instant
+from closeout.worker.support.terminal import printable
+from closeout.worker.support.units import format_duration, format_rate
 
 Row = Sequence[object]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import floor, log10
 
-from closeout.worker.ledger.report_store import PaceSample, Traffic
-from closeout.worker.models import Millis
+from closeout.worker.ledger.stores import PaceSample, Traffic
+from closeout.worker.support.clock import Millis
 
 MOST_SPANS = 120
 _SECOND: Millis = 1_000

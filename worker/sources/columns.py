@@ -5,8 +5,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from closeout.worker.errors import SourceError
-from closeout.worker.sources.identifiers import is_uuid, strip_blanks, uuids_in, without_uuid
 from closeout.worker.sources.names import (
     ID_NAMES,
     REASON_NAME,
@@ -19,7 +17,8 @@ from closeout.worker.sources.names import (
     rank_of,
     with_rivals,
 )
-from closeout.worker.sources.problems import sample_of, shown
+from closeout.worker.sources.session_ids import is_uuid, sample_of, shown, strip_blanks, uuids_in, without_uuid
+from closeout.worker.support.errors import SourceError
 
 NAMES_IN_ROWS = "has its names in the rows, beside the values"
 _MOST_NAMES_SHOWN = 20

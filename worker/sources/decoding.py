@@ -4,8 +4,8 @@ import codecs
 import io
 from collections.abc import Iterator
 
-from closeout.worker.errors import SourceError
-from closeout.worker.sources.bytestream import take_head
+from closeout.worker.sources.decompress import take_head
+from closeout.worker.support.errors import SourceError
 
 _HEAD = 4_096
 _WORKBOOK = "looks like an Excel workbook: export it as CSV"

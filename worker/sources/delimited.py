@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from closeout.worker.errors import SourceError
-from closeout.worker.models import SourceRow
-from closeout.worker.sources.bytestream import BrokenOffError
+from closeout.worker.domain.item import SourceRow
 from closeout.worker.sources.columns import (
     NAMES_IN_ROWS,
     Layout,
@@ -19,13 +17,22 @@ from closeout.worker.sources.columns import (
     layout_of,
     names_its_value,
 )
-from closeout.worker.sources.identifiers import normalise_id
-from closeout.worker.sources.jsonlines import id_within
+from closeout.worker.sources.decompress import BrokenOffError
+from closeout.worker.sources.line_formats import id_within
 from closeout.worker.sources.lines import Lines
 from closeout.worker.sources.names import REASON_NAME, id_keys, name_key, number_of
-from closeout.worker.sources.problems import LONGEST_REASON, ReadingError, id_row, problem_row, sample_of, shown
 from closeout.worker.sources.records import DELIMITERS, Record, read_records, take_delimiter
-from closeout.worker.units import counted
+from closeout.worker.sources.session_ids import (
+    LONGEST_REASON,
+    ReadingError,
+    id_row,
+    normalise_id,
+    problem_row,
+    sample_of,
+    shown,
+)
+from closeout.worker.support.errors import SourceError
+from closeout.worker.support.units import counted
 
 _MOST_UNREADABLE = 1_000
 _LONGEST_HEAD = 200  # records that are read to find the header or the first session

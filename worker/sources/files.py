@@ -1,5 +1,6 @@
 """Sources that are files or standard input: which one, in which format, and what to say when it cannot be read."""
 
+import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -11,26 +12,49 @@ from pathlib import Path
 from stat import S_ISDIR
 from typing import BinaryIO, Protocol
 
-from closeout.worker.errors import SourceError
-from closeout.worker.models import SourceRow
-from closeout.worker.near import file_meant
-from closeout.worker.sources.arrival import read_chunks
-from closeout.worker.sources.bytestream import BrokenOffError, decompressed
-from closeout.worker.sources.checksum import Checksum
+from closeout.worker.domain.item import SourceRow
+from closeout.worker.sources.chunks import read_chunks
 from closeout.worker.sources.decoding import decoded
+from closeout.worker.sources.decompress import BrokenOffError, decompressed
 from closeout.worker.sources.delimited import Table
-from closeout.worker.sources.identifiers import normalise_id, strip_blanks
-from closeout.worker.sources.jsonlines import JsonLines
+from closeout.worker.sources.line_formats import JsonLines, PlainLines
 from closeout.worker.sources.lines import Lines
-from closeout.worker.sources.plain import PlainLines
-from closeout.worker.sources.problems import ReadingError, problem_row, sample_of, shown
 from closeout.worker.sources.protocol import Source
+from closeout.worker.sources.session_ids import ReadingError, normalise_id, problem_row, sample_of, shown, strip_blanks
+from closeout.worker.support.errors import SourceError
+from closeout.worker.support.suggestions import file_meant
+
+
+class Checksum:
+    """``value`` is the digest in hexadecimal, once the bytes have been read to their end."""
+
+    def __init__(self) -> None:
+        self.value: str | None = None
+
+    def over(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """The same chunks."""
+        digest, self.value = hashlib.sha256(), None
+        for chunk in chunks:
+            digest.update(chunk)
+            yield chunk
+        self.value = digest.hexdigest()
+
 
 STANDARD_INPUT = "-"
+
+
 _FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt"}
+
+
 _COMPRESSIONS = (".gz", ".zst")
+
+
 _begins_array = re.compile(r'\[\s*(["\[{\]]|$|-?\d|null|true|false)').match
+
+
 _begins_object = re.compile(r'\{\s*("|$|\})').match
+
+
 _WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
 
 

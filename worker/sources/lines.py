@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Self
 
-from closeout.worker.sources.bytestream import BrokenOffError
-from closeout.worker.sources.problems import LONGEST_SHOWN
+from closeout.worker.sources.decompress import BrokenOffError
+from closeout.worker.sources.session_ids import LONGEST_SHOWN
 
 LONGEST_LINE = 1_048_576
 _PEEK_LINES = 200

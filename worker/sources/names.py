@@ -4,7 +4,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from closeout.worker.sources.identifiers import strip_blanks
+from closeout.worker.sources.session_ids import strip_blanks
 
 ID_NAMES = ("session_id", "conversation_id", "id")
 REASON_NAME = "reason"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Protocol
 
-from closeout.worker.models import SourceRow
+from closeout.worker.domain.item import SourceRow
 
 
 class Source(Protocol):

@@ -5,13 +5,12 @@ import re
 from collections.abc import Iterator
 from typing import Self
 
-from closeout.worker.errors import SourceError
-from closeout.worker.sources.bytestream import BrokenOffError
 from closeout.worker.sources.columns import holds_id, is_header
-from closeout.worker.sources.identifiers import is_uuid
+from closeout.worker.sources.decompress import BrokenOffError
 from closeout.worker.sources.lines import CutLine, Lines, line_problem
 from closeout.worker.sources.names import id_keys, number_of
-from closeout.worker.sources.problems import LONGEST_SHOWN
+from closeout.worker.sources.session_ids import LONGEST_SHOWN, is_uuid
+from closeout.worker.support.errors import SourceError
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 MOST_LINES_IN_RECORD = 1_000

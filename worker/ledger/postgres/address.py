@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from closeout.worker.errors import ConfigurationError
+from closeout.worker.support.errors import ConfigurationError
 
 SCHEMES = ("postgresql", "postgres")
 DEFAULT_SCHEMA = "closeout"

@@ -3,9 +3,9 @@
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
-from closeout.worker.budget import Budget, BudgetKey, Decided, Decision
-from closeout.worker.ledger.postgres.database import Database
+from closeout.worker.ledger.postgres.connection import Database
 from closeout.worker.ledger.postgres.statements import Statements
+from closeout.worker.pace.budget import Budget, BudgetKey, Decided, Decision
 
 _T = TypeVar("_T")
 _TIME_LIMIT = 15.0  # seconds; whoever holds the row and is gone loses it after 5

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
+from closeout.worker.domain.item import Claim
+from closeout.worker.domain.run import Run
 from closeout.worker.ledger.elsewhere import IN_DOUBT, PUT_OFF_AT_ONCE, Held, PutOff, put_off, rows_to_look_up, waiting
 from closeout.worker.ledger.postgres.statements import Statements, as_json
-from closeout.worker.ledger.values import Row
-from closeout.worker.models import Claim, Millis, Run
+from closeout.worker.ledger.rows import Row
+from closeout.worker.support.clock import Millis
 
 SKIPPED_AT_ONCE = 20_000  # rows in one transaction: others wait for it
 

@@ -3,16 +3,18 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from closeout.worker.ledger.intake_store import TakenIn
-from closeout.worker.ledger.intake_table import due_of, first_of_each, names_of, wishes_of
-from closeout.worker.ledger.postgres.database import Database
+from closeout.worker.domain.item import Outcome, QueuedRow
+from closeout.worker.domain.run import Run
+from closeout.worker.ledger.postgres.connection import Database
 from closeout.worker.ledger.postgres.statements import Statements, as_json
-from closeout.worker.ledger.values import RUN_SHIFT, item_values, run_of
-from closeout.worker.models import Millis, Outcome, QueuedRow, Run
+from closeout.worker.ledger.rows import RUN_SHIFT, due_of, first_of_each, item_values, names_of, run_of
+from closeout.worker.ledger.sqlite.intake_table import wishes_of
+from closeout.worker.ledger.stores import TakenIn
+from closeout.worker.support.clock import Millis
 
 
 class PostgresIntake:
-    """See ``intake_store.IntakeStore`` for what each method means."""
+    """See ``stores.IntakeStore`` for what each method means."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

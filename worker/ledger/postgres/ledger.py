@@ -7,15 +7,12 @@ from typing import Self
 import anyio
 import psycopg
 
-from closeout.worker.budget import BudgetKey, BudgetStore
-from closeout.worker.errors import ConfigurationError, LedgerError, RunBusyError
-from closeout.worker.lease import Terms
-from closeout.worker.ledger.crew import Crew, WorkerRow
-from closeout.worker.ledger.migrate import load_migrations
+from closeout.worker.domain.run import Run
+from closeout.worker.ledger.lease import Terms
+from closeout.worker.ledger.membership import Crew, WorkerRow
 from closeout.worker.ledger.postgres.address import Address, parse_address
 from closeout.worker.ledger.postgres.budget import PostgresBudget
-from closeout.worker.ledger.postgres.crew import PostgresCrew
-from closeout.worker.ledger.postgres.database import (
+from closeout.worker.ledger.postgres.connection import (
     CONNECT_TIMEOUT,
     LONG,
     Connection,
@@ -26,13 +23,16 @@ from closeout.worker.ledger.postgres.database import (
 )
 from closeout.worker.ledger.postgres.intake import PostgresIntake
 from closeout.worker.ledger.postgres.locks import ServerLock
+from closeout.worker.ledger.postgres.membership import PostgresCrew
 from closeout.worker.ledger.postgres.messages import PostgresMessages
-from closeout.worker.ledger.postgres.reading import Reading
+from closeout.worker.ledger.postgres.migrate import expect_current, upgrade
+from closeout.worker.ledger.postgres.reads import Reading
 from closeout.worker.ledger.postgres.reports import PostgresReports
 from closeout.worker.ledger.postgres.runs import Runs
-from closeout.worker.ledger.postgres.upgrade import expect_current, upgrade
 from closeout.worker.ledger.postgres.work import Work
-from closeout.worker.models import Run
+from closeout.worker.ledger.statements import load_migrations
+from closeout.worker.pace.budget import BudgetKey, BudgetStore
+from closeout.worker.support.errors import ConfigurationError, LedgerError, RunBusyError
 
 _CONNECTIONS = 4  # claiming, recording, looking, and one more
 _BUDGET_CONNECTIONS = 2

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, suppress
 import anyio
 import psycopg
 
-from closeout.worker.errors import LedgerError, RunBusyError
-from closeout.worker.ledger.postgres.database import CONNECT_TIMEOUT, Connection, Database, cut_after
+from closeout.worker.ledger.postgres.connection import CONNECT_TIMEOUT, Connection, Database, cut_after
+from closeout.worker.support.errors import LedgerError, RunBusyError
 
 _LOOK = 1.0  # seconds between looks whether the connection is still there
 _TRIES, _PAUSE = 5, 0.1  # a process that was killed holds its lock until the server has noticed

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from closeout.worker.ledger.message_store import Delivery, MessageCounts
-from closeout.worker.ledger.postgres.database import Database
-from closeout.worker.models import Millis
+from closeout.worker.ledger.postgres.connection import Database
+from closeout.worker.ledger.stores import Delivery, MessageCounts
+from closeout.worker.support.clock import Millis
 
 
 class PostgresMessages:
-    """See ``message_store.MessageStore`` for what each method means."""
+    """See ``stores.MessageStore`` for what each method means."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

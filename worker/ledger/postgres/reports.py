@@ -1,13 +1,15 @@
 """What reports read from a PostgreSQL ledger."""
 
-from closeout.worker.ledger.postgres.database import LONG, Database
-from closeout.worker.ledger.report_store import Cause, Example, LatencyCount, PaceSample, Traffic
-from closeout.worker.ledger.values import Row, span_of
-from closeout.worker.models import Millis, Outcome, Run
+from closeout.worker.domain.item import Outcome
+from closeout.worker.domain.run import Run
+from closeout.worker.ledger.postgres.connection import LONG, Database
+from closeout.worker.ledger.rows import Row, span_of
+from closeout.worker.ledger.stores import Cause, Example, LatencyCount, PaceSample, Traffic
+from closeout.worker.support.clock import Millis
 
 
 class PostgresReports:
-    """See ``report_store.ReportStore`` for what each method means."""
+    """See ``stores.ReportStore`` for what each method means."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -3,13 +3,13 @@
 import json
 from dataclasses import asdict
 
-from closeout.worker.ledger.crew import RunEnd
-from closeout.worker.ledger.naming import the_run
-from closeout.worker.ledger.postgres.database import Database
+from closeout.worker.domain.run import Run, Tally
+from closeout.worker.ledger.membership import RunEnd
+from closeout.worker.ledger.postgres.connection import Database
 from closeout.worker.ledger.postgres.statements import Statements
 from closeout.worker.ledger.records import NewRun
-from closeout.worker.ledger.values import host_in, new_name, run_of
-from closeout.worker.models import NEVER, Millis, Run, Tally
+from closeout.worker.ledger.rows import host_in, new_name, run_of, the_run
+from closeout.worker.support.clock import NEVER, Millis
 
 
 class Runs:

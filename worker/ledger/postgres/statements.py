@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 
-from closeout.worker.ledger.queries import load_queries
-from closeout.worker.ledger.values import Row
+from closeout.worker.ledger.rows import Row
+from closeout.worker.ledger.statements import load_queries
 
 _FILES = ("queries.sql", "fleet.sql", "intake.sql", "messages.sql", "reports.sql")
 _PLACE = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)\b")

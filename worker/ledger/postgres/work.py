@@ -4,13 +4,16 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TypeVar
 
-from closeout.worker.ledger.crew import LeaseLostError
+from closeout.worker.domain.exchange import Exchange
+from closeout.worker.domain.item import Change, Claim, Record, SourceRow
+from closeout.worker.domain.run import Run
+from closeout.worker.ledger.membership import LeaseLostError
 from closeout.worker.ledger.postgres.claims import SKIPPED_AT_ONCE, Turn
-from closeout.worker.ledger.postgres.crew import PostgresCrew
-from closeout.worker.ledger.postgres.database import Database
+from closeout.worker.ledger.postgres.connection import Database
+from closeout.worker.ledger.postgres.membership import PostgresCrew
 from closeout.worker.ledger.postgres.statements import Statements, as_json
 from closeout.worker.ledger.records import NextDue
-from closeout.worker.ledger.values import (
+from closeout.worker.ledger.rows import (
     RUN_SHIFT,
     achieves,
     attempt_values,
@@ -22,7 +25,7 @@ from closeout.worker.ledger.values import (
     seqs_found_closed,
     span_of,
 )
-from closeout.worker.models import NEVER, Change, Claim, Exchange, Millis, Record, Run, SourceRow
+from closeout.worker.support.clock import NEVER, Millis
 
 _T = TypeVar("_T")
 

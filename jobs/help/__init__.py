@@ -1,0 +1,1 @@
+"""How help looks, examples, and the reference made of it."""

@@ -1,0 +1,1 @@
+"""Units that start jobs at their times: systemd, cron, Kubernetes."""

@@ -1,0 +1,99 @@
+"""Telling the outside how a job goes: a ping when it starts and ends, and a webhook with its summary.
+
+What cannot be told stops nothing: one line says so, without the address, which is a secret.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+import httpx
+from pydantic import SecretStr
+
+from closeout.jobs.definitions.job import Job
+from closeout.jobs.runner.terminal import say
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.item import Outcome
+from closeout.worker.report.summary import summary
+from closeout.worker.runtime.result import Ended
+from closeout.worker.support.errors import ours_first
+
+_SECONDS = 10.0  # nobody waits longer for an answer
+_GOOD = (0, 4)  # exit codes; verdicts that come late are no failure of a sweep
+
+
+async def telling(job: Job | None, settings: Settings, work: Callable[[], Awaitable[Ended]]) -> Ended:
+    """Do the work of a job, and tell how it goes; without a job, and of a plan, nobody is told.
+
+    The start is told beside the work, which does not wait for it. Raises what the work raises.
+    """
+    if job is None or not settings.closes:
+        return await work()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_tell_start, job)
+            ended = await work()
+    except Exception as error:
+        await tell_failure(job)
+        raise ours_first(error) from error
+    await tell_end(job, ended)
+    return ended
+
+
+async def _tell_start(job: Job) -> None:
+    if job.ping is not None:
+        await call(_of(job, "ping"), job.ping.start)
+
+
+async def tell_failure(job: Job) -> None:
+    """Ping that the job has failed before it could make a summary."""
+    if job.ping is not None:
+        await call(_of(job, "ping"), job.ping.failure)
+
+
+async def tell_end(job: Job, ended: Ended) -> None:
+    """Ping how the job has ended, and send its summary."""
+    async with anyio.create_task_group() as tasks:
+        if job.ping is not None:
+            address = job.ping.success if ended.exit_code in _GOOD else job.ping.failure
+            tasks.start_soon(call, _of(job, "ping"), address)
+        if job.webhook is not None:
+            content = (
+                summary(ended, ended.settings) if job.webhook.form == "json" else {"text": in_one_text(job, ended)}
+            )
+            tasks.start_soon(call, _of(job, "webhook"), job.webhook.url, content)
+
+
+def in_one_text(job: Job, ended: Ended) -> str:
+    """The summary as Slack reads it."""
+    outcomes = [
+        f"{count:,} {outcome.value.replace('_', ' ')}"
+        for outcome in Outcome
+        if (count := ended.counts.outcomes.get(outcome, 0))
+    ]
+    none = "nothing found" if ended.state == "finished" else "nothing closed"
+    text = f"closeout sweep {job.name}: {ended.state}, {', '.join(outcomes) or none} (run {ended.run.name})"
+    return f"{text}: {ended.why}" if ended.why else text
+
+
+def _of(job: Job, what: str) -> str:
+    return f"job {job.name}: its {what}"
+
+
+async def call(what: str, address: SecretStr | None, content: object = None) -> None:
+    """Call an address, once, and say if that fails; ``what`` is what it is told."""
+    if address is None:
+        return
+    status = None
+    why = f"no answer in {_SECONDS:g} s"
+    with anyio.move_on_after(_SECONDS):  # of all: a trickle of an answer would outlast the time limits of its parts
+        try:
+            async with httpx.AsyncClient(timeout=_SECONDS, trust_env=False) as client:
+                url = address.get_secret_value()
+                answer = await (client.get(url) if content is None else client.post(url, json=content))
+                status = answer.status_code
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            why = type(error).__name__
+    if status is None:
+        say(f"{what} could not be sent ({why})")
+    elif status >= 300:
+        say(f"{what} was answered with status {status}")

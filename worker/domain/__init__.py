@@ -1,0 +1,1 @@
+"""Sessions, items, exchanges and runs: values only."""

@@ -1,0 +1,40 @@
+"""A person's word to a run while it runs: its rate, a pause, and to go on."""
+
+from closeout.worker.config.settings import Settings
+from closeout.worker.domain.run import Run
+from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.pace.budget import Budget, Decided, budget_key, ruled, unruled
+from closeout.worker.support.errors import ConfigurationError
+from closeout.worker.support.units import format_rate
+
+_SHARED = "it holds for every run on this ledger that talks to {host}, until the run ends"
+
+
+async def steer(ledger: Ledger, run: Run, *, rate: float | None = None, paused: bool | None = None) -> str:
+    """Say it to the budget of the run; with neither a rate nor a pause, take back what was said.
+
+    Returns what holds now. Raises ConfigurationError where nobody works on the run.
+    """
+    if not await ledger.busy(run):
+        raise ConfigurationError(
+            f"run {run.name} is not running: give --rate to `closeout resume {run.name}` instead, if it is unfinished"
+        )
+    settings = Settings.model_validate_json(run.options)
+    async with ledger.budget(budget_key(settings)) as store:
+
+        def decision(budget: Budget, _now: float) -> tuple[Budget, None]:
+            if rate is None and paused is None:
+                return unruled(budget), None
+            return ruled(budget, run.name, rate=rate, paused=paused), None
+
+        decided = await store.decide(decision)
+    return f"run {run.name}: {_said(decided, settings)}"
+
+
+def _said(decided: Decided[None], settings: Settings) -> str:
+    shared = _SHARED.format(host=settings.base_url)
+    if decided.budget.paused:
+        return f"paused; {shared} or `closeout go` takes it back, and with it what `closeout rate` said"
+    if decided.budget.set_rate is not None:
+        return f"at most {format_rate(min(decided.budget.set_rate, settings.allowed_rate))}; {shared}"
+    return f"goes on at {format_rate(settings.allowed_rate)} at most"

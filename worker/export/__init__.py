@@ -1,0 +1,1 @@
+"""Result rows as CSV, JSONL and Parquet."""

@@ -1,0 +1,1 @@
+"""What fills a run: a source, an iterable, a sweep, a queue."""

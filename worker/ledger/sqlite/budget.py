@@ -1,0 +1,80 @@
+"""One budget of a SQLite ledger, in a file of its own beside it: blocking calls.
+
+In the ledger's file permits would wait for its long transactions (admission, thousands of rows skipped at once), and
+for the disk, which they need not: docs/decisions/pace.md.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from closeout.worker.ledger.sqlite.connection import transaction
+from closeout.worker.ledger.sqlite.file import BUSY_MS, make_private_file, patiently
+from closeout.worker.ledger.sqlite.own_files import is_database
+from closeout.worker.ledger.statements import load_queries
+from closeout.worker.pace.budget import Budget, BudgetKey, Decided, Decision
+from closeout.worker.support.errors import LedgerError
+
+_T = TypeVar("_T")
+
+
+class SqliteBudget:
+    """One row of ``LEDGER.budget``. Not for use by two threads at once; processes take turns by the file's lock."""
+
+    def __init__(self, ledger: Path, key: BudgetKey, clock: Callable[[], float] = time.time) -> None:
+        path = ledger.resolve()
+        path = path.with_name(path.name + ".budget")
+        try:
+            self._db = patiently(lambda: _connect(path))
+        except apsw.Error as error:
+            raise LedgerError(
+                f"cannot open the budget {path}: {error}; it may be removed while nothing runs"
+            ) from error
+        self._queries = load_queries()
+        self._key = asdict(key)
+        self._clock = clock
+        with transaction(self._db):
+            self._db.execute(self._queries["budget_made"], self._key)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def decide(self, decision: Decision[_T]) -> Decided[_T]:
+        """See ``BudgetStore``. The clock is read once the row is ours: waiting for it takes time."""
+        with transaction(self._db):
+            (row,) = self._db.execute(self._queries["budget"], self._key).fetchall()
+            before = _budget_of(row)
+            now = self._clock()
+            budget, value = decision(before, now)
+            if budget != before:
+                self._db.execute(self._queries["budget_changed"], asdict(budget) | self._key)
+        return Decided(budget, now, value)
+
+
+def _connect(path: Path) -> apsw.Connection:
+    if not path.exists():
+        make_private_file(path)
+    foreign = LedgerError(f"{path} is no budget of closeout: move it away, or name another ledger with --ledger")
+    if path.stat().st_size and not is_database(path):
+        raise foreign
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(BUSY_MS)
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if tables and "budgets" not in tables:
+        raise foreign
+    connection.pragma("journal_mode", "wal")
+    # Permits that a power cut takes back harm nobody: they are not worth a write to the disk each.
+    connection.pragma("synchronous", "normal")
+    connection.execute(files("closeout.worker.ledger.sqlite").joinpath("budget.sql").read_text(encoding="utf-8"))
+    return connection
+
+
+def _budget_of(row: tuple[Any, ...]) -> Budget:  # what a column holds is stated by the schema
+    """The columns of the statement ``budget`` bear the names of the fields, in their order."""
+    budget = Budget(*row)
+    return replace(budget, paused=bool(budget.paused))

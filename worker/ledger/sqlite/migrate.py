@@ -1,0 +1,45 @@
+"""Brings a SQLite ledger to the schema of this version, and refuses what it must not touch."""
+
+import apsw
+
+from closeout.worker.ledger.sqlite.connection import transaction
+from closeout.worker.ledger.statements import Migration
+from closeout.worker.support.errors import LedgerError
+
+APPLICATION_ID = 0x434C4F53  # "CLOS": tells a ledger from any other SQLite file
+
+
+def migrate(connection: apsw.Connection, path: str, migrations: list[Migration]) -> None:
+    """Apply what is missing, each migration and its record in one transaction.
+
+    Raises LedgerError for a file that is no ledger and for a ledger that a newer version has written.
+    """
+    check_version(connection, path, migrations)
+    for migration in migrations:
+        with transaction(connection):
+            if migration.version > _version(connection):
+                connection.execute(migration.sql)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {migration.version}")
+
+
+def check_version(
+    connection: apsw.Connection, path: str, migrations: list[Migration], *, may_be_older: bool = True
+) -> None:
+    """Raise LedgerError unless this version may work on the file."""
+    application = connection.pragma("application_id")
+    empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
+    if application != APPLICATION_ID and not (empty and application == 0 and _version(connection) == 0):
+        raise LedgerError(f"{path} is a SQLite database, but no ledger of closeout: name another file with --ledger")
+    newest = migrations[-1].version
+    version = _version(connection)
+    if version > newest:
+        raise LedgerError(
+            f"{path} was written by a newer closeout (schema {version}, this one knows {newest}): upgrade closeout"
+        )
+    if version < newest and not may_be_older:
+        raise LedgerError(f"{path} was written by an older closeout: `closeout runs` brings it up to date")
+
+
+def _version(connection: apsw.Connection) -> int:
+    return int(connection.pragma("user_version"))

@@ -1,0 +1,1 @@
+"""The state of many sessions for few requests; walking a listing."""

@@ -1,0 +1,1 @@
+"""How fast: the shared budget, leased permits, what the clock allows, forecasts."""

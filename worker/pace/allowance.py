@@ -1,0 +1,43 @@
+"""The rate that settings and the time of day allow, now and from an instant on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from closeout.worker.config.quiet_hours import QuietWindow, next_change, share_at
+from closeout.worker.config.settings import Settings
+from closeout.worker.support.clock import Millis
+
+
+class Ceiling:
+    """Requests per second that may be sent now; 0 in quiet hours that allow nothing."""
+
+    def __init__(self, settings: Settings, now: Callable[[], Millis]) -> None:
+        self._settings = settings
+        self._now = now
+        self._windows, self._zone = settings.quiet_windows, settings.zone
+        self._rate = settings.allowed_rate
+        self._until: Millis = 0
+
+    def __call__(self) -> float:
+        if not self._windows:
+            return self._rate
+        now = self._now()
+        if now >= self._until:
+            share = share_at(self._windows, self._zone, now, 1.0)
+            self._rate = min(self._settings.allowed_rate, self._settings.org_limit * share)
+            self._until = next_change(self._windows, self._zone, now)
+        return self._rate
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How fast requests may leave, in requests per second: ``rate`` of the organisation's ``org_limit``.
+
+    In the quiet hours it is less; a ``zone`` of None is this machine's.
+    """
+
+    rate: float
+    org_limit: float
+    windows: Sequence[QuietWindow] = ()
+    zone: tzinfo | None = None

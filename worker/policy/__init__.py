@@ -1,0 +1,1 @@
+"""Decisions without I/O: verdicts, guards, quota, circuit breaker, evaluation timing."""

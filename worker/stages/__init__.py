@@ -1,0 +1,1 @@
+"""What a run does, all at once: close, reconcile, evaluations, precheck, protect, canary, breaker, deadline."""

@@ -1,0 +1,1 @@
+"""Errors, instants, units, the log, suggestions, back-off, terminals: no word of the domain."""
