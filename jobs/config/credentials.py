@@ -10,6 +10,7 @@ from closeout.worker.support.errors import ConfigurationError
 from closeout.worker.support.suggestions import did_you_mean_file
 
 VARIABLES = ("CLOSEOUT_API_KEY", "FEATHER_API_KEY")
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class NoKeyError(ConfigurationError):
@@ -56,9 +57,6 @@ def _from_keyring(account: str) -> str | None:
     except Exception:  # a keyring that is locked or absent is as good as no keyring
         return None
     return key if isinstance(key, str) else None
-
-
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def read_address(value: object) -> str:

@@ -27,8 +27,6 @@ from closeout.worker.support.errors import ConfigurationError
 from closeout.worker.support.units import counted
 
 _COMPRESSED = (".gz", ".zst")
-
-
 _CHUNK = 1 << 20
 
 

@@ -6,8 +6,6 @@ from closeout.worker.domain.session import LIVE_STATUSES
 from closeout.worker.support.errors import ConfigurationError
 
 MAX_LENGTH = 64
-
-
 _REASONS_1_21 = """
 voicemail_detected silence_timeout max_call_duration participant_left pipeline_exit user_requested agent_initiated
 resolved unresolved abandoned escalated handoff_resolved transferred error unknown callee_busy callee_no_answer
@@ -16,8 +14,6 @@ server_shutdown participant_removed room_deleted state_mismatch join_failure mig
 user_unavailable user_rejected sip_trunk_failure connection_timeout media_failure agent_error dispatch_failed
 token_mint_failed sip_dial_failed participant_join_timeout setup_error stale_routing superseded duplicate_dispatch
 """
-
-
 _ADDED_BY_1_90 = """
 config_rebound dispatch_interrupted dispatch_unacknowledged dispatch_quarantined
 dial_unknown_teardown_confirmed call_ended ambiguous_no_room_aged delivery_max_tries_exceeded missing_lease
@@ -26,8 +22,6 @@ wedged_pipeline_timeout capacity_rejected requeued org_concurrency_limit global_
 carrier_cps_deferred call_window_deferred queue_ttl_expired outbound_cancelled inline_dispatch_abandoned
 reservation_expired dial_requeue_exhausted
 """
-
-
 KNOWN_REASONS: dict[str, frozenset[str]] = {
     "1.21": frozenset(_REASONS_1_21.split()),
     "1.90": frozenset((_REASONS_1_21 + _ADDED_BY_1_90).split()),

@@ -16,27 +16,30 @@ from closeout.worker.support.suggestions import did_you_mean
 from closeout.worker.support.units import parse_duration, parse_rate, parse_share
 
 DEFAULT_BASE_URL = "https://api-sandbox.featherhq.com"
-
-
 OF_RUNS = frozenset(
     {"rule", "max_close", "closes", "as_planned", "from_queue", "profile"}
 )  # only a job or a command gives these to a run
-
-
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-
-
 # What a number of a setting is: seconds, requests a second, or a fraction. Whoever reads or shows settings goes by it.
 DURATIONS = (
     "give_up_after", "timeout", "lease", "settle_for", "first_look", "none_grace", "deadline", "idle_for",
     "state_max_age", "dedupe_for", "probe_every",
 )  # fmt: skip
-
-
 RATES = ("org_limit", "rate")
-
-
 SHARES = ("share",)
+_TOLD = {
+    "int_parsing": "{given!r} is no whole number",
+    "int_type": "{given!r} is no whole number",
+    "int_from_float": "{given!r} is no whole number",
+    "float_parsing": "{given!r} is no number",
+    "float_type": "{given!r} is no number",
+    "bool_parsing": "{given!r} is neither true nor false",
+    "bool_type": "{given!r} is neither true nor false",
+    "literal_error": "{given!r} is none of {expected}",
+    "greater_than_equal": "{given!r} is too small: it must be at least {ge:,g}",
+    "greater_than": "{given!r} is too small: it must be more than {gt:,g}",
+    "less_than_equal": "{given!r} is too much: it must be at most {le:,g}",
+}
 
 
 class Settings(BaseModel):
@@ -201,21 +204,6 @@ def checked_settings(values: Mapping[str, Any], origins: Mapping[str, str] | Non
         message = _in_words(first["type"], first.get("input"), first.get("ctx", {})) or first["msg"]
         message = message.removeprefix("Value error, ")
         raise ConfigurationError(f"{(origins or {}).get(name, name)}: {message}") from None
-
-
-_TOLD = {
-    "int_parsing": "{given!r} is no whole number",
-    "int_type": "{given!r} is no whole number",
-    "int_from_float": "{given!r} is no whole number",
-    "float_parsing": "{given!r} is no number",
-    "float_type": "{given!r} is no number",
-    "bool_parsing": "{given!r} is neither true nor false",
-    "bool_type": "{given!r} is neither true nor false",
-    "literal_error": "{given!r} is none of {expected}",
-    "greater_than_equal": "{given!r} is too small: it must be at least {ge:,g}",
-    "greater_than": "{given!r} is too small: it must be more than {gt:,g}",
-    "less_than_equal": "{given!r} is too much: it must be at most {le:,g}",
-}
 
 
 def _in_words(kind: str, given: object, limits: Mapping[str, Any]) -> str | None:

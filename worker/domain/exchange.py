@@ -7,11 +7,7 @@ from closeout.worker.domain.session import SessionRow, SessionState
 from closeout.worker.support.clock import Millis
 
 Kind = Literal["close", "read", "list", "probe"]
-
-
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-
 FOREIGN_ANSWER = "foreign_answer"  # the error code of an answer with an error's status that is not the API's
 
 

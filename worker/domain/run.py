@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from closeout.worker.support.clock import Millis
 
+RunState = Literal["running", "finished", "halted", "interrupted", "planned"]
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -22,9 +24,6 @@ class Tally:
     @property
     def listed(self) -> int:
         return self.chosen + sum(self.others.values())
-
-
-RunState = Literal["running", "finished", "halted", "interrupted", "planned"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,7 @@ from dataclasses import dataclass, field
 from closeout.worker.support.clock import Millis
 
 PAGE_SIZE = 200  # sessions on one page of the API's listing, at most
-
-
 TERMINAL_STATUSES = frozenset({"closed", "expired", "error", "superseded"})
-
-
 LIVE_STATUSES = frozenset(
     {
         "queued",
@@ -22,15 +18,9 @@ LIVE_STATUSES = frozenset(
         "pending_dispatch",
     }
 )
-
-
 EVAL_STATUSES = frozenset({"success", "partial", "failure", "pending", "none"})
-
-
 # A person is to take over, or must decide: closing one of these by mistake hurts somebody.
 WAITING_STATUSES = frozenset({"waiting_for_human", "awaiting_approval"})
-
-
 # A call is being set up or moved: what runs unattended leaves these alone, too.
 MOVING_STATUSES = frozenset({"ringing", "queued", "pending_dispatch", "transferred"})
 

@@ -13,6 +13,7 @@ from closeout.worker.lookup.session_lookup import Lookup, Sighting
 from closeout.worker.runtime.stop import Stop
 
 _BATCH = 50_000
+CONFIDENCE = 0.95
 
 
 @dataclass
@@ -73,9 +74,6 @@ class Verification:
         if wrong is not None:
             self.findings.wrong[wrong.partition(":")[0]] += 1
             self._tell(session_id, wrong)
-
-
-CONFIDENCE = 0.95
 
 
 def disagreement(item: ClosedItem, session: SessionState) -> str | None:

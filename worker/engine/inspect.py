@@ -11,6 +11,8 @@ from closeout.worker.ledger.records import Found
 from closeout.worker.sources import normalise_id, shown
 from closeout.worker.support.clock import now_ms
 
+_EVERY = 5.0  # seconds
+
 
 async def as_it_is(ledger: Ledger, run: Run) -> Run:
     """A run that its process left as running, and that nobody holds, was interrupted."""
@@ -24,9 +26,6 @@ async def standing(ledger: Ledger, run: Run, *, busy: bool) -> Run:
     if run.was is not None and (await ledger.counts(run)).outcomes[Outcome.IN_DOUBT]:
         run = replace(run, was=None)  # what was sent, and is in doubt, has come of it
     return as_found(worked_until(run, await ledger.last_exchange(run)))
-
-
-_EVERY = 5.0  # seconds
 
 
 class AtWork:

@@ -31,12 +31,9 @@ from closeout.worker.stages.reconcile import Verifying
 from closeout.worker.support.errors import HaltError
 
 _LOOK = 0.05  # seconds between looks whether others are still at work
-
-
 Watcher = Callable[[Context], Coroutine[Any, Any, None]]
-
-
 Interrupts = Callable[[Stop, anyio.CancelScope], Coroutine[Any, Any, None]]
+_NOTE_EVERY = 2.0  # seconds: far more than a row costs, and soon enough for whoever watches
 
 
 async def work(
@@ -206,9 +203,6 @@ async def as_it_stands(ledger: Ledger, run: Run) -> Ended:
     settles = Settings.model_validate_json(run.options).settle
     _, _, exit_code = judge_end(counts, Stop(), Stop(), source_done=run.source_done, settles=settles)
     return Ended(run, run.state, run.why, counts, exit_code, kept=True)
-
-
-_NOTE_EVERY = 2.0  # seconds: far more than a row costs, and soon enough for whoever watches
 
 
 async def note_paces(context: Context) -> None:

@@ -15,12 +15,13 @@ from closeout.worker.support.errors import RunNotFoundError
 from closeout.worker.support.suggestions import did_you_mean
 
 RUN_SHIFT = 40  # a run's items are numbered from its id, shifted by so many bits, on
-
-
 Row = tuple[Any, ...]  # what a column holds is stated by the schema, not by the type checker
-
-
 _NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another
+_RUN_COLUMNS = (
+    "id", "name", "job", "source", "location", "source_stat", "options", "state", "why", "rows_read", "duplicates",
+    "source_done", "digest", "created_at", "ended_at", "seconds", "waited", "begun_at", "tally",
+    "made_by", "source_sha256", "reading", "was", "host",
+)  # fmt: skip
 
 
 def new_name() -> str:
@@ -68,13 +69,6 @@ def run_of(row: Row) -> Run:
     values["was"] = json.loads(values["was"]) if values["was"] is not None else None
     values["tally"] = Tally(**json.loads(values["tally"])) if values["tally"] is not None else None
     return Run(**values)
-
-
-_RUN_COLUMNS = (
-    "id", "name", "job", "source", "location", "source_stat", "options", "state", "why", "rows_read", "duplicates",
-    "source_done", "digest", "created_at", "ended_at", "seconds", "waited", "begun_at", "tally",
-    "made_by", "source_sha256", "reading", "was", "host",
-)  # fmt: skip
 
 
 def claim_of(values: list[Any]) -> Claim:

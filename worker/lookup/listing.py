@@ -14,15 +14,10 @@ from closeout.worker.support.clock import Millis
 from closeout.worker.support.units import format_duration
 
 _AGAIN = 0.5  # seconds before a page that could not be had is asked for again
-
-
 _ABOUT = "list"
-
-
 _REFUSED_CURSOR = (400, 404, 410, 422)
-
-
 Request = Callable[[Listing, str | None], Awaitable[Answer]]
+_RETRY = 0.5  # seconds before an API that did not answer is asked again
 
 
 class Pages:
@@ -97,9 +92,6 @@ class Pages:
         """A stop cancels this stage where it waits next."""
         self._context.stop.halt(f"{why}, {self._lacking.format(GOES_ON)}")
         await anyio.sleep_forever()
-
-
-_RETRY = 0.5  # seconds before an API that did not answer is asked again
 
 
 async def learn_server_time(context: Context) -> None:

@@ -12,45 +12,28 @@ from closeout.worker.config.settings import Settings
 from closeout.worker.support.backoff import throttle_wait
 
 _T = TypeVar("_T")
-
-
 Lane = Literal["close", "settle"]
+LEASE = 0.08  # seconds' worth of permits in one lease: what a process that dies can take with it
+TOLERANCE = 0.012  # seconds after its time for which a permit may be used; later it is lost, and never made good for
+_HEADROOM = 0.985  # of the rate: pays for TOLERANCE, so that no second sees more than the rate and one
+_AHEAD = 0.25  # seconds: nothing is given out further ahead, so that a change of the budget soon reaches everyone
+_LOOK_AGAIN = 0.4  # seconds: longest wait before the budget is looked at again, for the same reason
+_CLOCK_SET_BACK = 1.0  # seconds: a clock that runs back by more was set
+CLOSING_FRESH = 1.0  # seconds for which one request for closing keeps settling in its place
+SETTLE_SHARE = 0.2  # of the rate, while there is something to close
+_FEELER = 5.0  # requests/s after a wait, until one is answered: there is no use in a burst of refusals
+_SLOW_FLOOR = 0.1  # of the ceiling: slow answers alone cut no further
+_PROBE_LONGEST = 30.0  # seconds between two probes of an API that is down
+_INSTANTS = ("due", "settle_due", "closing_at", "cut_at", "held_at", "held_until", "down_since", "probe_at")
+_CUT = 0.7
+_SLOWEST = 0.1  # requests/s that are tried at any rate: one in ten seconds finds out that there is room again
+_RISES = 25.0  # seconds from the cut to just below the peak
+_STAYS = 60.0  # seconds there: each look above the peak may cost a 429, and with it a wait of everyone
+_GROWS = 40.0  # seconds after that in which the rate rises by as much as it was cut by
+_BELOW_PEAK = 0.97  # the limit lies below the rate at which it was met: staying just under that meets it less often
 
 
 WaitCause = Literal["pace", "throttled", "outage", "paused"]
-
-
-LEASE = 0.08  # seconds' worth of permits in one lease: what a process that dies can take with it
-
-
-TOLERANCE = 0.012  # seconds after its time for which a permit may be used; later it is lost, and never made good for
-
-
-_HEADROOM = 0.985  # of the rate: pays for TOLERANCE, so that no second sees more than the rate and one
-
-
-_AHEAD = 0.25  # seconds: nothing is given out further ahead, so that a change of the budget soon reaches everyone
-
-
-_LOOK_AGAIN = 0.4  # seconds: longest wait before the budget is looked at again, for the same reason
-
-
-_CLOCK_SET_BACK = 1.0  # seconds: a clock that runs back by more was set
-
-
-CLOSING_FRESH = 1.0  # seconds for which one request for closing keeps settling in its place
-
-
-SETTLE_SHARE = 0.2  # of the rate, while there is something to close
-
-
-_FEELER = 5.0  # requests/s after a wait, until one is answered: there is no use in a burst of refusals
-
-
-_SLOW_FLOOR = 0.1  # of the ceiling: slow answers alone cut no further
-
-
-_PROBE_LONGEST = 30.0  # seconds between two probes of an API that is down
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +72,6 @@ class Budget:
     paused: bool = False
     set_by: str | None = None
     seen_at: float = 0.0
-
-
-_INSTANTS = ("due", "settle_due", "closing_at", "cut_at", "held_at", "held_until", "down_since", "probe_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,24 +286,6 @@ def in_step(budget: Budget, now: float) -> Budget:
         return replace(budget, seen_at=max(now, budget.seen_at))
     moved = {name: at - back for name in _INSTANTS if (at := getattr(budget, name)) is not None}
     return replace(budget, seen_at=now, **moved)
-
-
-_CUT = 0.7
-
-
-_SLOWEST = 0.1  # requests/s that are tried at any rate: one in ten seconds finds out that there is room again
-
-
-_RISES = 25.0  # seconds from the cut to just below the peak
-
-
-_STAYS = 60.0  # seconds there: each look above the peak may cost a 429, and with it a wait of everyone
-
-
-_GROWS = 40.0  # seconds after that in which the rate rises by as much as it was cut by
-
-
-_BELOW_PEAK = 0.97  # the limit lies below the rate at which it was met: staying just under that meets it less often
 
 
 def cut(rate: float) -> float:

@@ -10,14 +10,8 @@ from closeout.worker.support.clock import Millis
 from closeout.worker.support.units import counted, format_duration, format_rate, format_share
 
 _LOOKS = 2  # at each evaluation, an estimate: not all are final at the first look, nor all pages full of ours
-
-
 _DAY = 24 * 3600.0
-
-
 _YEAR = 365 * _DAY
-
-
 _WALKED: Millis = 28 * 24 * 3_600_000  # whole weeks of quiet hours; beyond them it goes on as in these
 
 

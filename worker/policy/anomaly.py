@@ -6,11 +6,7 @@ from statistics import median
 from closeout.worker.domain.run import Run
 
 _NIGHTS = 3  # before them nothing is usual
-
-
 _ABSURD = 10  # times the median of the last nights
-
-
 _FEW = 25  # are never too many, also where there mostly were none
 
 

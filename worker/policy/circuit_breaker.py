@@ -11,14 +11,8 @@ from closeout.worker.support.clock import NEVER
 from closeout.worker.support.units import format_share
 
 MINIMUM = 100  # sessions; of fewer, a share says little
-
-
 _CAUSES_TOLD = 3
-
-
 _GOOD = frozenset({Outcome.CLOSED, Outcome.ALREADY_CLOSED})
-
-
 _FAILURES = frozenset({Outcome.FAILED, Outcome.REJECTED, Outcome.NOT_FOUND})
 
 

@@ -10,35 +10,15 @@ from itertools import accumulate
 from closeout.worker.support.clock import Millis
 
 _MOST = 0.95  # of the verdicts that come at all: when that many are there, a look is worth its request
-
-
 _UNKNOWN: Millis = 60_000  # when to look first while nothing has been learnt
-
-
 _SHORTEST_PAUSE: Millis = 500
-
-
 _LONGEST_PAUSE: Millis = 300_000
-
-
 _GROWTH = 1.5  # of the age, from one look to the next, where nothing better is known
-
-
 _ENOUGH = 2  # verdicts whose time is known, and at least half of those followed
-
-
 _MEMORY = 20_000  # looks; older ones then count half, so that a lag that changes is followed
-
-
 _ROUNDS = 60  # of the estimate: enough for a grid this coarse
-
-
 _EDGES = [round(250 * 1.1**step) for step in range(140)]  # cells of the estimate, from 250 ms to 39 hours
-
-
 _NEVER = len(_EDGES)  # the cell of verdicts that have not come
-
-
 _NO_MASS = 0.002
 
 

@@ -5,12 +5,13 @@ from closeout.worker.domain.session import SessionState
 from closeout.worker.support.clock import Millis
 
 _CAUTION = 3
-
-
 _SHOWN = 5
-
-
 _SHORTEST_GRACE: Millis = 5_000
+_MOST = 8  # believed ones that are looked at again
+_MEMORY = 10_000  # sessions seen without runs, remembered until theirs appear
+_SOON: Millis = 5_000
+_GROWTH = 1.5  # of the age, from one look to the next
+_AS_LONG = 4  # times the grace: for so long a believed ``none`` is followed
 
 
 class Grace:
@@ -40,21 +41,6 @@ class Grace:
         if self._count >= _SHOWN or _CAUTION * self._latest > self.value:
             self.value = max(_CAUTION * self._latest, self._shortest)
         return self.value > before
-
-
-_MOST = 8  # believed ones that are looked at again
-
-
-_MEMORY = 10_000  # sessions seen without runs, remembered until theirs appear
-
-
-_SOON: Millis = 5_000
-
-
-_GROWTH = 1.5  # of the age, from one look to the next
-
-
-_AS_LONG = 4  # times the grace: for so long a believed ``none`` is followed
 
 
 class Followed:

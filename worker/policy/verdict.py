@@ -12,6 +12,14 @@ from closeout.worker.domain.session import LIVE_STATUSES, SessionState
 from closeout.worker.policy.none_grace import Grace
 from closeout.worker.support.clock import NEVER, Millis, ServerClock
 
+_LOST_PAUSE: Millis = 1_000  # a close whose answer was lost may still be under way: reading at once would miss it
+# Only the API's documented 429 says that no work was done: sending again repeats nothing. Behind all others the close
+# may have happened, also behind a gateway's 429, and a 503 in the API's own words: the session is read first.
+RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
+# An already closed session may be answered with these, or the close may be impossible: reading it tells.
+REFUSALS = frozenset({400, 409})
+GOES_ON = "; what was not attempted stays pending"
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -28,21 +36,6 @@ class Limits:
         """Whether to give the item up; ``clear`` is when the API's last outage ended, 0 if there was none."""
         first = max(claim.first_attempt_at or now, self.since, clear)
         return attempts >= self.max_attempts or now - first >= self.give_up_after
-
-
-_LOST_PAUSE: Millis = 1_000  # a close whose answer was lost may still be under way: reading at once would miss it
-
-
-# Only the API's documented 429 says that no work was done: sending again repeats nothing. Behind all others the close
-# may have happened, also behind a gateway's 429, and a 503 in the API's own words: the session is read first.
-RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-
-# An already closed session may be answered with these, or the close may be impossible: reading it tells.
-REFUSALS = frozenset({400, 409})
-
-
-GOES_ON = "; what was not attempted stays pending"
 
 
 @dataclass(frozen=True, slots=True)

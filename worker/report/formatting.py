@@ -17,20 +17,10 @@ from closeout.worker.support.clock import Millis
 from closeout.worker.support.terminal import printable
 
 DEFAULT_LEDGER = "closeout.db"
-
-
 _PROGRAM = "closeout"
-
-
 DASH = "–"  # noqa: RUF001  # a dash is meant: nothing is known, or there is nothing
-
-
 Fact = tuple[str, str, str]  # label, value, style of the value
-
-
 WRONG = (Outcome.NOT_FOUND, Outcome.INVALID, Outcome.REJECTED, Outcome.FAILED)
-
-
 OUTCOME_STYLES = {
     Outcome.CLOSED: "green",
     Outcome.ALREADY_CLOSED: "green",
@@ -38,14 +28,8 @@ OUTCOME_STYLES = {
     Outcome.PENDING: "yellow",
     **dict.fromkeys(WRONG, "red"),
 }
-
-
 STATE_STYLES = {"finished": "bold green", "planned": "bold cyan", "halted": "bold red", "interrupted": "bold yellow"}
-
-
 WIDTH = 80  # of lines for people, where there is room
-
-
 _LEAST_VALUE = 16  # columns of a value, at least
 
 

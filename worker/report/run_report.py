@@ -15,6 +15,12 @@ from closeout.worker.report.formatting import WRONG, Fact
 from closeout.worker.report.plan_summary import plan_facts
 from closeout.worker.support.clock import Millis
 
+ROWS_SHOWN = 5_000
+CAUSES_SHOWN = 40
+_FINE: Millis = 1_000
+_HOURS_OF_FINE = 6 * 3_600_000  # of seconds: of longer runs coarser figures do, and take less memory
+_COARSEST: Millis = 60_000
+
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
@@ -45,21 +51,6 @@ def _percentile(counts: Sequence[LatencyCount], rank: int) -> int:
         if rank <= 0:
             return one.ms
     raise ValueError("there are not so many")
-
-
-ROWS_SHOWN = 5_000
-
-
-CAUSES_SHOWN = 40
-
-
-_FINE: Millis = 1_000
-
-
-_HOURS_OF_FINE = 6 * 3_600_000  # of seconds: of longer runs coarser figures do, and take less memory
-
-
-_COARSEST: Millis = 60_000
 
 
 @dataclass(frozen=True, slots=True)

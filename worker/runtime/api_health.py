@@ -5,9 +5,12 @@ from collections import deque
 from closeout.worker.support.clock import Millis
 
 _FAILURES = 10  # in a row: with other sessions answered in between, a few that always fail do not get there
-
-
 _UNCONNECTED = 3  # in a row: a host that cannot be reached at all needs less proof
+_WINDOW = 100  # answers: enough for a 95th percentile, few enough to notice soon
+_TOO_MANY = 5  # of the window: then its 95th percentile lies above the bar
+_TIMES = 3.0  # over the calm value
+_CALM_AT_LEAST = 50.0  # milliseconds: below, our own machine's moods are larger than the API's
+_FORGETS = 1.02  # by which the calm value may rise from one window to the next: an API may be slower for good
 
 
 class Streak:
@@ -36,21 +39,6 @@ class Streak:
         """Take in a sign of life."""
         self.since, self.confirmed = None, False
         self._count = self._unconnected = 0
-
-
-_WINDOW = 100  # answers: enough for a 95th percentile, few enough to notice soon
-
-
-_TOO_MANY = 5  # of the window: then its 95th percentile lies above the bar
-
-
-_TIMES = 3.0  # over the calm value
-
-
-_CALM_AT_LEAST = 50.0  # milliseconds: below, our own machine's moods are larger than the API's
-
-
-_FORGETS = 1.02  # by which the calm value may rise from one window to the next: an API may be slower for good
 
 
 class Latency:

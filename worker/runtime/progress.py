@@ -12,6 +12,10 @@ from closeout.worker.domain.session import EVAL_STATUSES
 from closeout.worker.ledger.records import Counts
 from closeout.worker.ledger.stores import TakenIn
 
+OTHER = "other"
+_REQUEST_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
+_WRITE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)  # seconds
+
 
 class Histogram:
     """Counts values by the first of some rising ``bounds`` that they do not exceed, and sums them up."""
@@ -35,15 +39,6 @@ class Histogram:
         for bound, count in zip((*self.bounds, float("inf")), self._counts, strict=True):
             total += count
             yield bound, total
-
-
-OTHER = "other"
-
-
-_REQUEST_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
-
-
-_WRITE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)  # seconds
 
 
 def _request_times() -> dict[Kind, Histogram]:

@@ -24,6 +24,13 @@ from closeout.worker.sources.session_ids import ReadingError, normalise_id, prob
 from closeout.worker.support.errors import SourceError
 from closeout.worker.support.suggestions import file_meant
 
+STANDARD_INPUT = "-"
+_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt"}
+_COMPRESSIONS = (".gz", ".zst")
+_begins_array = re.compile(r'\[\s*(["\[{\]]|$|-?\d|null|true|false)').match
+_begins_object = re.compile(r'\{\s*("|$|\})').match
+_WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
+
 
 class Checksum:
     """``value`` is the digest in hexadecimal, once the bytes have been read to their end."""
@@ -38,24 +45,6 @@ class Checksum:
             digest.update(chunk)
             yield chunk
         self.value = digest.hexdigest()
-
-
-STANDARD_INPUT = "-"
-
-
-_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt"}
-
-
-_COMPRESSIONS = (".gz", ".zst")
-
-
-_begins_array = re.compile(r'\[\s*(["\[{\]]|$|-?\d|null|true|false)').match
-
-
-_begins_object = re.compile(r'\{\s*("|$|\})').match
-
-
-_WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
 def open_source(source: str, *, id_column: str | None = None, stdin: BinaryIO | None = None) -> Source:

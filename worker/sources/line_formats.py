@@ -41,8 +41,6 @@ _KINDS = {
     int: "a number",
     float: "a number",
 }
-
-
 _DEPTH = 8  # so deep an object is searched for other ids
 
 

@@ -5,32 +5,26 @@ import re
 from closeout.worker.domain.item import SourceRow
 
 NIL = "00000000-0000-0000-0000-000000000000"
-
-
 # Blank to a reader's eye, though not all of it is white space to str.strip; and the quotes a broken CSV leaves.
 _BLANKS = " \t\r\n\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\u180e\u200b\u200c\u200d\u2060\ufeff"
-
-
-_BLANKS += "".join(map(chr, range(0x2000, 0x200B)))
-
-
 _WRAPPING = _BLANKS + "\"'`\u2018\u2019\u201c\u201d"
-
-
 # All but the nil UUID. Spelling the digits out is a third faster than counted repeats.
 _names_session = re.compile(f"(?!{NIL})" + "-".join("[0-9a-f]" * digits for digits in (8, 4, 4, 4, 12))).fullmatch
-
-
 _loosely = re.compile(
     r"(?:urn:uuid:)?(\{)?([0-9a-f]{8}(-)?[0-9a-f]{4}(?(3)-)[0-9a-f]{4}(?(3)-)[0-9a-f]{4}(?(3)-)[0-9a-f]{12})(?(1)\})",
     re.IGNORECASE | re.ASCII,
 ).fullmatch
-
-
 _anywhere = re.compile(
     r"(?<![0-9a-f])([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})(?![0-9a-f])",
     re.IGNORECASE | re.ASCII,
 ).finditer
+LONGEST_SHOWN = 200
+LONGEST_REASON = 65_536
+# Controls, line separators, direction overrides and lone surrogates: they break terminals, logs and encoders.
+_unprintable = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+_BLANKS += "".join(map(chr, range(0x2000, 0x200B)))
 
 
 def normalise_id(text: str) -> str | None:
@@ -93,16 +87,6 @@ def _canonical(text: str) -> str | None:
 def _hyphenated(digits: str) -> str:
     digits = digits.lower()
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
-
-
-LONGEST_SHOWN = 200
-
-
-LONGEST_REASON = 65_536
-
-
-# Controls, line separators, direction overrides and lone surrogates: they break terminals, logs and encoders.
-_unprintable = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class ReadingError(Exception):

@@ -8,6 +8,7 @@ from closeout.worker.runtime.context import Context
 from closeout.worker.support.units import format_duration
 
 _LOOK = 0.25
+_MARGIN = 10.0  # seconds: the answers in flight, and a last look that comes late
 
 
 class LastCall:
@@ -38,9 +39,6 @@ class LastCall:
             unsettled=max(0, progress.to_settle - progress.settled),
             rate=self._context.gate.pace.rate,
         )
-
-
-_MARGIN = 10.0  # seconds: the answers in flight, and a last look that comes late
 
 
 def closing_ends(

@@ -11,12 +11,9 @@ from closeout.worker.runtime.context import Context
 from closeout.worker.support.clock import NEVER
 
 _AHEAD = 120.0  # seconds' worth of closes, or less where the state may not be so old
-
-
 _BATCH = 20_000
-
-
 _IDLE = 0.25
+_LOOK = 0.1
 
 
 class Guarding:
@@ -85,9 +82,6 @@ class Guarding:
         )
         await context.recorder.put(Record(sighting.answer.exchange, changes))
         context.ended(changes)
-
-
-_LOOK = 0.1
 
 
 class Planning:

@@ -3,14 +3,8 @@
 import random
 
 BACKOFF_BASE = 0.5
-
-
 BACKOFF_CAP = 60.0
-
-
 _LONGEST_UNTOLD_WAIT = 16.0  # a window of a minute is up again soon after it has opened
-
-
 _LONGEST_TOLD_WAIT = 24 * 3600.0
 
 

@@ -6,30 +6,16 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 Millis = int
-
-
 # Due at no time: given up until somebody asks again. A pending item that is due so long after an instant is *parked*:
 # not to be closed before it has been looked up, which is to be done from that instant on.
 NEVER: Millis = 2**62
-
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 _MILLISECOND = timedelta(milliseconds=1)  # whole numbers throughout: a float of seconds may fall one millisecond short
-
-
 _LAST_INSTANT: Millis = 253_402_300_799_999  # the end of the year 9999
-
-
 _READING: Millis = 2  # by how much an instant that was cut and a duration that was rounded may fall short together
-
-
 # The machines that write the Date header and ``closed_at`` are different ones: 0.3 s apart where that was measured,
 # and a few seconds where one is badly set. That somebody else closes a session so shortly before us is far rarer.
 _APART: Millis = 5_000
-
-
 # Without a Date header only our own clock is left, which may be hours off, or set to another zone's time.
 _ASTRAY: Millis = 26 * 3_600_000
 

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
 
 class Screen:
     """Whoever holds the ``turn`` may write to the terminal.
@@ -37,9 +39,6 @@ class Screen:
             await self._wanted.wait()
             return True
         return False
-
-
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:

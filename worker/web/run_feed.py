@@ -15,9 +15,9 @@ from closeout.worker.support.clock import Millis, now_ms
 from closeout.worker.web import pages
 
 _COUNT_SHARE = 20  # of the time, one part is spent on counting
-
-
 _COUNT_SOON = 1.0  # seconds between counts, at least
+_SHOWN = 50  # of the newest runs
+_AT_ONCE = 3  # runs that are counted between two looks: the list must not wait for all of them
 
 
 class Following:
@@ -96,12 +96,6 @@ def _sum(one: Traffic, other: Traffic) -> Traffic:
         one.failed + other.failed,
         max(one.last, other.last),
     )
-
-
-_SHOWN = 50  # of the newest runs
-
-
-_AT_ONCE = 3  # runs that are counted between two looks: the list must not wait for all of them
 
 
 class RunList:

@@ -13,8 +13,6 @@ import apsw
 from closeout.worker.support.errors import LedgerError
 
 _T = TypeVar("_T")
-
-
 _Args = TypeVarTuple("_Args")
 
 

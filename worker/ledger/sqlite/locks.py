@@ -17,16 +17,11 @@ from closeout.worker.support.errors import LedgerError, RunBusyError
 # POSIX drops all of a process's locks on a file as soon as it closes any handle on that file. So there is one handle
 # for each lock file, which stays open, and what this process holds is known here.
 _handles: dict[Path, int] = {}
-
-
 _held: set[tuple[Path, int]] = set()
-
-
 _JOBS = 1 << 56  # where the jobs' bytes begin, far behind any run's
-
-
 # The system's ``struct flock``, which has no wrapper: kind of lock, whence, start, length and process, in its order.
 _FLOCK, _KIND_FIRST = ("@qqihh", False) if sys.platform == "darwin" else ("@hhqqi", True)
+_ASK_AGAIN = 1.0  # seconds; a turn lasts minutes
 
 
 @contextmanager
@@ -108,9 +103,6 @@ def _is_open_on(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), path.stat())
     except OSError:
         return False
-
-
-_ASK_AGAIN = 1.0  # seconds; a turn lasts minutes
 
 
 @asynccontextmanager
