@@ -13,6 +13,8 @@ from closeout.worker.support.backoff import throttle_wait
 
 _T = TypeVar("_T")
 Lane = Literal["close", "settle"]
+WaitCause = Literal["pace", "throttled", "outage", "paused"]
+
 LEASE = 0.08  # seconds' worth of permits in one lease: what a process that dies can take with it
 TOLERANCE = 0.012  # seconds after its time for which a permit may be used; later it is lost, and never made good for
 _HEADROOM = 0.985  # of the rate: pays for TOLERANCE, so that no second sees more than the rate and one
@@ -25,15 +27,14 @@ _FEELER = 5.0  # requests/s after a wait, until one is answered: there is no use
 _SLOW_FLOOR = 0.1  # of the ceiling: slow answers alone cut no further
 _PROBE_LONGEST = 30.0  # seconds between two probes of an API that is down
 _INSTANTS = ("due", "settle_due", "closing_at", "cut_at", "held_at", "held_until", "down_since", "probe_at")
-_CUT = 0.7
+
+# After a cut: how the rate returns.
+_CUT = 0.7  # of the rate
 _SLOWEST = 0.1  # requests/s that are tried at any rate: one in ten seconds finds out that there is room again
 _RISES = 25.0  # seconds from the cut to just below the peak
 _STAYS = 60.0  # seconds there: each look above the peak may cost a 429, and with it a wait of everyone
 _GROWS = 40.0  # seconds after that in which the rate rises by as much as it was cut by
 _BELOW_PEAK = 0.97  # the limit lies below the rate at which it was met: staying just under that meets it less often
-
-
-WaitCause = Literal["pace", "throttled", "outage", "paused"]
 
 
 @dataclass(frozen=True, slots=True)
