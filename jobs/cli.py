@@ -196,9 +196,9 @@ def in_one_line(error: click.ClickException) -> str:
 
 def report(error: BaseException, *, show_trace: bool) -> int:
     """Say in one line what went wrong; returns the exit code."""
-    from closeout.worker.support.errors import MISTAKES, CloseoutError, ours_first  # noqa: PLC0415  # --help needs nothing of the engine
+    from closeout.worker.support.errors import MISTAKES, CloseoutError, primary_error  # noqa: PLC0415  # --help needs nothing of the engine
 
-    error = ours_first(error)
+    error = primary_error(error)
     if show_trace and not isinstance(error, MISTAKES):
         traceback.print_exception(error)
     if isinstance(error, CloseoutError):

@@ -26,11 +26,11 @@ from closeout.worker.ledger.records import NewRun, RowFilter
 from closeout.worker.report.summary import summary
 from closeout.worker.runtime.cancellation import Caller, draining
 from closeout.worker.runtime.context import Context
-from closeout.worker.runtime.result import Ended
+from closeout.worker.runtime.result import RunResult
 from closeout.worker.runtime.snapshot import Meter, Snapshot
 from closeout.worker.sources.iterables import Ids, given_rows
 from closeout.worker.support.clock import now_ms
-from closeout.worker.support.errors import ConfigurationError, SourceError, ours_first
+from closeout.worker.support.errors import ConfigurationError, SourceError, primary_error
 
 Address = str | os.PathLike[str]
 OnProgress = Callable[[Snapshot], Awaitable[None] | None]
@@ -157,14 +157,14 @@ async def _to_its_end(  # noqa: PLR0917  # a run, by what right, what feeds it, 
     every: float,
     *,
     create: bool = False,
-) -> Ended:
+) -> RunResult:
     """All of it where no cancellation reaches: a native one comes through a shield, into the middle of a statement."""
     telling = _Telling(on_progress, every) if on_progress is not None else None
 
     async def begun(_: Run) -> Sequence[Watcher]:
         return [telling.run] if telling is not None else []
 
-    async def whole(caller: Caller) -> Ended:
+    async def whole(caller: Caller) -> RunResult:
         async with open_ledger(address, create=create) as ledger:
             run, settings = await begin(ledger)
             ended = await execute(ledger, run, settings, key, feed, begun=begun, interrupts=caller.interrupts)
@@ -173,7 +173,7 @@ async def _to_its_end(  # noqa: PLR0917  # a run, by what right, what feeds it, 
     try:
         done = await draining(whole)
     except ExceptionGroup as errors:
-        raise ours_first(errors) from errors
+        raise primary_error(errors) from errors
     if telling is not None:
         await telling.at_the_end()
     return done
@@ -210,7 +210,7 @@ class _Telling:
             await answer
 
 
-def _result(ended: Ended, ledger: str) -> CloseResult:
+def _result(ended: RunResult, ledger: str) -> CloseResult:
     run, counts = ended.run, ended.counts
     return CloseResult(
         run=run.name,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import anyio
 import click
 
-from closeout.jobs.config.file import Given
+from closeout.jobs.config.file import RawSettings
 from closeout.jobs.config.invocation import Invocation
 from closeout.jobs.config.options import DEFAULT_LEDGER
 from closeout.jobs.runner.source_runs import close_source
@@ -55,7 +55,7 @@ def command(context: click.Context, /, folder: str, **_: Any) -> int:  # the res
         say(f"1,000 sessions in {source}; a stand-in for the API on {url}")
         invocation = Invocation(
             settings=Settings(base_url=url, org_limit=_ORG_LIMIT, reason=_REASON),
-            flags=Given(),
+            flags=RawSettings(),
             key=sandbox.config.api_key,
             ledger=str(home / DEFAULT_LEDGER),
             progress=context.params["progress"],

@@ -15,7 +15,7 @@ from closeout.worker.engine.inspect import as_it_is
 from closeout.worker.export.formats import check_place
 from closeout.worker.export.placement import Wanted, expect_free, written
 from closeout.worker.ledger.open import ledger_file, open_ledger
-from closeout.worker.report.run_report import ROWS_SHOWN, Story, read_story
+from closeout.worker.report.run_report import ROWS_SHOWN, RunReport, read_run_report
 from closeout.worker.support.clock import now_ms
 from closeout.worker.support.errors import ConfigurationError
 
@@ -89,7 +89,7 @@ async def write_report(address: str, names: tuple[str, ...], wanted: Wanted | No
     async with open_ledger(address) as ledger:
         runs = [await as_it_is(ledger, await ledger.find_run(name)) for name in names]
         over = await expect_free(ledger, ledger_file(address), runs[0], wanted) if wanted is not None else None
-        stories = [await read_story(ledger, run, now, shown) for run in runs]
+        stories = [await read_run_report(ledger, run, now, shown) for run in runs]
         pieces = _pieces(stories, page_format, now)
         if wanted is None:
             sys.stdout.writelines(pieces)
@@ -100,7 +100,7 @@ async def write_report(address: str, names: tuple[str, ...], wanted: Wanted | No
     return 0
 
 
-def _pieces(stories: list[Story], page_format: str, now: int) -> Iterable[str]:
+def _pieces(stories: list[RunReport], page_format: str, now: int) -> Iterable[str]:
     from closeout.worker.report.html import html_comparison, html_report  # noqa: PLC0415  # markdown needs no templates
     from closeout.worker.report.markdown import markdown_comparison, markdown_report  # noqa: PLC0415  # nor HTML this
 

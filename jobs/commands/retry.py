@@ -20,7 +20,7 @@ from closeout.worker.engine.inspect import as_it_is
 from closeout.worker.engine.run import nothing_left
 from closeout.worker.ledger.open import open_ledger
 from closeout.worker.ledger.protocol import Ledger
-from closeout.worker.runtime.result import Ended
+from closeout.worker.runtime.result import RunResult
 from closeout.worker.support.errors import ConfigurationError
 from closeout.worker.support.units import counted
 
@@ -57,7 +57,7 @@ async def retry_run(invocation: Invocation, name: str, config: Path | None) -> i
         return await conclude(ledger, ended or await run_to_end(ledger, run, invocation, None), invocation)
 
 
-async def _reopen(ledger: Ledger, run: Run, settings: Settings, *, parked: bool) -> Ended | None:
+async def _reopen(ledger: Ledger, run: Run, settings: Settings, *, parked: bool) -> RunResult | None:
     """How the run stands, where that leaves nothing to do."""
     async with ledger.locked(run):
         count = await ledger.retry(run, parked=parked)

@@ -28,7 +28,7 @@ from closeout.jobs.runner.listen import listening
 from closeout.jobs.runner.terminal import say
 from closeout.jobs.scheduling.metrics import JobBoard
 from closeout.jobs.scheduling.profiles import Planned, expect_own_profiles
-from closeout.jobs.scheduling.scheduler import Keeping, keep_times, run_child
+from closeout.jobs.scheduling.scheduler import SchedulerDeps, run_child, run_schedule
 from closeout.worker.ledger.open import open_ledger
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.monitoring.listen import Address
@@ -36,7 +36,7 @@ from closeout.worker.support.clock import Millis, format_instant, now_ms
 from closeout.worker.support.errors import HaltError
 
 if TYPE_CHECKING:
-    from closeout.worker.monitoring.monitor import Telling
+    from closeout.worker.monitoring.monitor import Monitor
 
 
 @click.command("schedule")
@@ -104,19 +104,19 @@ async def keep_all(sweeps: Sequence[Planned], address: str, listen: Address | No
             tasks.start_soon(_tell, telling, ledger, board, stop)
         async with anyio.create_task_group() as keepers:
             for organisation, schedules in lines.items():
-                keeping = Keeping(
+                keeping = SchedulerDeps(
                     now=now_ms,
                     started=partial(last_start, ledger),
                     turn=partial(ledger.turn, organisation, stop),
                     run=partial(_sweep, calls, stop, board),
                     stop=stop,
                 )
-                keepers.start_soon(keep_times, schedules, keeping)
+                keepers.start_soon(run_schedule, schedules, keeping)
         tasks.cancel_scope.cancel()
     return 128 + told[0]
 
 
-async def _tell(telling: "Telling", ledger: Ledger, board: JobBoard, stop: anyio.Event) -> None:
+async def _tell(telling: "Monitor", ledger: Ledger, board: JobBoard, stop: anyio.Event) -> None:
     async def goes_on() -> None:
         if stop.is_set():
             raise HaltError("draining: told to end")

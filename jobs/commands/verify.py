@@ -27,7 +27,7 @@ from closeout.worker.runtime.gate import Gate, Patience
 from closeout.worker.runtime.progress import Progress
 from closeout.worker.runtime.stop import Stop, watch_signals
 from closeout.worker.support.clock import now_ms
-from closeout.worker.support.errors import CloseoutError, HaltError, ours_first
+from closeout.worker.support.errors import CloseoutError, HaltError, primary_error
 from closeout.worker.support.terminal import printable
 from closeout.worker.support.units import format_rate
 
@@ -71,7 +71,7 @@ async def verify_run(invocation: Invocation, name: str, sample: int | None) -> i
             try:
                 await _check(verification, batches(ledger, run, sample), stop)
             except* CloseoutError as errors:
-                raise ours_first(errors) from None
+                raise primary_error(errors) from None
     report.end(verification.findings, stop)
     return exit_code(verification.findings, stop)
 

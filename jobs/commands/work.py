@@ -26,7 +26,7 @@ from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import NewRun
 from closeout.worker.queues.open import open_queue
 from closeout.worker.queues.protocol import Queue
-from closeout.worker.runtime.result import Ended
+from closeout.worker.runtime.result import RunResult
 from closeout.worker.runtime.stop import Alarms
 from closeout.worker.support.backoff import backoff
 from closeout.worker.support.clock import now_ms
@@ -36,11 +36,11 @@ from closeout.worker.support.errors import (
     LedgerError,
     QueueUnreachableError,
     RunBusyError,
-    ours_first,
+    primary_error,
 )
 
 if TYPE_CHECKING:
-    from closeout.worker.monitoring.monitor import Telling
+    from closeout.worker.monitoring.monitor import Monitor
 
 _WENT_WELL = 300.0  # seconds: after so long, a trouble is a new one
 
@@ -73,7 +73,7 @@ async def consume(invocation: Invocation, url: str, *, drain: bool) -> int:
         return await _go_on_for_ever(invocation, url, telling)
 
 
-async def _go_on_for_ever(invocation: Invocation, url: str, telling: "Telling | None") -> int:
+async def _go_on_for_ever(invocation: Invocation, url: str, telling: "Monitor | None") -> int:
     async with Alerting(invocation.alert_url) as alerting:
         alarms, failures, begun = Alarms(alerting.tell), 0, False
         while True:
@@ -81,7 +81,7 @@ async def _go_on_for_ever(invocation: Invocation, url: str, telling: "Telling | 
             try:
                 return await _attempt(invocation, url, alarms, telling)
             except Exception as error:  # also a group of them; what may not pass is raised again
-                told = ours_first(error)
+                told = primary_error(error)
                 trouble = _passing(told)
                 if trouble is None or (isinstance(told, LedgerError) and not begun):
                     raise
@@ -99,7 +99,7 @@ def _passing(error: BaseException) -> BaseException | None:
     return cause if isinstance(cause, LedgerError | QueueUnreachableError) else None
 
 
-async def _attempt(invocation: Invocation, url: str, alarms: Alarms | None, telling: "Telling | None") -> int:
+async def _attempt(invocation: Invocation, url: str, alarms: Alarms | None, telling: "Monitor | None") -> int:
     """Work once: what broke off can be gone on with, from the ledger."""
     async with (
         open_ledger(invocation.ledger, create=True) as ledger,
@@ -119,7 +119,7 @@ async def _attempt(invocation: Invocation, url: str, alarms: Alarms | None, tell
 
 async def _work(
     ledger: Ledger, queue: Queue, invocation: Invocation, alarms: Alarms | None, beside: Sequence[Watcher]
-) -> Ended:
+) -> RunResult:
     """Go on with the newest unfinished run of the queue that nobody else works on, else with a new one."""
     feed = partial(take_from, queue=queue, drain=alarms is None)
     left = [run for run in await runs_of_queue(ledger, queue.name) if _on_this_host(run, invocation)]
@@ -133,7 +133,7 @@ async def _work(
         except RunBusyError:  # somebody else may be quicker, also with what is made here
             continue
         except Exception as error:  # also a group of them
-            if not _taken_over(ours_first(error)):
+            if not _taken_over(primary_error(error)):
                 raise
         say(f"run {run.name} was taken over by another consumer meanwhile: going on with one of its own")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from closeout.worker.config.settings import OF_RUNS, Settings, checked_settings
+from closeout.worker.config.settings import INTERNAL_SETTINGS, Settings, checked_settings
 from closeout.worker.support.errors import ConfigurationError
 from closeout.worker.support.suggestions import did_you_mean, did_you_mean_file
 
@@ -19,7 +19,7 @@ _ELSEWHERE = {"ledger", "api_key_file", "log_format", "alert_url"}  # settings o
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class RawSettings:
     """What was given, by setting, and where: for the error messages."""
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -39,14 +39,14 @@ def config_path(named: str | None) -> Path | None:
     return None
 
 
-def read_config(path: Path | None, profile: str | None) -> Given:
+def read_config(path: Path | None, profile: str | None) -> RawSettings:
     """The settings of a configuration file: its top level, overlaid by the profile. Raises ConfigurationError."""
     if path is None:
         if profile is not None:
             raise ConfigurationError(f"--profile {profile}: there is no {FILE_NAME}")
-        return Given()
+        return RawSettings()
     _, content = read_toml(path)
-    given = Given()
+    given = RawSettings()
     _take_in(given, {key: value for key, value in content.items() if key not in _TABLES}, str(path))
     if profile is not None:
         profiles = content.get("profiles", {})
@@ -69,8 +69,8 @@ def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
         raise ConfigurationError(f"{path}: {error}") from None
 
 
-def _take_in(given: Given, table: dict[str, Any], origin: str) -> None:
-    known = (set(Settings.model_fields) | _ELSEWHERE) - OF_RUNS
+def _take_in(given: RawSettings, table: dict[str, Any], origin: str) -> None:
+    known = (set(Settings.model_fields) | _ELSEWHERE) - INTERNAL_SETTINGS
     for key, value in table.items():
         name = key.replace("-", "_")
         if name not in known:
@@ -83,7 +83,7 @@ def _take_in(given: Given, table: dict[str, Any], origin: str) -> None:
         given.origins[name] = f"{origin}, {key}"
 
 
-def overlay(given: Given, context: click.Context, *, flags_only: bool = False) -> Given:
+def overlay(given: RawSettings, context: click.Context, *, flags_only: bool = False) -> RawSettings:
     """Put the environment's values and the flags over what the file gave."""
     values, origins = dict(given.values), dict(given.origins)
     for parameter in context.command.params:
@@ -94,7 +94,7 @@ def overlay(given: Given, context: click.Context, *, flags_only: bool = False) -
         if flag or from_environment:
             values[name] = context.params[name]
             origins[name] = parameter.opts[0] if flag else _variable_of(parameter)
-    return Given(values, origins)
+    return RawSettings(values, origins)
 
 
 def _variable_of(parameter: click.Parameter) -> str:
@@ -103,7 +103,7 @@ def _variable_of(parameter: click.Parameter) -> str:
     return next((name for name in names if os.environ.get(name)), parameter.opts[0])
 
 
-def build_settings(given: Given) -> Settings:
+def build_settings(given: RawSettings) -> Settings:
     """Check the settings. Raises ConfigurationError that names the setting and where it was given."""
     return checked_settings(
         {name: value for name, value in given.values.items() if name in Settings.model_fields}, given.origins

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from closeout.jobs.config.credentials import find_key, read_address
-from closeout.jobs.config.file import Given, build_settings, config_path, overlay, read_config, read_toml
+from closeout.jobs.config.file import RawSettings, build_settings, config_path, overlay, read_config, read_toml
 from closeout.jobs.config.options import DEFAULT_LEDGER
 from closeout.worker.config.dialect import check_reason
 from closeout.worker.config.settings import Settings
@@ -29,7 +29,7 @@ class Invocation:
     """
 
     settings: Settings
-    flags: Given
+    flags: RawSettings
     key: str
     ledger: str
     as_json: bool = False
@@ -45,7 +45,7 @@ class Invocation:
     def for_run(self, run: Run) -> "Invocation":
         """The same with the settings that the run was made with, except where a flag says otherwise."""
         stored = Settings.model_validate_json(run.options).model_dump()
-        merged = build_settings(Given({**stored, **self.flags.values}, self.flags.origins))
+        merged = build_settings(RawSettings({**stored, **self.flags.values}, self.flags.origins))
         return replace(self, settings=merged)
 
     def that_plans(self) -> "Invocation":
@@ -70,7 +70,7 @@ def read_invocation(context: click.Context) -> Invocation:
     configure_logging(parameters["verbosity"], given.values.get("log_format") or "console", ConsoleStream(console))
     return Invocation(
         settings=settings,
-        flags=overlay(Given(), context, flags_only=True),
+        flags=overlay(RawSettings(), context, flags_only=True),
         key=find_key(given.values.get("api_key_file"), profile),
         ledger=check_address(given.values.get("ledger") or DEFAULT_LEDGER),
         as_json=parameters["as_json"],

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from closeout.jobs.config.options import DEFAULT_LEDGER
 from closeout.jobs.help.examples import EXAMPLES, EXIT_CODES, codes_of
 from closeout.jobs.help.format import commands_by_purpose, options_by_purpose
-from closeout.worker.config.settings import DURATIONS, OF_RUNS, RATES, SHARES, Settings
+from closeout.worker.config.settings import DURATIONS, INTERNAL_SETTINGS, RATES, SHARES, Settings
 from closeout.worker.export.columns import DESCRIBED, OUTCOMES
 
 _MAIN = "close"
@@ -87,7 +87,7 @@ def settings(group: click.Group) -> str:
     of_runs = [
         (name, _kind(name, field), _default(name, field) or _stated(options.get(name)))
         for name, field in Settings.model_fields.items()
-        if name not in OF_RUNS
+        if name not in INTERNAL_SETTINGS
     ]
     rows = []
     for name, kind, default in [*of_runs, *_OF_COMMANDS]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from closeout.worker.monitoring.listen import NO_METRICS, Address, bind, bound_to
 
 if TYPE_CHECKING:
-    from closeout.worker.monitoring.monitor import Telling
+    from closeout.worker.monitoring.monitor import Monitor
 
 
 @asynccontextmanager
-async def listening(address: Address | None, say: Callable[[str], None]) -> AsyncIterator["Telling | None"]:
+async def listening(address: Address | None, say: Callable[[str], None]) -> AsyncIterator["Monitor | None"]:
     """What answers there, if that was asked for; a person is told where. Raises ConfigurationError."""
     if address is None:
         yield None

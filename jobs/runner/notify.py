@@ -14,14 +14,14 @@ from closeout.jobs.runner.terminal import say
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.item import Outcome
 from closeout.worker.report.summary import summary
-from closeout.worker.runtime.result import Ended
-from closeout.worker.support.errors import ours_first
+from closeout.worker.runtime.result import RunResult
+from closeout.worker.support.errors import primary_error
 
 _SECONDS = 10.0  # nobody waits longer for an answer
 _GOOD = (0, 4)  # exit codes; verdicts that come late are no failure of a sweep
 
 
-async def telling(job: Job | None, settings: Settings, work: Callable[[], Awaitable[Ended]]) -> Ended:
+async def telling(job: Job | None, settings: Settings, work: Callable[[], Awaitable[RunResult]]) -> RunResult:
     """Do the work of a job, and tell how it goes; without a job, and of a plan, nobody is told.
 
     The start is told beside the work, which does not wait for it. Raises what the work raises.
@@ -34,7 +34,7 @@ async def telling(job: Job | None, settings: Settings, work: Callable[[], Awaita
             ended = await work()
     except Exception as error:
         await tell_failure(job)
-        raise ours_first(error) from error
+        raise primary_error(error) from error
     await tell_end(job, ended)
     return ended
 
@@ -50,7 +50,7 @@ async def tell_failure(job: Job) -> None:
         await call(_of(job, "ping"), job.ping.failure)
 
 
-async def tell_end(job: Job, ended: Ended) -> None:
+async def tell_end(job: Job, ended: RunResult) -> None:
     """Ping how the job has ended, and send its summary."""
     async with anyio.create_task_group() as tasks:
         if job.ping is not None:
@@ -63,7 +63,7 @@ async def tell_end(job: Job, ended: Ended) -> None:
             tasks.start_soon(call, _of(job, "webhook"), job.webhook.url, content)
 
 
-def in_one_text(job: Job, ended: Ended) -> str:
+def in_one_text(job: Job, ended: RunResult) -> str:
     """The summary as Slack reads it."""
     outcomes = [
         f"{count:,} {outcome.value.replace('_', ' ')}"

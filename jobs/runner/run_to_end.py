@@ -31,14 +31,14 @@ from closeout.worker.report.live_display import show_display, show_lines
 from closeout.worker.report.plan_summary import plan_facts
 from closeout.worker.report.summary import INVALID_KINDS_NAMED, print_summary, summary
 from closeout.worker.runtime.context import Context
-from closeout.worker.runtime.result import Ended
+from closeout.worker.runtime.result import RunResult
 from closeout.worker.runtime.stop import Alarms
 from closeout.worker.support.clock import now_ms
 from closeout.worker.support.errors import CloseoutError
 from closeout.worker.support.units import format_rate
 
 if TYPE_CHECKING:
-    from closeout.worker.monitoring.monitor import Telling
+    from closeout.worker.monitoring.monitor import Monitor
 from closeout.worker.support.errors import ConfigurationError
 
 
@@ -52,7 +52,7 @@ async def run_to_end(
     told: Sequence[str] = (),
     alarms: Alarms | None = None,
     beside: Sequence[Watcher] = (),
-) -> Ended:
+) -> RunResult:
     """Hold the run's lock and work until it ends. Raises RunBusyError, with nothing sent.
 
     ``told`` are more lines for the person, once the run is held; ``alarms`` is that of work without an end; ``beside``
@@ -61,7 +61,7 @@ async def run_to_end(
     settings = invocation.settings
     doing = "settling" if settle_only else "closing" if settings.closes else "planning, and closing nothing,"
 
-    async def begun(telling: "Telling | None", current: Run) -> list[Watcher]:
+    async def begun(telling: "Monitor | None", current: Run) -> list[Watcher]:
         say(f"run {run.name}: {doing} on {settings.base_url}, at {format_rate(settings.allowed_rate)} at most")
         for line in told:
             say(line)
@@ -119,7 +119,7 @@ async def count_before(context: Context, count: Callable[[], Awaitable[Counts]])
     context.progress.before = await count()
 
 
-async def conclude(ledger: Ledger, ended: Ended, invocation: Invocation) -> int:
+async def conclude(ledger: Ledger, ended: RunResult, invocation: Invocation) -> int:
     """Write the export, print the summary; returns the exit code."""
     unwritten = await _export(ledger, ended.run, invocation)
     if invocation.as_json:
@@ -169,7 +169,7 @@ async def facts_of_plan(ledger: Ledger, run: Run, settings: Settings) -> list[Fa
     return plan_facts(await ledger.plan_groups(run), settings, now_ms()) if run.state == "planned" else []
 
 
-def print_json(ended: Ended) -> None:
+def print_json(ended: RunResult) -> None:
     """Print the summary as one line of JSON."""
     click.echo(json.dumps(summary(ended, ended.settings), ensure_ascii=False))
 

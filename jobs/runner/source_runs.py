@@ -20,7 +20,7 @@ from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import NewRun
 from closeout.worker.pace.allowance import Allowance
 from closeout.worker.pace.forecast import estimate_sessions, forecast, in_words
-from closeout.worker.runtime.result import Ended
+from closeout.worker.runtime.result import RunResult
 from closeout.worker.sources import open_source
 from closeout.worker.support.clock import now_ms
 from closeout.worker.support.errors import ConfigurationError
@@ -196,7 +196,7 @@ def source_stat(location: str | None) -> str | None:
     return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 
-async def _go_on(ledger: Ledger, run: Run, invocation: Invocation, opened: OpenedSource) -> Ended:
+async def _go_on(ledger: Ledger, run: Run, invocation: Invocation, opened: OpenedSource) -> RunResult:
     expect_same_host(run, invocation.settings)
     same_file = run.source_stat == source_stat(opened.location)
     if same_file:

@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from closeout.jobs.config.file import Given, overlay
+from closeout.jobs.config.file import RawSettings, overlay
 from closeout.jobs.config.invocation import Invocation, read_invocation
 from closeout.jobs.definitions.job import Job
 from closeout.jobs.runner.notify import tell_failure, telling
@@ -22,7 +22,7 @@ from closeout.worker.ledger.records import NewRun
 from closeout.worker.policy.anomaly import night_counts
 from closeout.worker.policy.selection import read_rule, rule_text
 from closeout.worker.runtime.context import Context
-from closeout.worker.runtime.result import Ended
+from closeout.worker.runtime.result import RunResult
 from closeout.worker.support.clock import now_ms
 from closeout.worker.support.errors import RunBusyError
 
@@ -32,10 +32,10 @@ _NIGHTS = 10  # so many earlier runs of a job say what is usual
 def invocation_of(context: click.Context, job: Job) -> Invocation:
     """What a command that works on a job was asked for: the job's profile holds unless another one is named."""
     context.params["profile"] = context.params["profile"] or job.profile
-    return as_job(read_invocation(context), job, overlay(Given(), context))
+    return as_job(read_invocation(context), job, overlay(RawSettings(), context))
 
 
-def as_job(invocation: Invocation, job: Job, said: Given) -> Invocation:
+def as_job(invocation: Invocation, job: Job, said: RawSettings) -> Invocation:
     """The same with what the job says, except where a flag or the environment said otherwise."""
     own = {name: value for name, value in job.settings.items() if name not in said.values}
     protect = job.protected | frozenset(invocation.settings.protect if "protect" in said.values else ())
@@ -82,7 +82,7 @@ async def sweep_on(ledger: Ledger, run: Run, invocation: Invocation, job: Job | 
     return await conclude(ledger, ended, invocation)
 
 
-async def find_and_end(ledger: Ledger, run: Run, invocation: Invocation) -> Ended:
+async def find_and_end(ledger: Ledger, run: Run, invocation: Invocation) -> RunResult:
     """Find and close by the rule of the run, or for a plan find alone."""
     settings = invocation.settings
     rule = read_rule(settings.rule or "")

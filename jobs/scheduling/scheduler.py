@@ -17,7 +17,7 @@ _NAP: Millis = 30_000  # a clock that is set, or a machine that slept, is notice
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class SchedulerDeps:
     """What the times are kept with.
 
     ``started`` gives when a job of that name was started last, as the ledger knows it; ``run`` starts a job and waits
@@ -32,14 +32,14 @@ class Keeping:
     stop: anyio.Event
 
 
-async def keep_times(schedules: Sequence[Schedule], keeping: Keeping) -> None:
+async def run_schedule(schedules: Sequence[Schedule], keeping: SchedulerDeps) -> None:
     """Start the jobs at their times until told to stop; returns when those that run have ended."""
     async with anyio.create_task_group() as tasks:
         for schedule in schedules:
             tasks.start_soon(_keep_one, schedule, keeping)
 
 
-async def _keep_one(schedule: Schedule, keeping: Keeping) -> None:
+async def _keep_one(schedule: Schedule, keeping: SchedulerDeps) -> None:
     began = keeping.now()  # a job that was never started has missed nothing before
     made: Millis | None = None  # a job that ended before the ledger knew of it is not started again for the same time
     while not keeping.stop.is_set():

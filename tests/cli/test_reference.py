@@ -8,7 +8,7 @@ import pytest
 from closeout.jobs.cli import COMMANDS, cli, load_command
 from closeout.jobs.help.examples import EXAMPLES, EXIT_CODES
 from closeout.jobs.help.reference import pages
-from closeout.worker.config.settings import OF_RUNS, Settings
+from closeout.worker.config.settings import INTERNAL_SETTINGS, Settings
 from closeout.worker.domain.item import Outcome
 from closeout.worker.ledger.records import COLUMNS
 
@@ -42,7 +42,7 @@ def test_every_setting_column_outcome_and_code_is_there(reference: dict[str, str
         return [row[0].strip().strip("`") for row in rows[2:]]
 
     assert first_cells("settings") == [
-        *(name for name in Settings.model_fields if name not in OF_RUNS),
+        *(name for name in Settings.model_fields if name not in INTERNAL_SETTINGS),
         *("ledger", "api_key_file", "log_format", "alert_url"),
     ]
     assert first_cells("columns") == list(COLUMNS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from closeout.jobs.cli import report
-from closeout.jobs.config.file import Given
+from closeout.jobs.config.file import RawSettings
 from closeout.jobs.config.invocation import Invocation
 from closeout.jobs.runner.run_to_end import reading, run_to_end
 from closeout.worker.config.settings import Settings
@@ -48,7 +48,7 @@ async def test_a_ledger_that_fails_ends_the_run_in_one_line(
     run = await full_ledger.create_run(NewRun("rows.csv", "{}"), 1_772_445_600_000)
     with running_sandbox(sandbox) as url:
         settings = Settings(base_url=url, rate=500.0)
-        invocation = Invocation(settings, Given(), sandbox.config.api_key, str(full_ledger.path), progress=False)
+        invocation = Invocation(settings, RawSettings(), sandbox.config.api_key, str(full_ledger.path), progress=False)
         source = OpenedSource(open_source(str(rows)))
         with pytest.raises(BaseException) as caught:  # noqa: PT011  # alone or in a group: report() takes both
             await run_to_end(full_ledger, run, invocation, reading(source))

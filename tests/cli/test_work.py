@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from closeout.jobs.commands import work
-from closeout.jobs.config.file import Given
+from closeout.jobs.config.file import RawSettings
 from closeout.jobs.config.invocation import Invocation
 from closeout.jobs.runner.alerts import Alerting
 from closeout.worker.config.settings import Settings
@@ -18,7 +18,7 @@ from closeout.worker.support.errors import (
     LedgerError,
     QueueError,
     QueueUnreachableError,
-    ours_first,
+    primary_error,
 )
 
 
@@ -50,7 +50,7 @@ def consume(monkeypatch: pytest.MonkeyPatch, attempts: Sequence[Exception | int]
         return end
 
     monkeypatch.setattr(work, "_attempt", attempt)
-    invocation: Any = Invocation(settings=Settings(), flags=Given(), key="k", ledger="closeout.db")
+    invocation: Any = Invocation(settings=Settings(), flags=RawSettings(), key="k", ledger="closeout.db")
     code = anyio.run(lambda: work.consume(invocation, "queue:x", drain=False))
     assert not left
     return code
@@ -82,5 +82,5 @@ def test_what_does_not_pass_ends_it(monkeypatch: pytest.MonkeyPatch, told: list[
     """In its own words; so does a ledger that could not be opened even once."""
     with pytest.raises((type(error), ExceptionGroup)) as raised:
         consume(monkeypatch, [error])
-    assert ours_first(raised.value) is error
+    assert primary_error(raised.value) is error
     assert told == []

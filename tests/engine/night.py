@@ -28,7 +28,7 @@ from closeout.worker.ledger.sqlite.store import SqliteStore
 from closeout.worker.policy.selection import SWEEP_PROTECTED, Selection, rule_text
 from closeout.worker.runtime.context import Context
 from closeout.worker.runtime.progress import Progress
-from closeout.worker.runtime.result import Ended
+from closeout.worker.runtime.result import RunResult
 from closeout.worker.runtime.stop import Stop
 from closeout.worker.sandbox import Sandbox, SandboxConfig
 from closeout.worker.sandbox.api import answer
@@ -119,10 +119,10 @@ class Town:
         yes: bool = False,
         beside: Callable[[Context], Any] | None = None,
         feed: Watcher | None = None,
-    ) -> Ended:
+    ) -> RunResult:
         """One process works on a run to its end; raises KilledError where it died. ``feed``: in place of the sweep."""
 
-        async def process() -> Ended:
+        async def process() -> RunResult:
             with self.passing():
                 return await self._process(run, sweep, yes=yes, beside=beside, feed=feed)
 
@@ -134,7 +134,7 @@ class Town:
 
     async def _process(
         self, run: Run, sweep: Sweep, *, yes: bool, beside: Watcher | None, feed: Watcher | None
-    ) -> Ended:
+    ) -> RunResult:
         loop = asyncio.get_running_loop()
         current = self.store.run(run.id)
         settings = Settings.model_validate_json(current.options)

@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from closeout.worker.config.failure_limit import WINDOW, MaxFailures, parse_max_failures
 from closeout.worker.domain.item import Outcome
-from closeout.worker.policy.circuit_breaker import MINIMUM, Brake, judge_canary
+from closeout.worker.policy.circuit_breaker import MINIMUM, FailureWindow, judge_canary
 
 GOOD = [Outcome.CLOSED, Outcome.ALREADY_CLOSED]
 BAD = [Outcome.FAILED, Outcome.REJECTED, Outcome.NOT_FOUND]
 NEITHER = [Outcome.SKIPPED, Outcome.INVALID, Outcome.IN_DOUBT, Outcome.PENDING]
 
 
-def fed(limit: str, *ended: tuple[int, Outcome], window: int = WINDOW) -> Brake:
+def fed(limit: str, *ended: tuple[int, Outcome], window: int = WINDOW) -> FailureWindow:
     """A brake that has seen so many of each outcome, in this order."""
-    brake = Brake(parse_max_failures(limit), window=window)
+    brake = FailureWindow(parse_max_failures(limit), window=window)
     for count, outcome in ended:
         for _ in range(count):
             brake.add(outcome)
@@ -123,7 +123,7 @@ def test_trouble_late_in_a_long_run_is_seen() -> None:
 )
 def test_the_window_holds_the_last_sessions(ended: list[tuple[Outcome, int | None]], window: int) -> None:
     """Counted as one would by hand."""
-    brake = Brake(MaxFailures(count=3), window=window)
+    brake = FailureWindow(MaxFailures(count=3), window=window)
     for outcome, status in ended:
         brake.add(outcome, status)
     last = [(outcome, status) for outcome, status in ended if outcome not in NEITHER][-window:]
@@ -135,7 +135,7 @@ def test_the_window_holds_the_last_sessions(ended: list[tuple[Outcome, int | Non
 
 def test_the_reason_tells_how_many_of_how_many_and_of_which_cause() -> None:
     """In one line, that a person can act on."""
-    brake = Brake(parse_max_failures("5%"))
+    brake = FailureWindow(parse_max_failures("5%"))
     for at in range(1_939):
         if at % 100 < 94:
             brake.add(Outcome.CLOSED, 200)
@@ -149,7 +149,7 @@ def test_the_reason_tells_how_many_of_how_many_and_of_which_cause() -> None:
 
 def test_the_three_most_frequent_causes_are_told() -> None:
     """The code of the answer or of the failure to get one; the outcome alone where there is neither."""
-    brake = Brake(parse_max_failures("0"))
+    brake = FailureWindow(parse_max_failures("0"))
     for count, status, error in [(1, None, "timeout"), (3, 422, "session_locked"), (2, None, None), (2, 500, None)]:
         for _ in range(count):
             brake.add(Outcome.FAILED, status, error)

@@ -12,7 +12,7 @@ from closeout.worker.domain.run import Run
 from closeout.worker.engine.execute import execute
 from closeout.worker.engine.run import Watcher
 from closeout.worker.ledger.lease import Terms
-from closeout.worker.ledger.membership import Crew
+from closeout.worker.ledger.membership import Membership
 from closeout.worker.ledger.open import open_ledger
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import NewRun
@@ -48,7 +48,7 @@ async def test_a_pause_in_the_first_instant_of_a_run_holds(tmp_path: Path, monke
         joined = ledger.joined
 
         @asynccontextmanager
-        async def held(run: Run, terms: Terms, *, alone: bool = False) -> AsyncIterator[Crew]:
+        async def held(run: Run, terms: Terms, *, alone: bool = False) -> AsyncIterator[Membership]:
             async with joined(run, terms, alone=alone) as crew:
                 await pause(ledger, run)
                 yield crew
@@ -82,9 +82,9 @@ async def test_others_know_of_a_cap_or_a_canary_once_they_know_that_the_run_has_
         run = await ledger.create_run(NewRun("sessions.csv", settings.model_dump_json()), 0)
         told: list[bool] = []
 
-        async def begin(crew: Crew) -> None:
+        async def begin(crew: Membership) -> None:
             told.append(crew.shares())
 
-        monkeypatch.setattr(Crew, "begin", begin)
+        monkeypatch.setattr(Membership, "begin", begin)
         await execute(ledger, run, settings, "key", None)
         assert told == [shares]

@@ -5,9 +5,9 @@ import pytest
 
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.item import Change, Outcome
-from closeout.worker.policy.circuit_breaker import Hold
+from closeout.worker.policy.circuit_breaker import CircuitBreaker
 from closeout.worker.runtime.stop import Alarm, Alarms
-from closeout.worker.stages.breaker_probe import Holding
+from closeout.worker.stages.breaker_probe import BreakerProbe
 from closeout.worker.support.clock import NEVER
 from tests.engine.virtual_time import run_virtually
 from tests.report.support import Standing
@@ -27,7 +27,7 @@ class Held:
         began = anyio.current_time()
         self.context.ended([Change(1, Outcome.NOT_FOUND, http_status=404)])
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(Holding(self.context).run)
+            tasks.start_soon(BreakerProbe(self.context).run)
             for seq, outcome in enumerate(outcomes, 2):
                 if self.context.hold.closed:
                     await self.context.hold.passage()
@@ -75,7 +75,7 @@ def test_without_alarms_the_brake_ends_the_run() -> None:
 
 def test_a_probe_in_doubt_is_waited_for() -> None:
     """It will be read, and that tells."""
-    hold = Hold()
+    hold = CircuitBreaker()
     hold.engage("too many")
     assert hold.closed
     hold.allow_probe()
@@ -97,7 +97,7 @@ def test_a_probe_in_doubt_is_waited_for() -> None:
 
 def test_a_probe_that_stays_in_doubt_for_ever_is_waited_for_no_longer() -> None:
     """It cannot be read, so it tells nothing: another one is tried, where closing would be paused for good."""
-    hold = Hold()
+    hold = CircuitBreaker()
     hold.engage("too many")
     hold.allow_probe()
     hold.sent(7)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from closeout.worker.config.settings import Settings
 from closeout.worker.runtime.context import Context
-from closeout.worker.stages.deadline import LastCall, closing_ends
+from closeout.worker.stages.deadline import Deadline, closing_ends
 from tests.engine.virtual_time import run_virtually
 from tests.report.support import Clock, Standing
 
@@ -45,7 +45,7 @@ def call(chosen: Settings, *, closing_takes: float, unsettled: int = 0, stopped_
             tasks.start_soon(_close, context, closing_takes)
             if stopped_at is not None:
                 tasks.start_soon(_stop, context, stopped_at)
-            await LastCall(context).run()
+            await Deadline(context).run()
             if context.last_call.requested:
                 at = context.progress.seconds - began
         return Called(at, context.last_call.why, not context.stop.requested)

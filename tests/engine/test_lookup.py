@@ -16,7 +16,7 @@ from closeout.worker.api.client import Api
 from closeout.worker.domain.exchange import Answer, Exchange
 from closeout.worker.domain.item import Claim
 from closeout.worker.domain.session import PAGE_SIZE, Listing, SessionState
-from closeout.worker.lookup.session_lookup import Lookup, Sighting
+from closeout.worker.lookup.session_lookup import Lookup, LookupResult
 from closeout.worker.pace.limiter import Pace
 from closeout.worker.runtime.gate import Gate, Patience
 from closeout.worker.runtime.progress import Progress
@@ -40,7 +40,7 @@ class Told:
     kinds: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
 
-    async def __call__(self, sighting: Sighting) -> None:
+    async def __call__(self, sighting: LookupResult) -> None:
         await anyio.lowlevel.checkpoint()
         self.kinds[sighting.answer.exchange.kind] += 1
         self.seen.update(claim.seq for claim, _ in sighting.seen)

@@ -14,7 +14,7 @@ import pytest
 
 from closeout.jobs.definitions.cron import Schedule
 from closeout.jobs.scheduling import scheduler as scheduling
-from closeout.jobs.scheduling.scheduler import Keeping, keep_times, run_child
+from closeout.jobs.scheduling.scheduler import SchedulerDeps, run_child, run_schedule
 from tests.engine.virtual_time import late_by_up_to, run_virtually
 
 HOUR = 3_600_000
@@ -71,10 +71,10 @@ class World:
                 async with lock:
                     yield not stop.is_set()
 
-            keeping = Keeping(self.now, self.started, in_turn, self.run, stop)
+            keeping = SchedulerDeps(self.now, self.started, in_turn, self.run, stop)
             async with anyio.create_task_group() as tasks:
                 for schedules in schedulers:
-                    tasks.start_soon(keep_times, schedules, keeping)
+                    tasks.start_soon(run_schedule, schedules, keeping)
                 await asyncio.sleep(seconds)
                 stop.set()
 

@@ -3,7 +3,7 @@
 import pytest
 
 from closeout.worker.domain.session import EvalSummary
-from closeout.worker.lookup.session_lookup import Sighting
+from closeout.worker.lookup.session_lookup import LookupResult
 from closeout.worker.policy.evaluation_lag import Lag
 from closeout.worker.stages.evaluations import settled_change, unseen_change
 from closeout.worker.support.clock import NEVER
@@ -41,7 +41,7 @@ def test_a_status_that_nobody_knows_is_not_taken_for_reopened() -> None:
 
 def test_a_session_deleted_since_is_settled_as_last_seen() -> None:
     """There is nothing more to learn."""
-    change = unseen_change(a_claim(), Sighting(an_answer(404, kind="read")), Lag(), NOW)
+    change = unseen_change(a_claim(), LookupResult(an_answer(404, kind="read")), Lag(), NOW)
     assert (change.outcome, change.settled, change.settle_at, change.session) == (None, True, None, None)
     assert "deleted" in (change.detail or "")
 
@@ -49,14 +49,14 @@ def test_a_session_deleted_since_is_settled_as_last_seen() -> None:
 def test_a_proxys_404_settles_nothing() -> None:
     """It does not speak for the API."""
     answer = an_answer(404, kind="read", from_api=False)
-    change = unseen_change(a_claim(recorded_at=NOW - AGE), Sighting(answer), Lag(), NOW)
+    change = unseen_change(a_claim(recorded_at=NOW - AGE), LookupResult(answer), Lag(), NOW)
     assert (change.settled, change.settle_at) == (False, NOW + AGE // 2)
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_key_that_may_not_read_leaves_the_verdict_open(status: int) -> None:
     """Until somebody asks again, with a better key."""
-    change = unseen_change(a_claim(), Sighting(an_answer(status, kind="read")), Lag(), NOW)
+    change = unseen_change(a_claim(), LookupResult(an_answer(status, kind="read")), Lag(), NOW)
     assert (change.settled, change.settle_at) == (False, NEVER)
 
 
@@ -64,5 +64,5 @@ def test_a_key_that_may_not_read_leaves_the_verdict_open(status: int) -> None:
 def test_any_other_trouble_is_looked_at_again(status: int | None) -> None:
     """With the time in between growing."""
     answer = an_answer(status, kind="read")
-    change = unseen_change(a_claim(looks=2, recorded_at=NOW - AGE), Sighting(answer), Lag(), NOW)
+    change = unseen_change(a_claim(looks=2, recorded_at=NOW - AGE), LookupResult(answer), Lag(), NOW)
     assert (change.settled, change.settle_at, change.looks) == (False, NOW + AGE // 2, 3)

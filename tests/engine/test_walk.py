@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from closeout.worker.domain.exchange import Answer
 from closeout.worker.domain.session import Listing, SessionState
-from closeout.worker.lookup.cursor import Walk
+from closeout.worker.lookup.cursor import ListingCursor
 from tests.engine.support import an_answer
 
 PAGE = 5
@@ -33,7 +33,7 @@ class Lister:
             reverse=not self.rising,
         )
 
-    def page(self, walk: Walk) -> Answer:
+    def page(self, walk: ListingCursor) -> Answer:
         """The page that a walk asks for."""
         low, high = walk.listing.started_after or 0, walk.listing.started_before
         found = [
@@ -55,7 +55,7 @@ class Lister:
 
 def walked(lister: Lister) -> tuple[list[str], bool]:
     """The sessions told, and whether the walk came to its end."""
-    walk, told = Walk(Listing()), list[str]()
+    walk, told = ListingCursor(Listing()), list[str]()
     for _ in range(ENDLESS):
         if walk.done:
             return told, True

@@ -29,7 +29,7 @@ from closeout import (
     close_sessions,
     resume_run,
 )
-from closeout.worker.config.settings import OF_RUNS, Settings
+from closeout.worker.config.settings import INTERNAL_SETTINGS, Settings
 from closeout.worker.domain.run import Run
 from closeout.worker.ledger.records import NewRun
 from closeout.worker.ledger.sqlite.store import SqliteStore
@@ -231,7 +231,7 @@ def test_an_empty_iterable_is_a_finished_run(place: Place) -> None:
 
 def test_every_setting_of_a_run_can_be_given() -> None:
     """By its own name; some belong to files and to queues alone."""
-    elsewhere = OF_RUNS | {"id_column", "dedupe_for", "probe_every"}
+    elsewhere = INTERNAL_SETTINGS | {"id_column", "dedupe_for", "probe_every"}
     assert set(SettingsGiven.__annotations__) == set(Settings.model_fields) - elsewhere
     assert (Path(closeout.__file__).parent / "py.typed").is_file()
     assert all(getattr(closeout, name) is not None for name in closeout.__all__)

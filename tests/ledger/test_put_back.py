@@ -5,7 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from closeout.worker.domain.item import Outcome
-from closeout.worker.domain.run import Run, RunState, as_found
+from closeout.worker.domain.run import Run, RunState, with_actual_state
 from closeout.worker.ledger.membership import RunEnd
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.support.clock import NEVER
@@ -103,7 +103,7 @@ async def test_a_process_that_dies_before_anything_has_come_of_it_leaves_the_old
     await ledger.start_run(run, "{}")
     left = await ledger.find_run(run.name)
     assert left.state == "running"
-    assert as_found(left) == run
+    assert with_actual_state(left) == run
     assert await results_of(ledger, run) == before[1]
     await ledger.start_run(run, "{}")
     await ledger.end_run(run, RunEnd("halted", "gone", 1.0), LATER)

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from closeout.worker.domain.item import Record, SourceRow
-from closeout.worker.domain.run import RunState, worked_until
+from closeout.worker.domain.run import RunState, with_elapsed
 from closeout.worker.ledger.lease import Terms
 from closeout.worker.ledger.membership import RunEnd
 from closeout.worker.ledger.protocol import Ledger
@@ -78,7 +78,7 @@ async def test_the_end_of_a_run_is_kept_and_its_time_adds_up(ledger: Ledger) -> 
     again = await ledger.find_run(run.name)
     assert (again.state, again.why, again.ended_at, again.options) == ("running", None, None, '{"rate": 7}')
     assert abs((again.begun_at or 0) - now_ms()) < 60_000
-    assert worked_until(again, (again.begun_at or 0) + 500).seconds == 3.0
+    assert with_elapsed(again, (again.begun_at or 0) + 500).seconds == 3.0
     await ledger.end_run(run, RunEnd("finished", None, 1.5), NOW + 99)
     ended = await ledger.find_run(run.name)
     assert (ended.seconds, ended.begun_at) == (4.0, None)

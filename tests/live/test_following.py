@@ -14,7 +14,7 @@ from closeout.worker.ledger.open import open_ledger
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import Counts
 from closeout.worker.ledger.stores import Traffic
-from closeout.worker.report.run_report import read_story
+from closeout.worker.report.run_report import read_run_report
 from closeout.worker.support.errors import LedgerError
 from closeout.worker.web.ledger_handle import OpenedLedger
 from closeout.worker.web.pages import left, live
@@ -29,7 +29,7 @@ from tests.pages.nights import eventful, make_eventful
 async def test_a_followed_run_is_told_as_its_report_tells_it(tmp_path: Path) -> None:
     """Added up look by look; and whatever came from outside is text there, too."""
     async with eventful(tmp_path) as (ledger, run):
-        following, report = Following(run.name), await read_story(ledger, run, NOW)
+        following, report = Following(run.name), await read_run_report(ledger, run, NOW)
         first, second = await following.story(ledger), await following.story(ledger)
     for story in (first, second):
         assert (story.counts, story.causes, story.paces) == (report.counts, report.causes, report.paces)
@@ -94,7 +94,7 @@ async def test_a_count_that_is_slow_is_made_the_less_often(tmp_path: Path) -> No
 async def test_the_time_left_goes_by_the_last_minute(tmp_path: Path) -> None:
     """Of closes that were answered; nobody knows it before the source was read, nor without a close."""
     async with eventful(tmp_path) as (ledger, run):
-        story = await read_story(ledger, run, NOW)
+        story = await read_run_report(ledger, run, NOW)
     running = replace(story.run, state="running")
     counts = replace(story.counts, outcomes={Outcome.PENDING: 300})
     traffic = [Traffic(NOW + at * 1_000, "close", 7, 1, 1, at) for at in range(120)]

@@ -10,10 +10,10 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from closeout.worker.ledger.membership import Crew
+from closeout.worker.ledger.membership import Membership
 from closeout.worker.monitoring.cached_check import Asked
 from closeout.worker.monitoring.listen import Address, bind, bound_to, parse_address
-from closeout.worker.monitoring.monitor import Telling, telling
+from closeout.worker.monitoring.monitor import Monitor, telling
 from closeout.worker.monitoring.readiness import Readiness
 from closeout.worker.monitoring.samples import Sample
 from closeout.worker.monitoring.server import serve_operations
@@ -150,7 +150,7 @@ async def test_a_queue_is_asked_for_its_depth() -> None:
                 raise QueueError("redis://away is away")
             return self.told
 
-    queue, told = Away(), Telling()
+    queue, told = Away(), Monitor()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(told.watch, {}, lambda: (), None, cast("Queue", queue))
         await anyio.wait_all_tasks_blocked()
@@ -176,13 +176,17 @@ async def test_a_run_is_ready_while_it_may_close() -> None:
         async def expect_writable(self) -> None:
             await anyio.lowlevel.checkpoint()
 
-    class Away(Crew):
+    class Away(Membership):
         def may_send(self) -> bool:
             return False
 
-    context, told = Standing().context, Telling()
+    context, told = Standing().context, Monitor()
     context.ledger = cast("Any", Ledger())
-    for crew, paused, blamed in ((Crew(), None, set()), (Away(), None, {"lease"}), (Crew(), "too many", {"brake"})):
+    for crew, paused, blamed in (
+        (Membership(), None, set()),
+        (Away(), None, {"lease"}),
+        (Membership(), "too many", {"brake"}),
+    ):
         context.crew = crew
         if paused is not None:
             context.hold.engage(paused)

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from closeout.worker.report.html import html_report
-from closeout.worker.report.run_report import Story, read_story
+from closeout.worker.report.run_report import RunReport, read_run_report
 from tests.ledger.support import NOW
 from tests.pages.browser import chromium
 from tests.pages.nights import eventful
@@ -22,12 +22,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+def story(tmp_path_factory: pytest.TempPathFactory) -> RunReport:
     """The story of an eventful run."""
 
-    async def read() -> Story:
+    async def read() -> RunReport:
         async with eventful(tmp_path_factory.mktemp("ledger")) as (ledger, run):
-            return await read_story(ledger, run, NOW + 700_000)
+            return await read_run_report(ledger, run, NOW + 700_000)
 
     # In a thread of its own: the browser's driver keeps an event loop in this one.
     with ThreadPoolExecutor(1) as pool:
@@ -35,7 +35,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
 
 
 @pytest.fixture(scope="module")
-def page_file(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page_file(story: RunReport, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of that run as a file."""
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text("".join(html_report(story, NOW)), encoding="utf-8")

@@ -9,7 +9,7 @@ from closeout.worker.domain.item import Outcome
 from closeout.worker.report.html import html_comparison, html_report
 from closeout.worker.report.markdown import markdown_comparison, markdown_report
 from closeout.worker.report.rendering import asset, policy
-from closeout.worker.report.run_report import Story
+from closeout.worker.report.run_report import RunReport
 from tests.ledger.support import NOW
 from tests.pages.nights import SESSIONS
 
@@ -51,7 +51,7 @@ def assert_only_ours(page: str) -> None:
     assert "unsafe" not in (declared["content"] or "")
 
 
-def test_whatever_comes_from_outside_stays_text(page_file: Path, story: Story) -> None:
+def test_whatever_comes_from_outside_stays_text(page_file: Path, story: RunReport) -> None:
     """Ids, statuses, verdicts, reasons, errors, details, the source's name, who asked: in both kinds of pages."""
     page = page_file.read_text(encoding="utf-8")
     for each in (page, "".join(html_comparison(story, story, NOW))):
@@ -62,7 +62,7 @@ def test_whatever_comes_from_outside_stays_text(page_file: Path, story: Story) -
     assert "sk-" not in page
 
 
-def test_a_report_of_a_short_run_holds_every_row(page_file: Path, story: Story) -> None:
+def test_a_report_of_a_short_run_holds_every_row(page_file: Path, story: RunReport) -> None:
     """And all of its figures as text: it is to be read without JavaScript, too."""
     page = page_file.read_text(encoding="utf-8")
     assert page.count('<tr data-outcome="') == SESSIONS + 5
@@ -72,7 +72,7 @@ def test_a_report_of_a_short_run_holds_every_row(page_file: Path, story: Story) 
     assert "Which rate was allowed when was not recorded" not in page
 
 
-def test_a_report_of_a_long_run_says_what_it_leaves_out(story: Story) -> None:
+def test_a_report_of_a_long_run_says_what_it_leaves_out(story: RunReport) -> None:
     """And where the rest is."""
     page = "".join(html_report(replace(story, complete=False, rows=story.rows[:7]), NOW))
     assert "too long to show whole" in page
@@ -80,10 +80,10 @@ def test_a_report_of_a_long_run_says_what_it_leaves_out(story: Story) -> None:
     assert f"closeout export {story.run.name}" in page
 
 
-def test_a_run_without_anything_has_a_report(story: Story) -> None:
+def test_a_run_without_anything_has_a_report(story: RunReport) -> None:
     """Nothing sent, nothing read: no chart, no table, no error."""
     run = replace(story.run, rows_read=0, seconds=0.0, ended_at=None, why=None, state="running", made_by=None)
-    bare = Story(
+    bare = RunReport(
         run=run, settings=story.settings, counts=replace(story.counts, outcomes={}, eval_status={}), width=1_000
     )
     page = "".join(html_report(bare, NOW))
@@ -92,7 +92,7 @@ def test_a_run_without_anything_has_a_report(story: Story) -> None:
     assert "not known" in page
 
 
-def test_a_plan_says_what_closing_would_do(story: Story) -> None:
+def test_a_plan_says_what_closing_would_do(story: RunReport) -> None:
     """In both kinds: it is there to be approved by somebody."""
     run = replace(story.run, state="planned", why=None)
     counts = replace(story.counts, outcomes={Outcome.PENDING: 65})
@@ -103,7 +103,7 @@ def test_a_plan_says_what_closing_would_do(story: Story) -> None:
         assert "of 65 sessions are closed" not in told
 
 
-def test_markdown_of_an_eventful_run_obeys_nothing(story: Story) -> None:
+def test_markdown_of_an_eventful_run_obeys_nothing(story: RunReport) -> None:
     """Each line is a line of ours, and what came from outside is escaped or between backticks."""
     for told in (markdown_report(story), markdown_comparison(story, story)):
         for line in told.splitlines():

@@ -13,7 +13,7 @@ import pytest
 from closeout.worker.domain.item import Outcome
 from closeout.worker.domain.run import Run
 from closeout.worker.ledger.lease import Terms
-from closeout.worker.ledger.membership import Crew, LeaseLostError, RunEnd
+from closeout.worker.ledger.membership import LeaseLostError, Membership, RunEnd
 from closeout.worker.ledger.postgres.address import parse_address
 from closeout.worker.ledger.postgres.ledger import PostgresLedger
 from closeout.worker.support.clock import NEVER
@@ -38,7 +38,7 @@ SELECT 1 FROM pg_stat_activity one, pg_stat_activity other
 WHERE one.pid = ANY (pg_blocking_pids(other.pid)) AND pg_backend_pid() = ANY (pg_blocking_pids(one.pid))
 GROUP BY one.pid HAVING count(*) > 1
 """
-Pair = tuple[PostgresLedger, Crew]
+Pair = tuple[PostgresLedger, Membership]
 
 
 @asynccontextmanager
@@ -53,7 +53,7 @@ async def at_work(url: str, run: Run, terms: Terms = TERMS) -> AsyncIterator[Pai
         yield ledger, crew
 
 
-async def taken_for_dead(url: str, crew: Crew) -> None:
+async def taken_for_dead(url: str, crew: Membership) -> None:
     """Time passes without a word of this worker; it does not know yet."""
     number = getattr(crew, "owner", None)
     assert isinstance(number, int)
@@ -230,7 +230,7 @@ async def test_nothing_new_is_taken_up_before_a_new_lead_has_taken_over(url: str
         assert len(await new.claim(run, 9, NOW, 2)) == 2
 
 
-async def next_heartbeat(url: str, crew: Crew) -> None:
+async def next_heartbeat(url: str, crew: Membership) -> None:
     """Return once another heartbeat of this worker was taken in."""
     query = f"SELECT beat_at FROM workers WHERE id = {getattr(crew, 'owner', None)}"  # noqa: S608  # a number
     before = asked(url, query)
@@ -353,7 +353,7 @@ async def test_who_must_be_alone_is_alone(url: str, run: Run) -> None:
 
 
 @asynccontextmanager
-async def not_begun(url: str, others: str, run: Run, terms: Terms) -> AsyncIterator[tuple[Crew, Crew]]:
+async def not_begun(url: str, others: str, run: Run, terms: Terms) -> AsyncIterator[tuple[Membership, Membership]]:
     """A lead that has not begun the run, and another that waits for it, with these terms and by this address."""
     async with (
         PostgresLedger.open(url) as ledger,

@@ -20,7 +20,7 @@ from closeout.worker.runtime.context import Context
 from closeout.worker.runtime.gate import Gate, Patience
 from closeout.worker.runtime.progress import Progress
 from closeout.worker.runtime.recorder import Recorder
-from closeout.worker.runtime.result import Ended
+from closeout.worker.runtime.result import RunResult
 from closeout.worker.runtime.stop import Stop
 from tests.pace.support import MemoryBudget
 
@@ -56,8 +56,8 @@ COUNTS = Counts(
 )
 
 
-def ended(run: Run = RUN, counts: Counts = COUNTS, exit_code: int = 1) -> Ended:
-    return Ended(run, run.state, run.why, counts, exit_code)
+def ended(run: Run = RUN, counts: Counts = COUNTS, exit_code: int = 1) -> RunResult:
+    return RunResult(run, run.state, run.why, counts, exit_code)
 
 
 def result_row(**values: object) -> tuple[object, ...]:

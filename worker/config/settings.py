@@ -16,7 +16,7 @@ from closeout.worker.support.suggestions import did_you_mean
 from closeout.worker.support.units import parse_duration, parse_rate, parse_share
 
 DEFAULT_BASE_URL = "https://api-sandbox.featherhq.com"
-OF_RUNS = frozenset(
+INTERNAL_SETTINGS = frozenset(
     {"rule", "max_close", "closes", "as_planned", "from_queue", "profile"}
 )  # only a job or a command gives these to a run
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -282,7 +282,7 @@ class SettingsGiven(TypedDict, total=False):
 def settings_of(given: SettingsGiven, stored: Settings | None = None) -> Settings:
     """The settings, over those of a stored run. Raises ConfigurationError that names what is wrong."""
     values: Mapping[str, Any] = dict(given)
-    known = set(Settings.model_fields) - OF_RUNS
+    known = set(Settings.model_fields) - INTERNAL_SETTINGS
     for name in values:
         if name not in known:
             raise ConfigurationError(f"unknown setting {name!r}{did_you_mean(name, known)}")

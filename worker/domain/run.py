@@ -64,14 +64,14 @@ class Run:
     host: str | None = None
 
 
-def worked_until(run: Run, then: Millis | None) -> Run:
+def with_elapsed(run: Run, then: Millis | None) -> Run:
     """A run whose process has not ended it, with the time that it was at it until then."""
     if run.begun_at is None or then is None:
         return run
     return replace(run, seconds=run.seconds + max(0, then - run.begun_at) / 1000)
 
 
-def as_found(run: Run) -> Run:
+def with_actual_state(run: Run) -> Run:
     """A run that says it is at work, and that nobody holds, was left by a process that died.
 
     Where nothing has come of that process, the run is as it was before.

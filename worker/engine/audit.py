@@ -9,7 +9,7 @@ from closeout.worker.domain.item import ClosedItem
 from closeout.worker.domain.run import Run
 from closeout.worker.domain.session import SessionState
 from closeout.worker.ledger.protocol import Ledger
-from closeout.worker.lookup.session_lookup import Lookup, Sighting
+from closeout.worker.lookup.session_lookup import Lookup, LookupResult
 from closeout.worker.runtime.stop import Stop
 
 _BATCH = 50_000
@@ -55,7 +55,7 @@ class Verification:
         """Permits that were not used are free for others."""
         await self._lookup.gate.pace.give_back()
 
-    async def _compare(self, sighting: Sighting) -> None:
+    async def _compare(self, sighting: LookupResult) -> None:
         for claim, session in sighting.seen:
             self.findings.checked += 1
             self._found(claim.session_id, disagreement(self._items[claim.seq], session))

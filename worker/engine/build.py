@@ -7,7 +7,7 @@ from functools import partial
 from closeout.worker.api.client import ReadingApi
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.run import Run
-from closeout.worker.ledger.membership import Crew
+from closeout.worker.ledger.membership import Membership
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.pace.allowance import Ceiling
 from closeout.worker.pace.budget import BudgetStore
@@ -35,7 +35,7 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
     progress: Progress,
     rng: random.Random,
     now: Callable[[], Millis] = now_ms,
-    crew: Crew | None = None,
+    crew: Membership | None = None,
 ) -> Context:
     """Wire one run together."""
     give_up_after = int(settings.give_up_after * 1000)
@@ -51,7 +51,7 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
     )
     recorder = Recorder(ledger, run, progress, now)
     lag = Lag(int(settings.first_look * 1000) if settings.first_look is not None else None)
-    crew = crew or Crew(partial(ledger.end_run, run))
+    crew = crew or Membership(partial(ledger.end_run, run))
     context = Context(run, settings, ledger, api, gate, judge, lag, recorder, progress, stop, now, crew)
     context.protected = Protected(frozenset(settings.protect))
     pace.probe = context.probe

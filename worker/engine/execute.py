@@ -15,10 +15,10 @@ from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.pace.budget import BudgetStore, budget_key, unruled
 from closeout.worker.runtime.context import Context
 from closeout.worker.runtime.progress import Progress
-from closeout.worker.runtime.result import Ended
+from closeout.worker.runtime.result import RunResult
 from closeout.worker.runtime.snapshot import REQUEST_WINDOW, Rate
 from closeout.worker.runtime.stop import Alarms, Stop, watch_signals
-from closeout.worker.support.errors import CloseoutError, ConfigurationError, HaltError, ours_first
+from closeout.worker.support.errors import CloseoutError, ConfigurationError, HaltError, primary_error
 
 # What each process of a run goes by as it is told itself.
 _OWN = ("concurrency", "timeout", "lease", "give_up_after", "org_limit", "share", "rate", "quiet_hours", "timezone")
@@ -44,7 +44,7 @@ async def execute(  # what is worked on, by what right, and what feeds it
     interrupts: Interrupts = watch_signals,
     settle_only: bool = False,
     alarms: Alarms | None = None,
-) -> Ended:
+) -> RunResult:
     """Join the run, or hold it where one process at a time works on one, and work until it ends.
 
     ``begun`` is called with the run once it is held, and says what is to run beside the work; ``approve`` whether to
@@ -76,7 +76,7 @@ async def execute(  # what is worked on, by what right, and what feeds it
                 beside = await begun(current)
                 return await work(context, feed, beside, interrupts=interrupts, settle_only=settle_only)
             except* CloseoutError as errors:
-                first = ours_first(errors)
+                first = primary_error(errors)
                 raise HaltError(f"{first}; run {run.name} can be resumed") from first
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from closeout.worker.domain.item import Outcome
-from closeout.worker.domain.run import Run, as_found, worked_until
+from closeout.worker.domain.run import Run, with_actual_state, with_elapsed
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import Found
 from closeout.worker.sources import normalise_id, shown
@@ -22,10 +22,10 @@ async def as_it_is(ledger: Ledger, run: Run) -> Run:
 async def standing(ledger: Ledger, run: Run, *, busy: bool) -> Run:
     """The same where it is known whether a process works on it."""
     if run.state == "running" and busy:
-        return worked_until(run, now_ms())
+        return with_elapsed(run, now_ms())
     if run.was is not None and (await ledger.counts(run)).outcomes[Outcome.IN_DOUBT]:
         run = replace(run, was=None)  # what was sent, and is in doubt, has come of it
-    return as_found(worked_until(run, await ledger.last_exchange(run)))
+    return with_actual_state(with_elapsed(run, await ledger.last_exchange(run)))
 
 
 class AtWork:

@@ -10,7 +10,7 @@ import anyio
 from closeout.worker.api.client import Api
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.item import Outcome
-from closeout.worker.domain.run import Run, as_found, worked_until
+from closeout.worker.domain.run import Run, with_actual_state, with_elapsed
 from closeout.worker.engine.leadership import keep_in_step, take_over
 from closeout.worker.ledger.membership import RunEnd
 from closeout.worker.ledger.protocol import Ledger
@@ -18,16 +18,16 @@ from closeout.worker.ledger.records import Counts
 from closeout.worker.ledger.stores import PaceSample
 from closeout.worker.policy.quota import OVER_CAP
 from closeout.worker.runtime.context import Context
-from closeout.worker.runtime.result import Ended, finished_exit_code, judge_end, judge_plan
+from closeout.worker.runtime.result import RunResult, finished_exit_code, judge_end, judge_plan
 from closeout.worker.runtime.stop import Stop, watch_signals
-from closeout.worker.stages.breaker_probe import Holding
+from closeout.worker.stages.breaker_probe import BreakerProbe
 from closeout.worker.stages.canary import Canary
 from closeout.worker.stages.close import Closing
-from closeout.worker.stages.deadline import LastCall
+from closeout.worker.stages.deadline import Deadline
 from closeout.worker.stages.evaluations import Settling
-from closeout.worker.stages.precheck import Guarding, Planning
+from closeout.worker.stages.precheck import Planning, Precheck
 from closeout.worker.stages.protect import Protecting
-from closeout.worker.stages.reconcile import Verifying
+from closeout.worker.stages.reconcile import Reconcile
 from closeout.worker.support.errors import HaltError
 
 _LOOK = 0.05  # seconds between looks whether others are still at work
@@ -43,7 +43,7 @@ async def work(
     *,
     interrupts: Interrupts = watch_signals,
     settle_only: bool = False,
-) -> Ended:
+) -> RunResult:
     """Do all that is left of a run that the caller has joined; with ``settle_only``, only its evaluations.
 
     ``feed`` admits what is left to be admitted, or is None. ``watchers`` run beside it (a display) and are cancelled at
@@ -108,7 +108,7 @@ async def _stages(context: Context, feed: Watcher | None, *, settle_only: bool) 
                     context.end_closing()
                 elif context.settings.closes and isinstance(context.api, Api):
                     closing = Closing(context, context.api)
-                    for stage in (closing, Protecting(context), Holding(context), LastCall(context)):
+                    for stage in (closing, Protecting(context), BreakerProbe(context), Deadline(context)):
                         stages.start_soon(stage.run)
                 await keep_in_step(context, closing, partial(_duties, context, feed, settle_only=settle_only))
 
@@ -122,14 +122,14 @@ async def _duties(context: Context, feed: Watcher | None, *, settle_only: bool) 
         if feed is not None:
             duties.start_soon(feed, context)
         if not (context.settings.closes and isinstance(context.api, Api)):
-            for run in (Guarding(context).run, Planning(context).run, LastCall(context).run):
+            for run in (Precheck(context).run, Planning(context).run, Deadline(context).run):
                 duties.start_soon(run)
             return
-        for stage in (Guarding, Verifying, Canary):
+        for stage in (Precheck, Reconcile, Canary):
             duties.start_soon(stage(context).run)
 
 
-async def _end(context: Context, *, settle_only: bool) -> Ended:
+async def _end(context: Context, *, settle_only: bool) -> RunResult:
     """Settling alone finds out how the run stands, and leaves it in the state in which it was."""
     if context.crew.over:
         return await _ended_by_another(context)
@@ -140,7 +140,7 @@ async def _end(context: Context, *, settle_only: bool) -> Ended:
     if not context.settings.closes and context.stop.state is None:
         left = await context.ledger.parked_count(context.run)
         state, why, exit_code = judge_plan(counts, context.last_call, left, source_done=source_done)
-    before = as_found(context.run)
+    before = with_actual_state(context.run)
     if settle_only:
         state, why = before.state, before.why
     pace, seconds = context.gate.pace, context.progress.seconds - context.led_from
@@ -149,19 +149,19 @@ async def _end(context: Context, *, settle_only: bool) -> Ended:
     run = await context.ledger.find_run(context.run.name)
     told = context.stop.why or why  # also why settling alone broke off, which the ledger does not keep
     if ended and before.ended_at is not None and (run.state, run.ended_at) == (before.state, before.ended_at):
-        return Ended(run, state, told, counts, exit_code, kept=True)
+        return RunResult(run, state, told, counts, exit_code, kept=True)
     if context.stop.state == "interrupted":
-        run = worked_until(run, context.now())  # others may go on with it
-        return Ended(replace(run, state=state, why=why), state, why, counts, exit_code)
+        run = with_elapsed(run, context.now())  # others may go on with it
+        return RunResult(replace(run, state=state, why=why), state, why, counts, exit_code)
     if not ended or (run.state != state and not settle_only):
         return await _ended_by_another(context)
     if await _others_left(context):
         run, counts = await _found(context)
         exit_code = finished_exit_code(counts, settles=settles) if state == "finished" else exit_code
-    return Ended(run, state, told, counts, exit_code)
+    return RunResult(run, state, told, counts, exit_code)
 
 
-async def _ended_by_another(context: Context) -> Ended:
+async def _ended_by_another(context: Context) -> RunResult:
     """As the ledger says: all processes of a run end alike."""
     await context.crew.leave(RunEnd("interrupted", None, 0.0), context.now())
     await context.gate.pace.give_back()
@@ -171,7 +171,7 @@ async def _ended_by_another(context: Context) -> Ended:
         run = replace(run, state="interrupted", why="not heard of for longer than the lease; others go on")
     settles = context.settings.settle
     code = finished_exit_code(counts, settles=settles) if run.state == "finished" else HaltError.exit_code
-    return Ended(run, run.state, run.why, counts, code, by_another=context.stop.state != "interrupted")
+    return RunResult(run, run.state, run.why, counts, code, by_another=context.stop.state != "interrupted")
 
 
 async def _others_left(context: Context) -> bool:
@@ -189,7 +189,7 @@ async def _found(context: Context) -> tuple[Run, Counts]:
     return await context.ledger.find_run(context.run.name), await context.ledger.counts(context.run)
 
 
-async def nothing_left(ledger: Ledger, run: Run, settings: Settings) -> Ended | None:
+async def nothing_left(ledger: Ledger, run: Run, settings: Settings) -> RunResult | None:
     """How a finished run stands of which nothing is left to do with these settings; None where something is."""
     ended = await as_it_stands(ledger, run)
     if run.state != "finished" or raises_cap(run, settings) or (settings.settle and ended.counts.unsettled):
@@ -197,12 +197,12 @@ async def nothing_left(ledger: Ledger, run: Run, settings: Settings) -> Ended | 
     return None if ended.exit_code == HaltError.exit_code else ended
 
 
-async def as_it_stands(ledger: Ledger, run: Run) -> Ended:
+async def as_it_stands(ledger: Ledger, run: Run) -> RunResult:
     """A run that nobody works on."""
     counts = await ledger.counts(run)
     settles = Settings.model_validate_json(run.options).settle
     _, _, exit_code = judge_end(counts, Stop(), Stop(), source_done=run.source_done, settles=settles)
-    return Ended(run, run.state, run.why, counts, exit_code, kept=True)
+    return RunResult(run, run.state, run.why, counts, exit_code, kept=True)
 
 
 async def note_paces(context: Context) -> None:

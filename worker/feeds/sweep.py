@@ -16,7 +16,7 @@ from closeout.worker.domain.exchange import Answer
 from closeout.worker.domain.item import Outcome, SourceRow
 from closeout.worker.domain.run import Tally
 from closeout.worker.domain.session import Listing, SessionRow
-from closeout.worker.lookup.cursor import Walk
+from closeout.worker.lookup.cursor import ListingCursor
 from closeout.worker.lookup.listing import Pages, learn_server_time
 from closeout.worker.policy.anomaly import unusual
 from closeout.worker.policy.selection import Selection, listings, mismatch
@@ -143,12 +143,12 @@ class Finding:
         """One pass; returns how many were new."""
         new = 0
         for listing in self._listings():
-            walk = Walk(listing)
+            walk = ListingCursor(listing)
             while (answer := await self._pages.next(walk)) is not None:
                 new += await self._admit_page(walk, answer)
         return new
 
-    async def _admit_page(self, walk: Walk, answer: Answer) -> int:
+    async def _admit_page(self, walk: ListingCursor, answer: Answer) -> int:
         """What a page tells, in step with closing. What has become old meanwhile is asked for again."""
         asked = answer.exchange.at
         seen = None if self._context.settings.guarded else asked  # the guards look each one up by themselves

@@ -58,7 +58,7 @@ async def _not_joined(_end: RunEnd, _now: Millis) -> None:
     raise AssertionError("nobody has joined the run")
 
 
-class Crew:
+class Membership:
     """What this process knows of its place; as it stands here it is alone, and leads.
 
     ``first``: nobody was at work when it joined. ``leading``: it leads now. ``lost``: it was not heard of for longer

@@ -15,7 +15,7 @@ _NEWEST = "SELECT name, coalesce(nullif(job, ''), source), state FROM runs ORDER
 
 
 @dataclass(frozen=True, slots=True)
-class RunSeen:
+class RunBrief:
     """What is told of a run beside its name."""
 
     name: str
@@ -23,7 +23,7 @@ class RunSeen:
     state: str
 
 
-def glance(address: str) -> list[RunSeen]:
+def glance(address: str) -> list[RunBrief]:
     """The newest runs of the ledger there; none where there is none, or no time to look."""
     if "://" in address:
         return _glance_at_postgres(address)
@@ -35,7 +35,7 @@ def glance(address: str) -> list[RunSeen]:
         with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
             connection.set_busy_timeout(_PATIENCE_MS)
             found = connection.execute(f"{_NEWEST} {_MOST}")
-            return [RunSeen(str(name), str(what), str(state)) for name, what, state in found]
+            return [RunBrief(str(name), str(what), str(state)) for name, what, state in found]
     except (apsw.Error, OSError, ValueError):
         return []
 
@@ -72,10 +72,10 @@ def runs_alone(path: Path) -> list[tuple[str | None, str]] | None:
         return None
 
 
-def _glance_at_postgres(address: str) -> list[RunSeen]:
+def _glance_at_postgres(address: str) -> list[RunBrief]:
     try:
         from closeout.worker.ledger.postgres.peek import glance_at  # noqa: PLC0415  # an extra, and slow to load
     except ImportError:
         return []
     found = glance_at(address, f"{_NEWEST} {_MOST}")
-    return [RunSeen(str(name), str(what), str(state)) for name, what, state in found]
+    return [RunBrief(str(name), str(what), str(state)) for name, what, state in found]

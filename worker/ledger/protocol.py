@@ -10,7 +10,7 @@ from closeout.worker.domain.exchange import Exchange
 from closeout.worker.domain.item import Claim, ClosedItem, Record, SourceRow
 from closeout.worker.domain.run import Run, Tally
 from closeout.worker.ledger.lease import Terms
-from closeout.worker.ledger.membership import Crew, RunEnd, WorkerRow
+from closeout.worker.ledger.membership import Membership, RunEnd, WorkerRow
 from closeout.worker.ledger.records import (
     ALL_ROWS,
     AttemptedEnd,
@@ -45,7 +45,7 @@ class Ledger(Protocol):
         """How runs went over time."""
         ...
 
-    def joined(self, run: Run, terms: Terms, *, alone: bool = False) -> AbstractAsyncContextManager[Crew]:
+    def joined(self, run: Run, terms: Terms, *, alone: bool = False) -> AbstractAsyncContextManager[Membership]:
         """Work on the run, as one of its workers where the ledger is for several machines; ``alone``: as the only one.
 
         RunBusyError where another process works on it and cannot be joined. A dead one holds nothing for longer than

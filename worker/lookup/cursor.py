@@ -16,7 +16,7 @@ _BARREN = 1_000  # pages in a row without any session, which an API that filters
 _FRUITLESS = 2  # new beginnings in a row from the same place
 
 
-class Walk:
+class ListingCursor:
     """Ask for ``listing`` at ``cursor`` until ``done``. Where it is ``astray``, the cursor must not be followed."""
 
     def __init__(self, listing: Listing) -> None:

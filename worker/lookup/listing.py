@@ -7,7 +7,7 @@ import anyio
 from closeout.worker.domain.exchange import Answer
 from closeout.worker.domain.item import Record
 from closeout.worker.domain.session import Listing
-from closeout.worker.lookup.cursor import Walk
+from closeout.worker.lookup.cursor import ListingCursor
 from closeout.worker.policy.verdict import GOES_ON, RETRYABLE, halt_reason
 from closeout.worker.runtime.context import Context
 from closeout.worker.support.clock import Millis
@@ -35,11 +35,11 @@ class Pages:
 
     async def of(self, listing: Listing) -> AsyncIterator[Answer]:
         """All pages, each of them a good answer, none of which repeats what the one before told."""
-        walk = Walk(listing)
+        walk = ListingCursor(listing)
         while (answer := await self.next(walk)) is not None:
             yield answer
 
-    async def next(self, walk: Walk) -> Answer | None:
+    async def next(self, walk: ListingCursor) -> Answer | None:
         """The next page of a walk; None at its end. A listing that leads in a circle halts the run."""
         if walk.astray and not walk.restart():
             await self._halt(f"the API's list of {walk.listing.status} sessions leads in a circle")

@@ -43,7 +43,7 @@ class Window:
 
 
 @dataclass
-class Paging:
+class ListingProfile:
     """What look-ups have learnt of the API's listing.
 
     ``order``: that of its pages, by start time; None until one has shown it. ``widest``: the longest time that a full
@@ -99,13 +99,13 @@ def _bearable(loss: int, looked_up: int) -> bool:
     return loss <= _FREE_LOSS + _ALLOWED_LOSS * looked_up
 
 
-class Course:
+class RangePlan:
     """One way through some claims. Ask for ``next``, hand what came back to ``took``; read ``singles`` singly.
 
     With a ``status``, which all of them were in, the pages leave out the others; ``paging`` is that of such pages.
     """
 
-    def __init__(self, claims: Iterable[Claim], paging: Paging, status: str | None = None) -> None:
+    def __init__(self, claims: Iterable[Claim], paging: ListingProfile, status: str | None = None) -> None:
         self._paging = paging
         self._status = status
         self._left = {claim.session_id: claim for claim in claims}
@@ -220,14 +220,14 @@ class Course:
         self._singles.append(claim)
 
 
-class Scan:
+class ScanPlan:
     """The way through claims of which it is not known where they lie: page through everything, or through one status
     after the other, while that tells of enough of them.
 
     ``ways`` are the first pages of these listings. Each may lose half of what is left to lose, the last one all of it.
     """
 
-    def __init__(self, claims: Sequence[Claim], paging: Paging, ways: Sequence[Window] = (Window(),)) -> None:
+    def __init__(self, claims: Sequence[Claim], paging: ListingProfile, ways: Sequence[Window] = (Window(),)) -> None:
         self._paging = paging
         self._left = {claim.session_id: claim for claim in claims}
         self._to_lose = _FREE_LOSS + _ALLOWED_LOSS * len(claims)

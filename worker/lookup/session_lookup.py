@@ -13,7 +13,7 @@ from closeout.worker.api.client import ReadingApi
 from closeout.worker.domain.exchange import Answer
 from closeout.worker.domain.item import Claim
 from closeout.worker.domain.session import LIVE_STATUSES, PAGE_SIZE, Listing, SessionState
-from closeout.worker.lookup.page_plan import WORTH_A_SCAN, Course, Paging, Scan, Window
+from closeout.worker.lookup.page_plan import WORTH_A_SCAN, ListingProfile, RangePlan, ScanPlan, Window
 from closeout.worker.pace.budget import Lane
 from closeout.worker.runtime.gate import Gate
 from closeout.worker.support.clock import Millis
@@ -24,7 +24,7 @@ _STRETCH = 20 * PAGE_SIZE  # claims for each: where two meet, a page may be aske
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class LookupResult:
     """One exchange and what it told: the sessions seen, and for a read that told nothing, the claim it was for."""
 
     answer: Answer
@@ -33,7 +33,7 @@ class Sighting:
 
 
 _Args = TypeVarTuple("_Args")
-Sink = Callable[[Sighting], Awaitable[None]]
+Sink = Callable[[LookupResult], Awaitable[None]]
 
 
 @dataclass
@@ -50,11 +50,11 @@ class Lookup:
     api: ReadingApi
     gate: Gate
     lane: Lane = "close"
-    paging: Paging = field(default_factory=Paging)
+    paging: ListingProfile = field(default_factory=ListingProfile)
     requests: int = 0
     rows: bool = False
     statuses: Sequence[str] = ()
-    paging_in: defaultdict[str, Paging] = field(default_factory=lambda: defaultdict(Paging))
+    paging_in: defaultdict[str, ListingProfile] = field(default_factory=lambda: defaultdict(ListingProfile))
 
     async def states(self, claims: Sequence[Claim], sink: Sink) -> None:
         """Look each of the claims up, once; their session ids must differ. The sink is called by several tasks."""
@@ -72,13 +72,13 @@ class Lookup:
             for course in self._courses(claims):
                 tasks.start_soon(self._pager, course, to_read.clone(), sink)
 
-    async def _pager(self, course: Course | Scan, to_read: MemoryObjectSendStream[Claim], sink: Sink) -> None:
+    async def _pager(self, course: RangePlan | ScanPlan, to_read: MemoryObjectSendStream[Claim], sink: Sink) -> None:
         with to_read:
             while (window := course.next()) is not None:
                 listing = Listing(status=window.status, started_after=window.first, started_before=window.last)
                 answer = await self._send(self._list, listing, window.cursor)
                 seen = course.took(window, answer)
-                await sink(Sighting(answer, tuple(pair for pair in seen if self._believed(*pair))))
+                await sink(LookupResult(answer, tuple(pair for pair in seen if self._believed(*pair))))
                 for claim, session in seen:
                     if not self._believed(claim, session):
                         to_read.send_nowait(claim)
@@ -90,7 +90,7 @@ class Lookup:
         return session.terminal or (self.rows and claim.first_attempt_at is None)
 
     @staticmethod
-    def _hand_over(course: Course | Scan, to_read: MemoryObjectSendStream[Claim]) -> None:
+    def _hand_over(course: RangePlan | ScanPlan, to_read: MemoryObjectSendStream[Claim]) -> None:
         """There is room for all claims, so this never waits."""
         for claim in course.singles():
             to_read.send_nowait(claim)
@@ -101,9 +101,9 @@ class Lookup:
                 answer = await self._send(self._read, claim.session_id)
                 session = answer.session
                 if session is not None and session.session_id == claim.session_id:
-                    await sink(Sighting(answer, ((claim, session),)))
+                    await sink(LookupResult(answer, ((claim, session),)))
                 else:
-                    await sink(Sighting(answer, unseen=claim))
+                    await sink(LookupResult(answer, unseen=claim))
 
     @property
     def _list(self) -> Callable[[Listing, str | None], Awaitable[Answer]]:
@@ -123,7 +123,7 @@ class Lookup:
         await self.gate.told(answer)
         return answer
 
-    def _courses(self, claims: Sequence[Claim]) -> Iterator[Course | Scan]:
+    def _courses(self, claims: Sequence[Claim]) -> Iterator[RangePlan | ScanPlan]:
         """The ways through all claims: by what is known of each, its start and the status that it was in."""
         if not self.rows:
             yield from stretches([claim for claim in claims if claim.started_at is not None], self.paging)
@@ -150,14 +150,14 @@ def _start(claim: Claim) -> Millis:
     return claim.started_at or 0
 
 
-def stretches(claims: Sequence[Claim], paging: Paging, status: str | None = None) -> Iterator[Course]:
+def stretches(claims: Sequence[Claim], paging: ListingProfile, status: str | None = None) -> Iterator[RangePlan]:
     """The ways through claims whose start is known: a few stretches of time."""
     ordered = sorted(claims, key=_start)
     size = max(_STRETCH, -(-len(ordered) // _PAGERS))
     for at in range(0, len(ordered), size):
-        yield Course(ordered[at : at + size], paging, status)
+        yield RangePlan(ordered[at : at + size], paging, status)
 
 
-def _scans(claims: Sequence[Claim], paging: Paging, ways: Sequence[Window]) -> Iterator[Scan]:
+def _scans(claims: Sequence[Claim], paging: ListingProfile, ways: Sequence[Window]) -> Iterator[ScanPlan]:
     if claims:
-        yield Scan(claims, paging, ways)
+        yield ScanPlan(claims, paging, ways)

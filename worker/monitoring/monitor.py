@@ -20,7 +20,7 @@ from closeout.worker.support.errors import HaltError
 from closeout.worker.support.log import get_logger
 
 
-class Telling:
+class Monitor:
     """Answers for as long as a command lives: of what it watches, and else that there is nothing, ``between``."""
 
     def __init__(self) -> None:
@@ -73,12 +73,12 @@ class Telling:
 
 
 @asynccontextmanager
-async def telling(listener: socket.socket) -> AsyncIterator[Telling]:
+async def telling(listener: socket.socket) -> AsyncIterator[Monitor]:
     """Answer on a socket that listens.
 
     The server is a task of its own and none of a group: what goes wrong in the work must come out of here as it is.
     """
-    told = Telling()
+    told = Monitor()
     serving = asyncio.get_running_loop().create_task(serve_operations(listener, told))
     try:
         yield told

@@ -47,7 +47,7 @@ def spacing(rate: float) -> tuple[float, float]:
     return capacity, capacity / (rate * _CATCH_UP)
 
 
-class _Leased:
+class PermitLease:
     """The permits that one lane of this process holds. Instants are on the process's own clock."""
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class Pace:
         self._store = store
         self._rng = rng
         self._clock = clock
-        self._leased: dict[Lane, _Leased] = {"close": _Leased(), "settle": _Leased()}
+        self._leased: dict[Lane, PermitLease] = {"close": PermitLease(), "settle": PermitLease()}
         self._budget = Budget()
         self._offset = 0.0
         self._accounted = 0.0
@@ -167,7 +167,7 @@ class Pace:
                 if leased.use(self._clock()):
                     return
 
-    async def _lease(self, leased: _Leased, lane: Lane, free: int) -> None:
+    async def _lease(self, leased: PermitLease, lane: Lane, free: int) -> None:
         """Get a new lease, or wait and leave it to the caller to ask again."""
         ceiling = self.ceiling()
         if ceiling <= 0:

@@ -36,7 +36,7 @@ def judge_canary(limit: MaxFailures, total: int, failures: Mapping[str, int]) ->
     return _reason(limit, failed, failures, total, f"the canary's {total:,}")
 
 
-class Brake:
+class FailureWindow:
     """Counts the final outcomes of the last ``window`` sessions that this process attempted.
 
     ``total`` is how many are in the window, ``failures`` how many of them failed of each cause. A session that was not
@@ -94,7 +94,7 @@ def _reason(limit: MaxFailures, failed: int, failures: Mapping[str, int], total:
     return f"{failed:,} of {among} {sessions} failed ({share}, --max-failures is {limit}): {told}{more}"
 
 
-class Hold:
+class CircuitBreaker:
     """Held from ``engage`` to ``release``; meanwhile each ``allow_probe`` lets one close through.
 
     ``engaged`` is set while closing is held, ``concluded`` once it is known how the probe ended: ``went_well`` then.

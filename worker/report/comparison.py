@@ -7,7 +7,7 @@ from functools import partial
 from closeout.worker.domain.item import Outcome
 from closeout.worker.report.formatting import DASH, words_of
 from closeout.worker.report.run_facts import cause_words
-from closeout.worker.report.run_report import Story
+from closeout.worker.report.run_report import RunReport
 from closeout.worker.report.summary import achieved_rate
 from closeout.worker.support.units import format_duration
 
@@ -23,7 +23,7 @@ class Compared:
     group: str = ""
 
 
-def compared(first: Story, second: Story) -> list[Compared]:
+def compared(first: RunReport, second: RunReport) -> list[Compared]:
     """All figures, by group; outcomes and verdicts that neither run has are left out."""
     pair = (first, second)
     outcomes = [outcome for outcome in Outcome if any(story.count(outcome) for story in pair)]
@@ -31,7 +31,7 @@ def compared(first: Story, second: Story) -> list[Compared]:
     kinds = sorted({kind for story in pair for kind in story.latencies})
     return [
         _number("sessions", pair, lambda story: story.sessions, "outcomes"),
-        *[_number(words_of(one), pair, partial(Story.count, outcome=one), "outcomes") for one in outcomes],
+        *[_number(words_of(one), pair, partial(RunReport.count, outcome=one), "outcomes") for one in outcomes],
         *[
             _number(f"evaluation {one or 'not seen'}", pair, partial(_verdicts, status=one), "evaluations")
             for one in verdicts
@@ -50,7 +50,7 @@ def compared(first: Story, second: Story) -> list[Compared]:
     ]
 
 
-def causes_compared(first: Story, second: Story) -> list[Compared]:
+def causes_compared(first: RunReport, second: RunReport) -> list[Compared]:
     """What went wrong or was left alone, the most frequent in either run first."""
     found: dict[tuple[str, str], list[int]] = {}
     for at, story in enumerate((first, second)):
@@ -61,7 +61,7 @@ def causes_compared(first: Story, second: Story) -> list[Compared]:
     return [Compared(words, *_figures(*counts), group=outcome) for (outcome, words), counts in ordered]
 
 
-def _number(name: str, pair: Sequence[Story], value: Callable[[Story], float | None], group: str) -> Compared:
+def _number(name: str, pair: Sequence[RunReport], value: Callable[[RunReport], float | None], group: str) -> Compared:
     one, other = value(pair[0]), value(pair[1])
     if one is None or other is None:
         first, second = (DASH if each is None else f"{each:,}" for each in (one, other))
@@ -82,15 +82,15 @@ def change(one: float, other: float) -> str:
     return f"{by} ({(other - one) / one:+.0%})" if one else by
 
 
-def _verdicts(story: Story, status: str) -> int:
+def _verdicts(story: RunReport, status: str) -> int:
     return story.counts.eval_status.get(status, 0)
 
 
-def _latency(kind: str, name: str) -> Callable[[Story], int | None]:
+def _latency(kind: str, name: str) -> Callable[[RunReport], int | None]:
     return lambda story: getattr(story.latencies[kind], name) if kind in story.latencies else None
 
 
-def _spent(first: Story, second: Story) -> Compared:
+def _spent(first: RunReport, second: RunReport) -> Compared:
     one, other = first.run.seconds, second.run.seconds
     by = f"{(other - one) / one:+.0%}" if one and round(one) != round(other) else "="
     return Compared("worked for", format_duration(one), format_duration(other), by, "pace")

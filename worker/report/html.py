@@ -16,7 +16,7 @@ from closeout.worker.report.run_facts import (
     settings_facts,
     source_facts,
 )
-from closeout.worker.report.run_report import ROWS_SHOWN, Story, row_of
+from closeout.worker.report.run_report import ROWS_SHOWN, RunReport, row_of
 from closeout.worker.report.timeline import moments, timeline_of, width_words
 from closeout.worker.support.clock import Millis
 
@@ -35,12 +35,12 @@ COLUMNS_SHOWN = (
 Bars = list[tuple[str, int, str]]  # name, number, tone
 
 
-def html_report(story: Story, made_at: Millis) -> Iterator[str]:
+def html_report(story: RunReport, made_at: Millis) -> Iterator[str]:
     """The pieces of the page, in order."""
     return render_alone("report.html", story_values(story) | {"made_at": made_at})
 
 
-def story_values(story: Story) -> dict[str, Any]:
+def story_values(story: RunReport) -> dict[str, Any]:
     """What the template of a story needs."""
     ceiling = story.settings.allowed_rate
     timeline = timeline_of(story.traffic, story.width, story.paces, ceiling, until=story.until)
@@ -65,18 +65,18 @@ def story_values(story: Story) -> dict[str, Any]:
     }
 
 
-def outcome_bars(story: Story) -> Bars:
+def outcome_bars(story: RunReport) -> Bars:
     """Outcomes, each with its colour."""
     return [(outcome_words(story, outcome), count, TONES[outcome]) for outcome, count in outcomes_told(story)]
 
 
-def verdict_bars(story: Story) -> Bars:
+def verdict_bars(story: RunReport) -> Bars:
     """What evaluations said of the closed sessions, the most frequent first."""
     found = sorted(story.counts.eval_status.items(), key=lambda pair: (-pair[1], pair[0]))
     return [(status or "not seen", count, verdict_tone(status)) for status, count in found]
 
 
-def html_comparison(first: Story, second: Story, made_at: Millis) -> Iterator[str]:
+def html_comparison(first: RunReport, second: RunReport, made_at: Millis) -> Iterator[str]:
     """Two runs, whose charts have one scale."""
     sides = [story_values(story) for story in (first, second)]
     top = max((chart.highest for side in sides for chart in side["panels"][:1]), default=1.0)

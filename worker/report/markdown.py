@@ -8,7 +8,7 @@ from closeout.worker.ledger.stores import Cause
 from closeout.worker.report.comparison import causes_compared, compared
 from closeout.worker.report.formatting import DASH, instant, share, words_of
 from closeout.worker.report.run_facts import cause_words, headline, outcome_words, outcomes_told
-from closeout.worker.report.run_report import Story
+from closeout.worker.report.run_report import RunReport
 from closeout.worker.report.summary import achieved_rate
 from closeout.worker.support.terminal import printable
 from closeout.worker.support.units import format_duration, format_rate
@@ -19,7 +19,7 @@ _LONGEST_CELL = 160
 _ACTIVE = re.compile(r"([\\`*_\[\]<>|~@&$])")
 
 
-def markdown_report(story: Story) -> str:
+def markdown_report(story: RunReport) -> str:
     """One run."""
     run, counts = story.run, story.counts
     outcomes = [
@@ -46,7 +46,7 @@ def markdown_report(story: Story) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def markdown_comparison(first: Story, second: Story) -> str:
+def markdown_comparison(first: RunReport, second: RunReport) -> str:
     """Two runs."""
     head = f"**closeout: runs `{first.run.name}` and `{second.run.name}`**"
     began = "\n".join(
@@ -103,7 +103,7 @@ def _code(value: str | None) -> str:
     return "somebody" if value is None else "`" + printable(value).replace("`", "'") + "`"
 
 
-def _latencies(story: Story) -> list[tuple[str, ...]]:
+def _latencies(story: RunReport) -> list[tuple[str, ...]]:
     return [
         (kind, f"{each.count:,}", f"{each.p50:,}", f"{each.p90:,}", f"{each.p99:,}")
         for kind, each in story.latencies.items()
@@ -126,5 +126,5 @@ def _causes(title: str, found: Sequence[Cause]) -> str:
     return f"**{title}**\n\n" + table((">sessions", "outcome", "cause", "for example"), rows) + more
 
 
-def _why(story: Story) -> str:
+def _why(story: RunReport) -> str:
     return f" ({_text(story.run.why)})" if story.run.why else ""

@@ -3,14 +3,14 @@
 from closeout.worker.config.settings import DURATIONS, RATES, SHARES, Settings
 from closeout.worker.domain.item import Outcome
 from closeout.worker.report.formatting import DASH, instant, tally_words, words_of
-from closeout.worker.report.run_report import Story
+from closeout.worker.report.run_report import RunReport
 from closeout.worker.report.summary import WAITED_FOR, achieved_rate
 from closeout.worker.support.units import format_duration, format_rate, format_share
 
 Facts = list[tuple[str, str]]
 
 
-def headline(story: Story) -> str:
+def headline(story: RunReport) -> str:
     """What a reader wants to know first."""
     if story.run.state == "planned":
         return f"A plan of {story.sessions:,} sessions: {story.count(Outcome.PENDING):,} would be closed."
@@ -31,20 +31,20 @@ def headline(story: Story) -> str:
     return " ".join(told)
 
 
-def outcomes_told(story: Story) -> list[tuple[Outcome, int]]:
+def outcomes_told(story: RunReport) -> list[tuple[Outcome, int]]:
     """Outcomes that occurred, in the order of the contract; ``closed`` always, but for a plan."""
     always = None if story.run.state == "planned" else Outcome.CLOSED
     return [(outcome, story.count(outcome)) for outcome in Outcome if outcome is always or story.count(outcome)]
 
 
-def outcome_words(story: Story, outcome: Outcome) -> str:
+def outcome_words(story: RunReport, outcome: Outcome) -> str:
     """As the ledger has it, but for a plan, and for a run at work: what is in doubt is mostly on its way then."""
     if story.run.state == "planned" and outcome is Outcome.PENDING:
         return "would be closed"
     return "in flight or in doubt" if story.running and outcome is Outcome.IN_DOUBT else words_of(outcome)
 
 
-def source_facts(story: Story) -> Facts:
+def source_facts(story: RunReport) -> Facts:
     """Which sessions, whence, by whom and when."""
     run = story.run
     read = f"{run.rows_read:,}" + (f", {run.duplicates:,} of them duplicates" if run.duplicates else "")
@@ -64,7 +64,7 @@ def source_facts(story: Story) -> Facts:
     )
 
 
-def pace_facts(story: Story) -> Facts:
+def pace_facts(story: RunReport) -> Facts:
     """How it was done: host, rates, requests, waits."""
     run, settings, counts = story.run, story.settings, story.counts
     waited = ", ".join(

@@ -54,7 +54,7 @@ def _percentile(counts: Sequence[LatencyCount], rank: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class RunReport:
     """One run: its figures, and the rows that are shown (``complete``: all of them).
 
     ``plan`` is what closing would do, of a plan. ``until`` is the instant up to which a run at work is told; None where
@@ -115,14 +115,14 @@ def width_for(span: Millis) -> Millis:
     return 10 * _FINE if span <= 10 * _HOURS_OF_FINE else _COARSEST
 
 
-async def read_story(ledger: Ledger, run: Run, now: Millis, rows_shown: int = ROWS_SHOWN) -> Story:
+async def read_run_report(ledger: Ledger, run: Run, now: Millis, rows_shown: int = ROWS_SHOWN) -> RunReport:
     """Read what a report of the run needs. ``now`` bounds a run that has not ended."""
     counts, reports = await ledger.counts(run), ledger.reports
     settings = Settings.model_validate_json(run.options)
     width = width_for((run.ended_at or now) - run.created_at)
     complete = run.rows_read - run.duplicates <= rows_shown
     rows = await _all_rows(ledger, run) if complete else await reports.wanting(run, rows_shown)
-    return Story(
+    return RunReport(
         run=run,
         settings=settings,
         counts=counts,

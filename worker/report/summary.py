@@ -21,7 +21,7 @@ from closeout.worker.report.formatting import (
     width_of,
     words_of,
 )
-from closeout.worker.runtime.result import Ended
+from closeout.worker.runtime.result import RunResult
 from closeout.worker.support.units import counted, format_duration, format_rate
 
 INVALID_KINDS_NAMED = 3
@@ -34,7 +34,7 @@ WAITED_FOR = {
 }
 
 
-def summary(ended: Ended, settings: Settings) -> dict[str, object]:
+def summary(ended: RunResult, settings: Settings) -> dict[str, object]:
     """The summary of ``--json``."""
     figures = run_figures(ended.run, ended.counts, settings)
     return figures | {"state": ended.state, "why": ended.why, "exit_code": ended.exit_code}
@@ -70,7 +70,7 @@ def achieved_rate(run: Run, counts: Counts) -> float:
 
 
 def summary_lines(
-    ended: Ended,
+    ended: RunResult,
     settings: Settings,
     ledger: str | None = None,
     invalid: Sequence[InvalidKind] = (),
@@ -105,7 +105,7 @@ def command_lines(commands: Iterable[str]) -> Text:
 
 def print_summary(  # noqa: PLR0917  # as summary_lines
     console: Console,
-    ended: Ended,
+    ended: RunResult,
     settings: Settings,
     ledger: str | None = None,
     invalid: Sequence[InvalidKind] = (),
@@ -199,7 +199,7 @@ def _sent(counts: Counts) -> str:
     return f"{text}, {counts.retried:,} closes sent again" if counts.retried else text
 
 
-def next_commands(ended: Ended, ledger: str | None = None, *, api_gone: bool = False) -> list[str]:
+def next_commands(ended: RunResult, ledger: str | None = None, *, api_gone: bool = False) -> list[str]:
     """What a person may want to type now, the most urgent first."""
     name = ended.run.name
     state = ended.run.state if ended.kept else ended.state

@@ -11,9 +11,9 @@ from closeout.worker.domain.exchange import Answer, Exchange
 from closeout.worker.domain.item import Change, Claim, Outcome, Record
 from closeout.worker.domain.run import Run
 from closeout.worker.domain.session import Listing, SessionState
-from closeout.worker.ledger.membership import Crew
+from closeout.worker.ledger.membership import Membership
 from closeout.worker.ledger.protocol import Ledger
-from closeout.worker.policy.circuit_breaker import Brake, Hold
+from closeout.worker.policy.circuit_breaker import CircuitBreaker, FailureWindow
 from closeout.worker.policy.evaluation_lag import Lag
 from closeout.worker.policy.protected import Protected
 from closeout.worker.policy.quota import Quota
@@ -59,7 +59,7 @@ class Context:
     progress: Progress
     stop: Stop
     now: Callable[[], Millis]
-    crew: Crew = field(default_factory=Crew)
+    crew: Membership = field(default_factory=Membership)
     begun: bool = False
     led_from: float = 0.0
     closing_done: anyio.Event = field(default_factory=anyio.Event)
@@ -68,12 +68,12 @@ class Context:
     protected: Protected = field(default_factory=Protected)
     approve: Callable[[str], Awaitable[bool]] = _yes
     alarms: Alarms | None = None
-    hold: Hold = field(default_factory=Hold)
+    hold: CircuitBreaker = field(default_factory=CircuitBreaker)
     screen: Screen = field(default_factory=Screen)
     _stirred: anyio.Event = field(default_factory=anyio.Event)
 
     def __post_init__(self) -> None:
-        self.brake = Brake(self.settings.failure_limit)
+        self.brake = FailureWindow(self.settings.failure_limit)
         self.log = get_logger().bind(run=self.run.name)
 
     async def idle(self, seconds: float) -> None:

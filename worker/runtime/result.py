@@ -13,7 +13,7 @@ _WRONG = (Outcome.NOT_FOUND, Outcome.INVALID, Outcome.REJECTED, Outcome.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RunResult:
     """How the work on a run ended.
 
     ``kept``: nothing came of it, and the ledger holds the run as it was before. ``by_another``: other processes ended

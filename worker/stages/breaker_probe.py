@@ -2,7 +2,7 @@
 
 import anyio
 
-from closeout.worker.policy.circuit_breaker import Brake
+from closeout.worker.policy.circuit_breaker import FailureWindow
 from closeout.worker.runtime.context import Context
 from closeout.worker.support.units import format_duration
 
@@ -10,7 +10,7 @@ ABOUT = "closing"
 _LONGEST = 20  # times the first pause: so long the pauses grow
 
 
-class Holding:
+class BreakerProbe:
     """Runs until closing is done. Where the brake ends the run, it does nothing."""
 
     def __init__(self, context: Context) -> None:
@@ -44,7 +44,7 @@ class Holding:
                 break
             pause = min(2 * pause, _LONGEST * context.settings.probe_every)
             context.log.info("a session tried while closing is paused was not closed", next_after=pause)
-        context.brake = Brake(context.settings.failure_limit)
+        context.brake = FailureWindow(context.settings.failure_limit)
         hold.release()
         if context.alarms is not None:
             context.alarms.end(ABOUT, "a session was closed again: closing goes on")

@@ -11,7 +11,7 @@ _LOOK = 0.25
 _MARGIN = 10.0  # seconds: the answers in flight, and a last look that comes late
 
 
-class LastCall:
+class Deadline:
     """Runs beside closing, and stops it when the time that is left is needed for settling."""
 
     def __init__(self, context: Context) -> None:

@@ -6,7 +6,7 @@ import anyio
 
 from closeout.worker.domain.item import Change, Claim, Record
 from closeout.worker.domain.session import SessionState
-from closeout.worker.lookup.session_lookup import Lookup, Sighting
+from closeout.worker.lookup.session_lookup import Lookup, LookupResult
 from closeout.worker.policy.evaluation_lag import Lag
 from closeout.worker.policy.none_grace import Followed
 from closeout.worker.policy.verdict import Judge
@@ -43,7 +43,7 @@ def settled_change(claim: Claim, session: SessionState, judge: Judge, lag: Lag, 
     )
 
 
-def unseen_change(claim: Claim, sighting: Sighting, lag: Lag, now: Millis) -> Change:
+def unseen_change(claim: Claim, sighting: LookupResult, lag: Lag, now: Millis) -> Change:
     """What it means that a closed session could not be read: deleted since, or to be looked at again later."""
     answer = sighting.answer
     if answer.api_status == 404:
@@ -224,7 +224,7 @@ class Settling:
             first_look=self._lag.first_look,
         )
 
-    async def _conclude(self, sighting: Sighting) -> None:
+    async def _conclude(self, sighting: LookupResult) -> None:
         context = self._context
         if sighting.answer.api_status == 401:
             context.stop.halt("the API answered 401: the key may not be used any more")
@@ -246,7 +246,7 @@ class Settling:
         self._followed.seen(claim, session, asked, settled=change.settled)
         return self._planned(claim, change, asked - closed)
 
-    def _unseen(self, claim: Claim, sighting: Sighting) -> Change:
+    def _unseen(self, claim: Claim, sighting: LookupResult) -> Change:
         now = self._context.now()
         change = unseen_change(claim, sighting, self._lag, now)
         if claim.seq in self._followed:

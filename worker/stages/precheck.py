@@ -5,7 +5,7 @@ import anyio
 from closeout.worker.domain.item import Record
 from closeout.worker.domain.session import SessionRow
 from closeout.worker.lookup.listing import learn_server_time
-from closeout.worker.lookup.session_lookup import Lookup, Sighting
+from closeout.worker.lookup.session_lookup import Lookup, LookupResult
 from closeout.worker.policy.guards import guards_of, listed_statuses, seen_change, unseen_change
 from closeout.worker.runtime.context import Context
 from closeout.worker.support.clock import NEVER
@@ -16,7 +16,7 @@ _IDLE = 0.25
 _LOOK = 0.1
 
 
-class Guarding:
+class Precheck:
     """Runs until closing is done. Without a guard that needs the state it does nothing."""
 
     def __init__(self, context: Context) -> None:
@@ -68,7 +68,7 @@ class Guarding:
         seconds = min(_AHEAD, self._context.settings.state_max_age / 2)
         return max(1, round(self._context.gate.pace.rate * seconds))
 
-    async def _conclude(self, sighting: Sighting) -> None:
+    async def _conclude(self, sighting: LookupResult) -> None:
         context = self._context
         if sighting.unseen is not None:
             verdict = unseen_change(sighting.unseen, sighting.answer, context.judge, context.now())

@@ -11,7 +11,7 @@ import anyio
 
 from closeout.worker.domain.exchange import Answer
 from closeout.worker.domain.item import Change, Claim, Outcome, Record
-from closeout.worker.lookup.session_lookup import Lookup, Sighting
+from closeout.worker.lookup.session_lookup import Lookup, LookupResult
 from closeout.worker.policy.verdict import Halt
 from closeout.worker.runtime.context import Context
 from closeout.worker.support.clock import NEVER, Millis
@@ -21,7 +21,7 @@ _KNOWN = 20_000  # most are closed still, and a page tells of the more of them, 
 _IDLE = 0.25
 
 
-class Verifying:
+class Reconcile:
     """Runs until closing is done. A stop leaves the rest in doubt."""
 
     def __init__(self, context: Context) -> None:
@@ -55,7 +55,7 @@ class Verifying:
             else:
                 await context.idle(_IDLE)
 
-    async def _conclude(self, sighting: Sighting) -> None:
+    async def _conclude(self, sighting: LookupResult) -> None:
         context = self._context
         if sighting.unseen is not None:
             await self._unseen(sighting.unseen, sighting.answer)

@@ -47,9 +47,9 @@ class HaltError(CloseoutError):
 MISTAKES = (ConfigurationError, SourceError, RunNotFoundError, RunBusyError)
 
 
-def ours_first(error: BaseException) -> BaseException:
+def primary_error(error: BaseException) -> BaseException:
     """Of an error, or a group of them, the one to tell: one of ours if there is any, else the first."""
     if not isinstance(error, BaseExceptionGroup):
         return error
-    found = [ours_first(inner) for inner in error.exceptions]
+    found = [primary_error(inner) for inner in error.exceptions]
     return next((one for one in found if isinstance(one, CloseoutError)), found[0])

@@ -15,7 +15,7 @@ from closeout.worker.ledger.open import shown_address
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.report.html import html_report
 from closeout.worker.report.rendering import asset
-from closeout.worker.report.run_report import read_story
+from closeout.worker.report.run_report import read_run_report
 from closeout.worker.support.clock import now_ms
 from closeout.worker.support.errors import CloseoutError, ConfigurationError, LedgerError, RunNotFoundError
 from closeout.worker.support.units import parse_rate
@@ -117,7 +117,7 @@ class Site:
         """The report as ``closeout report`` writes it; it brings its own policy."""
         ledger = await self.opened.get()
         run = await as_it_is(ledger, await ledger.find_run(request.match_info["run"]))
-        story = await read_story(ledger, run, now_ms())
+        story = await read_run_report(ledger, run, now_ms())
         headers = {name: value for name, value in HEADERS.items() if name != "Content-Security-Policy"}
         response = web.StreamResponse(headers={**headers, "Content-Type": "text/html; charset=utf-8"})
         await response.prepare(request)

@@ -10,7 +10,7 @@ from closeout.worker.ledger.stores import Traffic
 from closeout.worker.report.formatting import WRONG, source_name_of
 from closeout.worker.report.html import story_values
 from closeout.worker.report.rendering import render
-from closeout.worker.report.run_report import Story, row_of
+from closeout.worker.report.run_report import RunReport, row_of
 from closeout.worker.report.summary import achieved_rate
 
 _LAST_MINUTE = 60_000
@@ -39,7 +39,7 @@ def run(run: Run, *, may_steer: bool) -> str:
     return render("live_run.html", {"run": run, "name": source_name_of(run), "may_steer": may_steer})
 
 
-def live(story: Story, age: float) -> str:
+def live(story: RunReport, age: float) -> str:
     """One run as it stands; its outcomes were counted ``age`` seconds ago."""
     values = story_values(story) | {
         "age": age if age > _STALE and story.running else None,
@@ -51,7 +51,7 @@ def live(story: Story, age: float) -> str:
     return render("live_story.html", values)
 
 
-def rate_now(chosen: Sequence[Traffic], story: Story) -> float:
+def rate_now(chosen: Sequence[Traffic], story: RunReport) -> float:
     """Exchanges per second over the last minute of the story, or what there is of it."""
     if not story.traffic:
         return 0.0
@@ -60,7 +60,7 @@ def rate_now(chosen: Sequence[Traffic], story: Story) -> float:
     return sum(each.count for each in chosen if each.at >= since) * 1000 / max(end - since, story.width)
 
 
-def left(story: Story) -> float | None:
+def left(story: RunReport) -> float | None:
     """Seconds until all sessions have ended, as fast as closes were answered in the last minute; None if unknown."""
     if not story.running or not story.run.source_done:
         return None

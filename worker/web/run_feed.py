@@ -10,7 +10,7 @@ from closeout.worker.engine.inspect import AtWork
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import Counts
 from closeout.worker.ledger.stores import Cause, Traffic
-from closeout.worker.report.run_report import CAUSES_SHOWN, Story, width_for
+from closeout.worker.report.run_report import CAUSES_SHOWN, RunReport, width_for
 from closeout.worker.support.clock import Millis, now_ms
 from closeout.worker.web import pages
 
@@ -40,14 +40,14 @@ class Following:
         self._at_work = AtWork(clock)
         self.counted_at = 0.0
 
-    async def story(self, ledger: Ledger) -> Story:
+    async def story(self, ledger: Ledger) -> RunReport:
         """The run as it is now. Raises RunNotFoundError."""
         run = await self._at_work.as_it_is(ledger, await ledger.find_run(self._name))
         if self._width is None:
             self._width = width_for((run.ended_at or now_ms()) - run.created_at)
         self._add(await ledger.reports.traffic(run, self._width, after=self._last))
         await self._count(ledger, run)
-        return Story(
+        return RunReport(
             run=run,
             settings=Settings.model_validate_json(run.options),
             counts=self._counts,

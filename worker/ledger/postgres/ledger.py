@@ -9,7 +9,7 @@ import psycopg
 
 from closeout.worker.domain.run import Run
 from closeout.worker.ledger.lease import Terms
-from closeout.worker.ledger.membership import Crew, WorkerRow
+from closeout.worker.ledger.membership import Membership, WorkerRow
 from closeout.worker.ledger.postgres.address import Address, parse_address
 from closeout.worker.ledger.postgres.budget import PostgresBudget
 from closeout.worker.ledger.postgres.connection import (
@@ -23,7 +23,7 @@ from closeout.worker.ledger.postgres.connection import (
 )
 from closeout.worker.ledger.postgres.intake import PostgresIntake
 from closeout.worker.ledger.postgres.locks import ServerLock
-from closeout.worker.ledger.postgres.membership import PostgresCrew
+from closeout.worker.ledger.postgres.membership import PostgresMembership
 from closeout.worker.ledger.postgres.messages import PostgresMessages
 from closeout.worker.ledger.postgres.migrate import expect_current, upgrade
 from closeout.worker.ledger.postgres.reads import Reading
@@ -46,7 +46,7 @@ class PostgresLedger(Runs, Work, Reading):
         self._database = database
         self._permits = permits
         self._snapshots: set[Connection] = set()
-        self._crews: dict[int, PostgresCrew] = {}
+        self._crews: dict[int, PostgresMembership] = {}
         self.intake = PostgresIntake(database)
         self.messages = PostgresMessages(database)
         self.reports = PostgresReports(database)
@@ -83,11 +83,11 @@ class PostgresLedger(Runs, Work, Reading):
         await self._database.write(lambda sql: sql.rows("touch"))
 
     @asynccontextmanager
-    async def joined(self, run: Run, terms: Terms, *, alone: bool = False) -> AsyncIterator[Crew]:
+    async def joined(self, run: Run, terms: Terms, *, alone: bool = False) -> AsyncIterator[Membership]:
         self.patience = terms.patience
         async with Database(self._database.address, size=1).opened() as heartbeats:
             heartbeats.patience = 0
-            crew = PostgresCrew(heartbeats, self._database, run, terms, alone=alone)
+            crew = PostgresMembership(heartbeats, self._database, run, terms, alone=alone)
             async with crew.joined():
                 self._crews[run.id] = crew
                 try:

@@ -14,7 +14,7 @@ import anyio
 
 from closeout.worker.domain.run import Run, RunState
 from closeout.worker.ledger.lease import Lease, Terms, steady
-from closeout.worker.ledger.membership import UNFINISHED, Crew, RunEnd, ended_since
+from closeout.worker.ledger.membership import UNFINISHED, Membership, RunEnd, ended_since
 from closeout.worker.ledger.postgres.connection import Database
 from closeout.worker.ledger.postgres.runs import end_run
 from closeout.worker.ledger.postgres.statements import Statements, as_json
@@ -40,8 +40,8 @@ class _Told:
     led: bool
 
 
-class PostgresCrew(Crew):
-    """See ``membership.Crew``. ``owner`` is the number of this worker; a new one each time that it begins anew.
+class PostgresMembership(Membership):
+    """See ``membership.Membership``. ``owner`` is the number of this worker; a new one each time that it begins anew.
 
     ``has_taken_over``: it leads, and knows how much of a cap or a canary is left. Until then nothing new is taken up.
     """
@@ -64,7 +64,7 @@ class PostgresCrew(Crew):
         self._beating = anyio.Lock()
 
     @asynccontextmanager
-    async def joined(self) -> AsyncIterator["PostgresCrew"]:
+    async def joined(self) -> AsyncIterator["PostgresMembership"]:
         """Among the workers of the run. Whoever goes without ``leave`` is rescued when the lease ends."""
         await self._register()
         beating = asyncio.create_task(self._keep_beating())

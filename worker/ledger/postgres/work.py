@@ -10,7 +10,7 @@ from closeout.worker.domain.run import Run
 from closeout.worker.ledger.membership import LeaseLostError
 from closeout.worker.ledger.postgres.claims import SKIPPED_AT_ONCE, Turn
 from closeout.worker.ledger.postgres.connection import Database
-from closeout.worker.ledger.postgres.membership import PostgresCrew
+from closeout.worker.ledger.postgres.membership import PostgresMembership
 from closeout.worker.ledger.postgres.statements import Statements, as_json
 from closeout.worker.ledger.records import NextDue
 from closeout.worker.ledger.rows import (
@@ -38,7 +38,7 @@ class Work:
     """See ``protocol.Ledger`` for what each method means."""
 
     _database: Database
-    _crews: dict[int, PostgresCrew]  # by run: a consumer of a queue works on its own, and on one that it adopts
+    _crews: dict[int, PostgresMembership]  # by run: a consumer of a queue works on its own, and on one that it adopts
 
     def _owner(self, run: int) -> int | None:
         """The number by which this process is a worker of the run; None where it is not one of those at work on it."""

@@ -13,7 +13,7 @@ from closeout.worker.domain.exchange import Exchange
 from closeout.worker.domain.item import Claim, ClosedItem, Record, SourceRow
 from closeout.worker.domain.run import Run, Tally
 from closeout.worker.ledger.lease import Terms
-from closeout.worker.ledger.membership import Crew, RunEnd, WorkerRow, ended_since
+from closeout.worker.ledger.membership import Membership, RunEnd, WorkerRow, ended_since
 from closeout.worker.ledger.records import (
     ALL_ROWS,
     AttemptedEnd,
@@ -105,9 +105,9 @@ class SqliteLedger:
         terms: Terms,  # noqa: ARG002  # the system drops the lock of a process that has died
         *,
         alone: bool = False,
-    ) -> AsyncIterator[Crew]:
+    ) -> AsyncIterator[Membership]:
         with run_lock(self.path, run):
-            crew, found = Crew(partial(self.end_run, run)), await self.find_run(run.name)
+            crew, found = Membership(partial(self.end_run, run)), await self.find_run(run.name)
             crew.over = not alone and ended_since(run, found.state, found.ended_at)
             crew.first = crew.leading = not crew.over
             yield crew
