@@ -6,6 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from closeout.worker.pace.budget import Lane
 from closeout.worker.pace.limiter import Pace
 from closeout.worker.runtime.gate import Gate, Patience
 from closeout.worker.runtime.progress import Progress
@@ -51,6 +52,39 @@ async def test_no_more_than_the_concurrency_is_in_flight() -> None:
                 tasks.start_soon(one)
     assert most == 4
     assert bench.progress.in_flight == 0
+
+
+async def test_what_waits_for_the_share_of_settling_holds_no_more_than_one_slot() -> None:
+    """Closing uses the others: with sixteen slots, looks that waited held all, and closes fell from 39/s to 0.8/s."""
+    bench = Bench(4)
+    await bench.gate.told(an_answer(200))
+    closing, permit, waiting = anyio.Event(), bench.pace.permit, 0
+
+    async def held(lane: Lane, free: int) -> None:
+        nonlocal waiting
+        if lane == "settle":
+            waiting += 1
+            await closing.wait()
+        await permit(lane, free)
+
+    bench.pace.permit = held  # type: ignore[method-assign]  # a share that has been used up
+
+    async def look() -> None:
+        await bench.gate.enter("settle")
+        bench.gate.leave()
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(24):
+                tasks.start_soon(look)
+            await anyio.wait_all_tasks_blocked()
+            assert waiting == 1
+            for _ in range(3):
+                await bench.gate.enter()
+            closing.set()
+            for _ in range(3):
+                bench.gate.leave()
+    assert waiting == 24
 
 
 async def test_a_cancelled_wait_gives_its_slot_back() -> None:

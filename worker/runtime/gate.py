@@ -1,6 +1,7 @@
 """What every request passes on its way out, and what every answer tells on its way in."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import anyio
@@ -43,6 +44,7 @@ class Gate:
         self.standing = Standing()
         self._slots = anyio.Semaphore(min(SCOUTS, patience.concurrency), fast_acquire=True)
         self._more_slots = max(0, patience.concurrency - SCOUTS)
+        self._settling = anyio.Lock(fast_acquire=True)  # held by the one request that waits
         self._give_up_after = patience.give_up_after
         self._stop = stop
         self._progress = progress
@@ -59,7 +61,16 @@ class Gate:
         pace.on_wait = self._check_patience
 
     async def enter(self, lane: Lane = "close") -> None:
-        """Return when one request may leave; ``leave`` must follow."""
+        """Return when one request may leave; ``leave`` must follow.
+
+        Settling waits for its share of the pace with one slot at most: else its waiters would hold those that closing
+        could use.
+        """
+        async with self._settling if lane == "settle" else nullcontext():
+            await self._take(lane)
+        self._progress.in_flight += 1
+
+    async def _take(self, lane: Lane) -> None:
         await self._slots.acquire()
         try:
             if not self.standing.spoken:
@@ -69,7 +80,6 @@ class Gate:
         except BaseException:
             self._slots.release()
             raise
-        self._progress.in_flight += 1
 
     def leave(self) -> None:
         self._progress.in_flight -= 1
