@@ -93,7 +93,7 @@ def test_strangers_read_nothing_and_steer_nothing(browser: Browser, tmp_path: Pa
     """Another name, another page, no token, a wrong one; and no page gives the token away."""
     with desk_of(tmp_path / "desk", quick()) as (desk, sandbox):
         source = desk.write_ids(sandbox.add_sessions(3))
-        assert desk.run("close", source, "--no-settle", "--no-progress").code == 4
+        assert desk.run("close", source, "--no-settle", "--no-progress").code == 0
         with served(desk, "--allow-control") as address, served(desk) as closed:
             base, token = address.split("#token=")
             ours = {"Origin": base.rstrip("/"), "X-Closeout-Token": token}
