@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
 from closeout.worker.ledger.sqlite.file import connect
-from closeout.worker.ledger.sqlite.migrate import APPLICATION_ID, migrate
+from closeout.worker.ledger.sqlite.migrate import APPLICATION_ID, check_version, migrate
 from closeout.worker.ledger.sqlite.store import QUERIES
 from closeout.worker.ledger.statements import Migration, load_migrations, load_queries
 from closeout.worker.support.clock import NEVER
@@ -127,3 +128,28 @@ def test_every_statement_is_named_and_used() -> None:
     statements = {**QUERIES, **load_queries("reports.sql")}
     assert set(statements) <= used
     assert all(statements.values())
+
+
+class _Slow(apsw.Connection):
+    """Between two of its looks at a file that is just being made, another process makes it a ledger."""
+
+    made = False
+
+    def pragma(self, name: str, *value: Any, **where: Any) -> Any:
+        """As ``apsw.Connection.pragma``."""
+        found = super().pragma(name, *value, **where)
+        if name == "application_id" and not self.made:
+            self.made = True
+            with closing(apsw.Connection(self.filename)) as other:
+                migrate(other, self.filename, load_migrations())
+        return found
+
+
+def test_a_ledger_that_another_process_is_just_making_is_no_foreign_file(tmp_path: Path) -> None:
+    """Its mark, its tables and its version are looked at as of one instant."""
+    path = str(tmp_path / "closeout.db")
+    with closing(apsw.Connection(path)) as beginning:
+        beginning.pragma("journal_mode", "wal")
+    with closing(_Slow(path)) as connection:
+        check_version(connection, path, load_migrations())
+        assert connection.made

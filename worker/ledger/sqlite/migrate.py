@@ -27,18 +27,27 @@ def check_version(
     connection: apsw.Connection, path: str, migrations: list[Migration], *, may_be_older: bool = True
 ) -> None:
     """Raise LedgerError unless this version may work on the file."""
-    application = connection.pragma("application_id")
-    empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
-    if application != APPLICATION_ID and not (empty and application == 0 and _version(connection) == 0):
+    application, tables, version = _looked_at(connection)
+    if application != APPLICATION_ID and (application, tables, version) != (0, 0, 0):
         raise LedgerError(f"{path} is a SQLite database, but no ledger of closeout: name another file with --ledger")
     newest = migrations[-1].version
-    version = _version(connection)
     if version > newest:
         raise LedgerError(
             f"{path} was written by a newer closeout (schema {version}, this one knows {newest}): upgrade closeout"
         )
     if version < newest and not may_be_older:
         raise LedgerError(f"{path} was written by an older closeout: `closeout runs` brings it up to date")
+
+
+def _looked_at(connection: apsw.Connection) -> tuple[int, int, int]:
+    """Its mark, how many tables it has, and its version, as of one instant: others may be making it just now."""
+    connection.execute("BEGIN")
+    try:
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+        return connection.pragma("application_id"), tables, _version(connection)
+    finally:
+        if connection.in_transaction:  # some errors have taken it back already
+            connection.execute("ROLLBACK")
 
 
 def _version(connection: apsw.Connection) -> int:
