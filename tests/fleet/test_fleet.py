@@ -130,7 +130,7 @@ def test_term_drains_one_worker_and_the_others_go_on(tmp_path: Path, url: str) -
     """Also where it leads; the last one to leave interrupts the run, which anybody can resume."""
     with fleet(tmp_path, url, quick(latency=0.02)) as work:
         work.prepare(600)
-        with work.all_working(2) as children:
+        with work.all_working(2, "--rate", "60/s") as children:
             first, second = children
             assert {each["run"] for each in work.workers()} == {work.asked("SELECT name FROM runs")[0]["name"]}
             waited(work.witness.event_at(150, "close"))
@@ -138,6 +138,7 @@ def test_term_drains_one_worker_and_the_others_go_on(tmp_path: Path, url: str) -
             gone = first.ended()
             assert (gone.code, gone.summary["state"]) == (143, "interrupted")
             assert work.asked("SELECT state FROM runs") == [{"state": "running"}]
+            waited(work.witness.event_at(60, "close"))
             second.interrupt()
             last = second.ended()
         assert (last.code, last.summary["state"]) == (130, "interrupted")
