@@ -5,14 +5,14 @@ BIN := .venv/bin
 # What is tested: the code in place, or `wheel`, which is built from the sdist and installed as users have it.
 FROM ?= editable
 
-.PHONY: demo test lint types docs check bench requirements clean
+.PHONY: demo test wheel lint types docs check bench requirements clean
 
 demo: .venv/ready
 	$(BIN)/closeout demo
 
 # Tests wait more than they compute: more run side by side than there are cores, a file in one process, as its tests
 # share what they set up. Those that count arrivals at the wire compute next to nothing, and have only their like beside.
-test: .venv/ready-dev
+test: .venv/ready-dev $(filter wheel,$(FROM))
 	$(BIN)/pytest -q -m "not alone" --numprocesses 4 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder --durations 10
 	$(BIN)/pytest -q -m alone tests/front_door --numprocesses 4 --max-worker-restart 0 --dist loadgroup --no-loadscope-reorder --durations 10
 
@@ -42,15 +42,15 @@ bench: .venv/ready-dev
 define install
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r $(1)
-	$(if $(filter wheel,$(FROM)),$(install_wheel),$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .)
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 endef
 
-define install_wheel
-	rm -rf dist
+# Anew each time, as the code may have changed; whoever works on the code in place afterwards gets that back.
+wheel: .venv/ready-dev
+	rm -rf dist .venv/ready .venv/ready-dev
 	$(BIN)/python -m hatchling build --target sdist --directory dist
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation dist/closeout-*.tar.gz
-endef
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps --no-build-isolation dist/closeout-*.tar.gz
 
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml
 

@@ -1,1 +1,1 @@
-"""One file for each command: its flags and its help. A command never imports another."""
+"""One file for each command: its flags and its help. None imports another, but ``schedule``, which starts sweeps."""
