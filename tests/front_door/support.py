@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import anyio
@@ -202,6 +202,33 @@ def side_by_side(work: Callable[..., T], *calls: tuple[Any, ...]) -> list[T]:
     """Do several things at once, to save time; results are in their order."""
     with ThreadPoolExecutor(3) as pool:
         return list(pool.map(lambda arguments: work(*arguments), calls))
+
+
+class Stalls:
+    """How long this machine stood still meanwhile: a server that stalls stamps what piled up as one burst.
+
+    ``longest`` is in seconds; what a timer is late anyway does not count.
+    """
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+
+    def __enter__(self) -> Self:
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        before = time.monotonic()
+        while not self._over.wait(0.005):
+            now = time.monotonic()
+            self.longest = max(self.longest, now - before - 0.01)
+            before = now
 
 
 def quick(**changes: Any) -> SandboxConfig:
