@@ -1,6 +1,5 @@
 """The command line: which commands there are, and how errors reach a person. Commands are loaded when used."""
 
-import difflib
 import gc
 import importlib
 import os
@@ -15,6 +14,8 @@ from typing import NoReturn
 import click
 from click.shell_completion import CompletionItem
 
+from closeout.worker.support.suggestions import did_you_mean
+
 # New objects before the collector looks for cycles. Python's own 700 are fewer than the requests in flight hold: it
 # would go through them at each dozen of closes, and now and then through all modules, 28 ms in which nothing is sent.
 COLLECT_AFTER = 5_000
@@ -28,32 +29,33 @@ COMMANDS = {
         "Try it all with no key and no network: the sandbox, 1,000 sessions, the report.",
     ),
     "close": ("closeout.jobs.commands.close", "Close the sessions that a file or standard input lists."),
-    "work": ("closeout.jobs.commands.work", "Close the sessions that a queue gives, for as long as it is not stopped."),
+    "work": ("closeout.jobs.commands.work", "Close the sessions that a queue gives, until stopped."),
     "push": ("closeout.jobs.commands.push", "Put the sessions of a file or standard input into a queue."),
     "sweep": ("closeout.jobs.commands.sweep", "Find sessions by the rule of a configured job, and close them."),
-    "plan": ("closeout.jobs.commands.plan", "Look everything up, close nothing, and say what closing would do."),
+    "plan": ("closeout.jobs.commands.plan", "Look everything up, close nothing, and show what closing would do."),
     "apply": ("closeout.jobs.commands.apply", "Close exactly what a plan holds."),
     "schedule": ("closeout.jobs.commands.schedule", "Run the configured jobs at their times, or print units that do."),
-    "resume": ("closeout.jobs.commands.resume", "Go on with an unfinished run."),
+    "resume": ("closeout.jobs.commands.resume", "Resume an unfinished run."),
     "retry": ("closeout.jobs.commands.retry", "Attempt the failed, rejected and not-found sessions of a run again."),
-    "settle": ("closeout.jobs.commands.settle", "Look again at evaluations that were not final."),
+    "settle": ("closeout.jobs.commands.settle", "Fetch evaluations again that were not final."),
     "rate": ("closeout.jobs.commands.control", "Change the rate of a run while it runs."),
-    "pause": ("closeout.jobs.commands.control", "Let a run send nothing for a while."),
-    "go": ("closeout.jobs.commands.control", "Take back what was said by pause and rate."),
+    "pause": ("closeout.jobs.commands.control", "Hold a run: send nothing until `go`."),
+    "go": ("closeout.jobs.commands.control", "Undo pause and rate."),
     "runs": ("closeout.jobs.commands.runs", "List the runs of the ledger."),
     "show": ("closeout.jobs.commands.show", "Show one run, or what happened to one session of it."),
-    "fleet": ("closeout.jobs.commands.fleet", "List the processes at work on the ledger, and the budget they share."),
+    "fleet": ("closeout.jobs.commands.fleet", "List the worker processes on the ledger, and the budget they share."),
     "verify": ("closeout.jobs.commands.verify", "Read closed sessions again and compare them with the ledger."),
     "export": ("closeout.jobs.commands.export", "Write the rows of a run as CSV, JSONL or Parquet."),
     "report": (
         "closeout.jobs.commands.report",
-        "Tell of a run, or of two beside each other, as one page or as markdown.",
+        "Report on one run, or compare two, as a page or as markdown.",
     ),
-    "serve": ("closeout.jobs.commands.serve", "Show runs in a browser on this machine, as they go on."),
+    "serve": ("closeout.jobs.commands.serve", "Show runs live in a browser on this machine."),
     "doctor": ("closeout.jobs.commands.doctor", "Check the key, the host, the clock, the ledger and the settings."),
     "sandbox": ("closeout.jobs.commands.sandbox", "Serve the stand-in for the API on loopback."),
     "completion": ("closeout.jobs.commands.completion", "Print the script that makes bash, zsh or fish complete."),
 }
+ALIASES = {"enqueue": "push", "unpause": "go", "workers": "fleet"}  # words that a person may try first
 
 
 def load_command(name: str) -> click.Command:
@@ -63,7 +65,7 @@ def load_command(name: str) -> click.Command:
     module = importlib.import_module(COMMANDS[name][0])
     command = getattr(module, name, None) or module.command
     if not isinstance(command, click.Command):
-        raise TypeError(f"{name} is no command")
+        raise TypeError(f"unknown command {name}")
     return helpful(command)
 
 
@@ -74,6 +76,7 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # click's signature
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         if ctx.resilient_parsing:  # completion alone parses so
@@ -95,10 +98,8 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            if not near:
-                raise
-            raise click.UsageError(f"No such command {args[0]!r}: did you mean {near[0]!r}?", ctx) from error
+            meant = did_you_mean(args[0], [*COMMANDS, *ALIASES])
+            raise click.UsageError(f"No such command {args[0]!r}{meant}", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
         from closeout.jobs.help.format import commands_by_purpose, write_pairs  # noqa: PLC0415  # for a help alone
@@ -188,9 +189,9 @@ def in_one_line(error: click.ClickException) -> str:
     if context is None:
         return text
     if isinstance(error, click.NoSuchOption):
-        near = difflib.get_close_matches(error.option_name, error.possibilities or (), n=1)
         behind = "; options of a command stand behind it" if context.parent is None else ""
-        text = f"no such option {error.option_name}" + (f"; did you mean {near[0]}?" if near else behind)
+        meant = did_you_mean(error.option_name, error.possibilities or (), behind)
+        text = f"no such option {error.option_name}{meant}"
     return f"{text[:1].lower()}{text[1:]} (see `{context.command_path} --help`)"
 
 
@@ -206,7 +207,7 @@ def report(error: BaseException, *, show_trace: bool) -> int:
         return error.exit_code
     click.echo(
         f"closeout: unexpected {type(error).__name__}; -vv shows where. What was recorded is in the ledger: "
-        "`closeout resume last` goes on",
+        "`closeout resume last` continues",
         err=True,
     )
     return 3

@@ -140,7 +140,7 @@ def of_budget(budget: Budget, now: float, allowed: float, at_work: list[str]) ->
     trouble = _held(budget, allowed) or _waiting(budget, now)
     if trouble is not None:
         return Finding("pace", "warning", *trouble)
-    others = f"shared with what is at work now: {', '.join(at_work)}" if at_work else "and nothing else is at work here"
+    others = f"shared with what is running now: {', '.join(at_work)}" if at_work else "and nothing else is running here"
     return Finding("pace", "ok", f"{format_rate(allowed)} at most, {others}")
 
 
@@ -157,7 +157,7 @@ def _held(budget: Budget, allowed: float) -> tuple[str, str] | None:
 
 def _waiting(budget: Budget, now: float) -> tuple[str, str] | None:
     if budget.down_since is not None:
-        return "the API gave no answer when it was asked last", "runs go on by themselves once it does"
+        return "the API gave no answer to the last request", "runs continue by themselves once it does"
     if budget.held_until > now:
         told = f"the API asked everybody to wait {format_duration(budget.held_until - now)} more"
         return told, "runs wait for that by themselves"

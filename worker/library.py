@@ -139,7 +139,7 @@ def _gone_on_with(run: Run, settings: SettingsGiven) -> Settings:
     stored = Settings.model_validate_json(run.options)
     given = settings_of(settings, stored)
     if not given.closes or given.rule is not None or given.from_queue:
-        raise ConfigurationError(f"run {run.name} is a plan, a sweep or a queue's: the command line goes on with these")
+        raise ConfigurationError(f"run {run.name} is a plan, a sweep or a queue's: use the command line to continue it")
     if (given.base_url, given.api) != (stored.base_url, stored.api):
         raise ConfigurationError(
             f"base_url: run {run.name} was begun against {stored.base_url} (API {stored.api}), and a run has one host"

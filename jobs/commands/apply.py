@@ -64,10 +64,8 @@ def _expect_fresh_plan(run: Run, max_age: float) -> None:
             f"the plan {run.name} was not made to its end: `closeout resume {run.name}` looks up the rest"
         )
     if run.state != "planned":
-        how = "is no plan, or was applied already" if run.state == "finished" else f"is {run.state}"
-        raise ConfigurationError(
-            f"run {run.name} {how}: `closeout plan` makes one, `closeout resume` goes on with a run"
-        )
+        how = "is not a plan, or was applied already" if run.state == "finished" else f"is {run.state}"
+        raise ConfigurationError(f"run {run.name} {how}: `closeout plan` makes one, `closeout resume` continues a run")
     age = (now_ms() - run.created_at) / 1000
     if age > max_age:
         raise ConfigurationError(
@@ -83,7 +81,7 @@ async def _expect_consent(run: Run, count: int, host: str, *, yes: bool) -> None
         return
     if not somebody_is_there():
         say(told)
-        raise ConfigurationError("nobody is there to be asked: --yes applies the plan all the same")
+        raise ConfigurationError("not a terminal: pass --yes to apply without confirmation")
     if count < _TYPED_BACK:
         agreed = await ask("Close them?", told)
     else:

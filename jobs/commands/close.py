@@ -14,7 +14,7 @@ from closeout.jobs.runner.source_runs import close_source, plan_source
 
 @click.command("close")
 @click.argument("source")
-@click.option("--new-run", is_flag=True, help="Start anew, even if a run of this source is unfinished.")
+@click.option("--new-run", is_flag=True, help="Start a new run, even if a run of this source is unfinished.")
 @click.option("--dry-run", is_flag=True, help="Close nothing: the same as `closeout plan`.")
 @working_options(CLOSE, GUARDS, HOST, PORTION, BRAKE, PACE, SETTLE, OPERATIONS)
 @click.pass_context

@@ -21,7 +21,7 @@ from closeout.worker.support.units import parse_rate
 @LEDGER
 @click.pass_context
 def rate(context: click.Context, /, run: str, rate: str, **_: Any) -> int:  # the rest is read by name
-    """Let RUN, which is running, send at most RATE (20/s, 600/min).
+    """Limit RUN to RATE (20/s, 600/min) while it runs.
 
     It takes effect within a second, for every run on this ledger that draws from the same budget, and never lifts
     the rate above what a run's own settings allow.
@@ -38,7 +38,7 @@ def rate(context: click.Context, /, run: str, rate: str, **_: Any) -> int:  # th
 @LEDGER
 @click.pass_context
 def pause(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is read by name
-    """Let RUN, which is running, send nothing until ``closeout go RUN``.
+    """Hold RUN: send nothing until `closeout go RUN`.
 
     What is in flight comes back and is recorded. It holds for every run on this ledger that draws from the same budget.
     """
@@ -50,7 +50,7 @@ def pause(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is 
 @LEDGER
 @click.pass_context
 def go(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is read by name
-    """Take back what was said to RUN by ``closeout pause`` and ``closeout rate``."""
+    """Undo `closeout pause` and `closeout rate` for RUN."""
     return anyio.run(partial(say_to, read_ledger(context), run))
 
 

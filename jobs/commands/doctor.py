@@ -189,7 +189,7 @@ def _place(path: Path) -> list[Finding]:
     folder = path.resolve().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         todo = "make it, or name another file with --ledger"
-        return [Finding("ledger", "problem", f"there is no folder {folder} that can be written to", todo)]
+        return [Finding("ledger", "problem", f"folder {folder} does not exist or is not writable", todo)]
     will = Finding("ledger", "ok", f"{path} will be made by the first run")
     return [will, of_disk(shutil.disk_usage(folder).free, str(folder))]
 

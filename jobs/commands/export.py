@@ -1,6 +1,5 @@
 """``closeout export RUN``: the rows of a run as a file."""
 
-import difflib
 from functools import partial
 from typing import Any
 
@@ -17,6 +16,7 @@ from closeout.worker.export.run_export import export_run
 from closeout.worker.ledger.open import ledger_file, open_ledger
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import RowFilter
+from closeout.worker.support.suggestions import did_you_mean
 from closeout.worker.support.units import counted
 
 
@@ -69,6 +69,5 @@ async def _nothing_found(ledger: Ledger, run: Run, chosen: RowFilter) -> str:
     missing = sorted(chosen.eval_statuses - set(known))
     if not missing:
         return "no row has both such an outcome and such a verdict"
-    near = [meant for name in missing for meant in difflib.get_close_matches(name, known, n=1)]
-    hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(known) or 'none'}"
-    return f"--eval-status: no session of run {run.name} has the verdict {', '.join(missing)}: {hint}"
+    hint = did_you_mean(missing[0], known, f"; there are {', '.join(known) or 'none'}")
+    return f"--eval-status: no session of run {run.name} has the verdict {', '.join(missing)}{hint}"

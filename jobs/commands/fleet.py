@@ -37,7 +37,7 @@ class BudgetRow:
 @JSON
 @click.pass_context
 def command(context: click.Context, /, *, as_json: bool, **_: Any) -> int:  # the rest is read by name
-    """List the processes at work on the ledger: where, on which run, when they were last heard of; and their budget.
+    """List the worker processes on the ledger (host, run, last heartbeat) and the budget they share.
 
     On a ledger that is a file these are the runs at work on this machine.
     """
@@ -55,7 +55,7 @@ async def show_fleet(address: str, *, as_json: bool) -> int:
         return 0
     console = stdout_console()
     if not workers:
-        console.print("nothing is at work on this ledger")
+        console.print("no worker is running on this ledger")
         return 0
     console.print(workers_table(workers))
     console.print(budgets_table(budgets))

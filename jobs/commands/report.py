@@ -31,7 +31,7 @@ _FORMATS = {"html": (".html", ".htm"), "markdown": (".md", ".markdown")}
     metavar="html|markdown",
     help="The format.  [default: from the name, else html; on a terminal markdown]",
 )
-@click.option("--compare", is_flag=True, help="Two runs beside each other: give RUN twice, the earlier one first.")
+@click.option("--compare", is_flag=True, help="Compare two runs: give both, the earlier one first.")
 @FORCE
 @LEDGER
 @click.pass_context
@@ -46,7 +46,7 @@ def command(  # the rest is read by name
     force: bool,
     **_: Any,
 ) -> int:
-    """Tell of RUN as one page: what was asked, how each session ended, how fast, and what went wrong.
+    """Report on RUN as one page: the request, how each session ended, how fast, and what went wrong.
 
     The page needs no network and no other file: it is there to be mailed and to be kept. As markdown it fits a chat
     or a ticket. FILE replaces an earlier report of RUN, and nothing else without --force.

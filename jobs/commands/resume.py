@@ -1,4 +1,4 @@
-"""``closeout resume RUN``: goes on with an unfinished run."""
+"""``closeout resume RUN``: resumes an unfinished run."""
 
 from functools import partial
 from pathlib import Path
@@ -25,11 +25,11 @@ from closeout.worker.ledger.open import open_ledger
 
 @click.command("resume")
 @click.argument("run")
-@click.option("--source", help="Where the rest of the source is now, if not where it was (- for standard input).")
+@click.option("--source", help="Where the rest of the source is now, if it was moved (- for standard input).")
 @working_options(GUARDS, PORTION, BRAKE, PACE, SETTLE, OPERATIONS)
 @click.pass_context
 def command(context: click.Context, /, run: str, source: str | None, **_: Any) -> int:  # the rest is read by name
-    """Go on with RUN: what was sent and not recorded is looked up first, what is done stays done.
+    """Resume RUN: what was sent and not recorded is looked up first; what is done stays done.
 
     Host, dialect, reason and pace are those of the run; flags override the pace and the settling.
     """

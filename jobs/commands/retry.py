@@ -45,9 +45,7 @@ async def retry_run(invocation: Invocation, name: str, config: Path | None) -> i
         expect_no_plan(run)
         await expect_export(ledger, run, invocation)
         if not invocation.settings.closes:
-            raise ConfigurationError(
-                f"run {run.name} is a plan that was not made to its end: `closeout resume` goes on"
-            )
+            raise ConfigurationError(f"run {run.name} is an unfinished plan: `closeout resume` continues it")
         if invocation.settings.rule is not None and not invocation.settings.as_planned:
             async with ledger.job_locked(run.job):
                 if ended := await _reopen(ledger, run, invocation.settings, parked=True):

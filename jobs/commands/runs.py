@@ -21,7 +21,7 @@ _NIGHTS = 30  # of a job, shown unless more are asked for
 
 
 @click.command("runs")
-@click.option("--job", metavar="NAME", help="Those of one job, night by night, with what was unusual.")
+@click.option("--job", metavar="NAME", help="The run history of a job, with anomalies.")
 @click.option(
     "--last", type=click.IntRange(1), metavar="N", help=f"The newest N alone.  [default: all; of a job {_NIGHTS}]"
 )

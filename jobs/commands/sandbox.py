@@ -29,17 +29,19 @@ _FAULTS = "\b\nFaults:\n" + "\n".join(f"  {name:<16}{what}" for name, what in FA
     help="The port on 127.0.0.1; 0 for any free one.",
 )
 @click.option(
-    "--sessions", default=1000, show_default=True, metavar="N", help="How many active sessions it begins with."
+    "--sessions", default=1000, show_default=True, metavar="N", help="The number of active sessions at the start."
 )
 @click.option("--csv", "csv_path", metavar="FILE", help="Write the ids of its sessions to FILE.")
 @click.option("--force", is_flag=True, help="Replace the FILE of --csv, whatever it is; never a ledger or its files.")
+@click.option("--seed", default=1, show_default=True, metavar="N", help="The seed of ids, evaluations and faults.")
 @click.option(
-    "--seed", default=1, show_default=True, metavar="N", help="What ids, evaluations and faults are drawn from."
+    "--limit",
+    "rate_limit",
+    type=int,
+    metavar="N",
+    help="The organisation's limit, in requests a minute.  [default: none]",
 )
-@click.option(
-    "--limit", "rate_limit", type=int, metavar="N", help="Requests a minute of the organisation.  [default: none]"
-)
-@click.option("--latency", default="0s", show_default=True, metavar="TIME", help="Time that each answer takes.")
+@click.option("--latency", default="0s", show_default=True, metavar="TIME", help="The latency of each answer.")
 @click.option(
     "--fault",
     "faults",

@@ -49,10 +49,10 @@ if TYPE_CHECKING:
 @LISTEN
 @click.pass_context
 def command(context: click.Context, /, kind: str | None, image: str, config: str | None, **_: Any) -> int:  # by name
-    """Run the jobs of closeout.toml that have a schedule, each at its times, until told to end.
+    """Run the jobs of closeout.toml that have a schedule, each at its times, until stopped.
 
     One at a time for each organisation, and never two of the same. A night that was missed is caught up once, as the
-    job's catch_up says. TERM or Ctrl-C lets the job at work drain.
+    job's catch_up says. TERM or Ctrl-C lets the running job drain.
     """
     path = config_path(config)
     jobs = [timed.job for timed in timed_jobs(read_jobs(path).values())]

@@ -24,7 +24,7 @@ from closeout.worker.web.app import Site, serving
 @LEDGER
 @click.pass_context
 def command(context: click.Context, /, port: int, *, allow_control: bool, **_: Any) -> int:  # the rest is read by name
-    """Show the runs of the ledger in a browser on this machine, as they go on, until stopped.
+    """Show the runs of the ledger live in a browser on this machine, until stopped.
 
     Whoever is logged in on this machine can read the page; nobody else can reach it.
     """

@@ -24,7 +24,7 @@ from closeout.worker.support.units import counted
 @working_options(PACE, LOOKS)
 @click.pass_context
 def command(context: click.Context, /, run: str | None, **_: Any) -> int:  # the rest is read by name
-    """Look again at the evaluations of RUN that were not final; without RUN, at those of all finished runs.
+    """Fetch again the evaluations of RUN that were not final; without RUN, those of all finished runs.
 
     With --json it prints one line for each run; where there was nothing to look at, one for each finished run.
     """

@@ -38,7 +38,7 @@ _MOST = 100  # rows of one session, or of one invalid text, that are shown
 def command(  # the rest is read by name
     context: click.Context, /, run: str | None, session: str | None, *, as_json: bool, **_: Any
 ) -> int:
-    """Show RUN: what was asked, how it ended, what is left to do.
+    """Show RUN: the request, how it ended, what is left to do.
 
     With --session alone: what happened to that session in any run of the ledger.
     """
@@ -82,7 +82,7 @@ async def show_session(address: str, name: str | None, session: str, *, as_json:
         found = await (find_anywhere(ledger, session, _MOST) if run is None else _find_in(ledger, run, session))
     if not found:
         where = f"any run of {shown_address(address)}" if run is None else f"run {run.name}"
-        raise ConfigurationError(f"--session: there is no session or invalid row {shown(session, 50)!r} in {where}")
+        raise ConfigurationError(f"--session: no session or invalid row {shown(session, 50)!r} in {where}")
     if len(found) >= _MOST:
         say(f"only the newest {_MOST} are shown")
     if as_json:

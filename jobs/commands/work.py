@@ -51,7 +51,7 @@ _WENT_WELL = 300.0  # seconds: after so long, a trouble is a new one
 @working_options(QUEUE, REASON, GUARDS, HOST, PACE, SETTLE, OPERATIONS)
 @click.pass_context
 def command(context: click.Context, /, queue_url: str, *, drain: bool, **_: Any) -> int:  # the rest is read by name
-    """Close the sessions that a queue gives, for as long as it is not stopped.
+    """Close the sessions that a queue gives, until stopped.
 
     QUEUE_URL is queue:NAME for a queue in the ledger, redis://HOST?stream=NAME&group=NAME, amqp://HOST/VHOST?queue=NAME
     or sqs://REGION/NAME; CLOSEOUT_QUEUE_URL hides its password from the list of processes. A message is a session's

@@ -67,7 +67,7 @@ def read_address(value: object) -> str:
     except ValueError:
         known = False
     if not known or not isinstance(value, str) or parts is None or not (value.isascii() and value.isprintable()):
-        raise ValueError("this is no address: write it like https://hc-ping.com/…")
+        raise ValueError("invalid address: use one like https://hc-ping.com/…")
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         raise ValueError("http would show the address to everybody on the way: use https")
     return value

@@ -30,7 +30,7 @@ def config_path(named: str | None) -> Path | None:
     """The configuration file: the named one, else the working folder's, else the user's; None if there is none."""
     if named is not None:
         if not Path(named).is_file():
-            raise ConfigurationError(f"--config: there is no file {named}{did_you_mean_file(Path(named), '.toml')}")
+            raise ConfigurationError(f"--config: {named} does not exist{did_you_mean_file(Path(named), '.toml')}")
         return Path(named)
     base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     for path in (Path(FILE_NAME), base / "closeout" / FILE_NAME):
@@ -51,7 +51,7 @@ def read_config(path: Path | None, profile: str | None) -> RawSettings:
     if profile is not None:
         profiles = content.get("profiles", {})
         if not isinstance(profiles, dict) or not isinstance(profiles.get(profile, {}), dict):
-            raise ConfigurationError(f"{path}: [profiles.{profile}] is no table")
+            raise ConfigurationError(f"{path}: [profiles.{profile}] is not a table")
         if profile not in profiles:
             known = ", ".join(sorted(profiles)) or "none"
             near = did_you_mean(profile, profiles)
@@ -76,7 +76,7 @@ def _take_in(given: RawSettings, table: dict[str, Any], origin: str) -> None:
         if name not in known:
             raise ConfigurationError(f"{origin}: unknown setting {key!r}{did_you_mean(name, known)}")
         if name in _ELSEWHERE and not isinstance(value, str):
-            raise ConfigurationError(f"{origin}, {key}: {value!r} is no text")
+            raise ConfigurationError(f"{origin}, {key}: {value!r} is not a text")
         if name == "log_format" and value not in LOG_FORMATS:
             raise ConfigurationError(f"{origin}, {key}: {value!r} is none of {', '.join(LOG_FORMATS)}")
         given.values[name] = value

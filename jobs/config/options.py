@@ -59,10 +59,16 @@ GUARDS: list[_Decorator] = [
     _option("--only-status", "Close only sessions in these statuses; none: in any.", metavar="STATUSES"),
     _option("--idle-for", "Close only sessions whose last message is older than TIME.", metavar="TIME"),
     _option("--expired/--no-expired", "Close only sessions whose time to live is over."),
-    _option("--state-max-age", "How old what these three go by may be at the close.  [default: 5m]", metavar="TIME"),
+    _option(
+        "--state-max-age",
+        "The maximum age, at the close, of the state these three go by.  [default: 5m]",
+        metavar="TIME",
+    ),
 ]
 MORE_GUARDS: list[_Decorator] = [
-    _option("--protect", "Leave sessions in these statuses alone, too, besides those of the job.", metavar="STATUSES"),
+    _option(
+        "--protect", "Leave sessions in these statuses alone as well, besides those of the job.", metavar="STATUSES"
+    ),
 ]
 HOST: list[_Decorator] = [
     _option(
@@ -77,16 +83,20 @@ PACE: list[_Decorator] = [
     _option("--rate", "Requests a second (40/s, 600/min), instead of a share.", metavar="RATE"),
     _option("--share", "The share of the organisation's limit to use.  [default: 50%]", metavar="PERCENT"),
     _option("--org-limit", "The organisation's limit.  [default: 6000/min]", metavar="RATE"),
-    _option("--concurrency", "Requests in flight, at most.  [default: 64]", metavar="N"),
-    _option("--max-attempts", "Closes sent for one session, at most.  [default: 8]", metavar="N"),
+    _option("--concurrency", "Maximum number of requests in flight.  [default: 64]", metavar="N"),
+    _option("--max-attempts", "Maximum number of closes sent for one session.  [default: 8]", metavar="N"),
     _option("--give-up-after", "Time for one session, and for an API in trouble.  [default: 10m]", metavar="TIME"),
     _option("--timeout", "One request's time limit.  [default: 30s]", metavar="TIME"),
-    _option("--lease", "On PostgreSQL: when a worker not heard of counts as dead.  [default: 60s]", metavar="TIME"),
+    _option(
+        "--lease",
+        "On PostgreSQL: a worker without a heartbeat for this long counts as dead.  [default: 60s]",
+        metavar="TIME",
+    ),
     _option("--quiet-hours", "When to send less, such as 08:00-20:00@30%, mon-fri 22:00-06:00@0%.", metavar="HOURS"),
     _option("--timezone", "The zone of the quiet hours, such as Europe/Berlin.  [default: this machine's]"),
     _option(
         "--organisation",
-        "Which organisation's budget this is, where one ledger serves several.",
+        "The organisation whose budget this is, where one ledger serves several.",
         metavar="NAME",
     ),
 ]
@@ -95,29 +105,33 @@ _MAX_FAILURES = _option(
     "Stop when more of the last 1,000 sessions end badly: a share or a count.  [default: 5%]",
     metavar="PERCENT|N",
 )
-_LIMIT = _option("--limit", "Close N sessions at most; the rest is skipped.", metavar="N|none")
+_LIMIT = _option("--limit", "Close at most N sessions; skip the rest.", metavar="N|none")
 BRAKE: list[_Decorator] = [
     _MAX_FAILURES,
     _option("--deadline", "Stop closing in time to settle before TIME has passed.", metavar="TIME"),
 ]
 PORTION: list[_Decorator] = [
-    _option("--canary", "Close N sessions first, and go on only if they end well; 0 for none.", metavar="N"),
+    _option("--canary", "Close N sessions first, and continue only if they end well; 0 for none.", metavar="N"),
     _LIMIT,
-    click.option("--yes", "-y", "yes", is_flag=True, help="Do not ask: take each answer as yes."),
+    click.option("--yes", "-y", "yes", is_flag=True, help="Answer yes to each question."),
 ]
 QUEUE: list[_Decorator] = [
-    _option("--dedupe-for", "For how long the same key again makes a duplicate.  [default: 24h]", metavar="TIME"),
+    _option("--dedupe-for", "How long a repeated key counts as a duplicate.  [default: 24h]", metavar="TIME"),
     _MAX_FAILURES,
-    _option("--probe-every", "When to try one after too many failures, at first.  [default: 30s]", metavar="TIME"),
-    _option("--alert-url", "A webhook that is told of troubles and of their end.", metavar="URL"),
+    _option(
+        "--probe-every", "The first interval between tries after too many failures.  [default: 30s]", metavar="TIME"
+    ),
+    _option("--alert-url", "A webhook for alerts: troubles, and their end.", metavar="URL"),
     _LIMIT,
 ]
 LOOKS: list[_Decorator] = [
-    _option("--settle-for", "How long to go on looking after the last close.  [default: 15m]", metavar="TIME"),
-    _option("--first-look", "When to look first after a close.  [default: learnt while the run goes]", metavar="TIME"),
+    _option("--settle-for", "How long to keep looking after the last close.  [default: 15m]", metavar="TIME"),
+    _option(
+        "--first-look", "The delay of the first look after a close.  [default: learnt during the run]", metavar="TIME"
+    ),
     _option(
         "--none-grace",
-        "How old a close must be for its 'none' to be believed, until that is learnt.  [default: 15s]",
+        "The age of a close from which its 'none' counts as final, until that is learnt.  [default: 15s]",
         metavar="TIME",
     ),
 ]

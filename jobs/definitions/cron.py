@@ -57,14 +57,14 @@ def parse_cron(text: str) -> CronFields:
     """The five fields of ``0 3 * * mon-fri``, as crontab(5) has them. Raises ValueError that says which is wrong."""
     parts = text.split()
     if len(parts) != len(_FIELDS):
-        raise ValueError(f"{text!r} is no schedule: write its five fields, such as 0 3 * * * for each night at 3:00")
+        raise ValueError(f"invalid schedule {text!r}: use five fields, such as 0 3 * * * for each night at 3:00")
     for place, (part, field) in enumerate(zip(parts, _FIELDS, strict=True)):
         _check_field(text, part, place, field)
     try:
         cron = CronSim(text, _EPOCH)
         next(cron)
     except (CronSimError, StopIteration):
-        raise ValueError(f"{text!r}: there is no such day") from None
+        raise ValueError(f"{text!r}: no such day exists") from None
     return CronFields(
         minutes=tuple(sorted(cron.minutes)),
         hours=tuple(sorted(cron.hours)),
@@ -79,7 +79,7 @@ def _check_field(text: str, part: str, place: int, field: str) -> None:
     """Only what every cron knows: days that cronsim writes as ``L``, ``LW`` and ``5#2`` mean nothing to the others."""
     alone = ["*"] * len(_FIELDS)
     alone[place] = part
-    wrong = ValueError(f"{text!r}: {part!r} is no {field}")
+    wrong = ValueError(f"{text!r}: invalid {field} {part!r}")
     if not all(_ITEM.fullmatch(item) for item in part.split(",")):
         raise wrong
     try:

@@ -69,7 +69,7 @@ class Select(_Table):
         try:
             return str(UUID(value))
         except ValueError:
-            raise ValueError("this is no UUID") from None
+            raise ValueError("not a UUID") from None
 
     @field_validator("started_after", "started_before", mode="before")
     @classmethod

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from closeout.worker.config.dialect import reason_problem
 from closeout.worker.config.quiet_hours import parse_zone
 from closeout.worker.config.settings import Settings
 from closeout.worker.support.errors import ConfigurationError
+from closeout.worker.support.suggestions import did_you_mean
 
 _INNER: Mapping[str, type[BaseModel]] = {"select": Select, "ping": Ping, "webhook": Webhook}
 _HOMES: Mapping[str, type[BaseModel]] = {"the job itself": Job, **_INNER}
@@ -30,7 +30,7 @@ def read_jobs(path: Path | None) -> dict[str, Job]:
     text, content = read_toml(path)
     tables = content.get("jobs", {})
     if not isinstance(tables, dict):
-        raise _JobFile(path, text, content).mistake(("jobs",), "this is no table: write [jobs.NAME]")
+        raise _JobFile(path, text, content).mistake(("jobs",), "not a table: write [jobs.NAME]")
     file = _JobFile(path, text, content)
     return {name: file.job(name, table) for name, table in tables.items()}
 
@@ -43,9 +43,8 @@ def find_job(path: Path | None, name: str) -> Job:
     tables = content.get("jobs", {})
     if not isinstance(tables, dict) or name not in tables:
         names = sorted(tables) if isinstance(tables, dict) else []
-        near = get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'none'}"
-        raise ConfigurationError(f"{path}: there is no [jobs.{name}] ({hint})")
+        hint = did_you_mean(name, names, f"; there are: {', '.join(names) or 'none'}")
+        raise ConfigurationError(f"{path}: there is no [jobs.{name}]{hint}")
     return _JobFile(path, text, content).job(name, tables[name])
 
 
@@ -67,7 +66,7 @@ class _JobFile:
 
     def job(self, name: str, table: object) -> Job:
         if not isinstance(table, dict):
-            raise self.mistake(("jobs", name), f"this is no table: write [jobs.{name}]")
+            raise self.mistake(("jobs", name), f"not a table: write [jobs.{name}]")
         plain = self._plain(table, ("jobs", name))
         for key in _INNER.keys() & plain.keys():
             if isinstance(plain[key], dict):
@@ -157,7 +156,7 @@ def _message(keys: Sequence[str], detail: ErrorDetails) -> str:
     if kind == "extra_forbidden":
         return f"unknown key{_hint(keys)}"
     if kind in {"model_type", "model_attributes_type"}:
-        return "this is no table"
+        return "not a table"
     return detail["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
 
 
@@ -166,9 +165,8 @@ def _hint(keys: Sequence[str]) -> str:
     if key in _PERSONAL:
         return ": it may hold personal data, so no rule looks at it"
     known = set(_INNER[outer[0]].model_fields if outer else Job.model_fields) - {"name"}
-    near = get_close_matches(key, sorted(known), n=1)
-    if near:
-        return f": did you mean {near[0]}?"
+    if meant := did_you_mean(key, known):
+        return meant
     for home, model in _HOMES.items():
         if key in model.model_fields and home not in outer:
             return f": it belongs into {home}"

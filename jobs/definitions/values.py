@@ -1,11 +1,10 @@
 """Values of a job's table, read with errors for the one who wrote them: ValueError, as pydantic wants it."""
 
-from collections.abc import Iterable
 from datetime import date, datetime
-from difflib import get_close_matches
 
 from closeout.worker.domain.session import LIVE_STATUSES, TERMINAL_STATUSES
 from closeout.worker.policy.selection import Age
+from closeout.worker.support.suggestions import did_you_mean
 from closeout.worker.support.units import parse_duration
 
 Moment = Age | datetime | date
@@ -14,19 +13,20 @@ Moment = Age | datetime | date
 def read_statuses(value: object) -> tuple[str, ...]:
     """Statuses that a session can be closed in. Raises ValueError."""
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError('this is no list of statuses: write it like ["active", "paused"]')
+        raise ValueError('invalid list of statuses: use ["active", "paused"]')
     for name in value:
         if name in TERMINAL_STATUSES:
             raise ValueError(f"a session that is {name} has ended; for those past their time write expired = true")
         if name not in LIVE_STATUSES:
-            raise ValueError(f"{name!r} is no status{_near(name, LIVE_STATUSES)}")
+            meant = did_you_mean(name, LIVE_STATUSES, f"; use one of {', '.join(sorted(LIVE_STATUSES))}")
+            raise ValueError(f"unknown status {name!r}{meant}")
     return tuple(dict.fromkeys(value))
 
 
 def read_span(value: object, most: str | None = None) -> float:
     """Seconds of a duration that is written as text, ``most`` at most. Raises ValueError."""
     if not isinstance(value, str):
-        raise ValueError('this is no duration: write it like "30m" or "24h"')  # noqa: TRY004  # see above
+        raise ValueError('invalid duration: use a text such as "30m" or "24h"')  # noqa: TRY004  # see above
     seconds = parse_duration(value)
     if most is not None and seconds > parse_duration(most):
         raise ValueError(f"it must be {most} at most")
@@ -51,8 +51,3 @@ def read_table(value: object, form: str) -> object:
     if not isinstance(value, dict):
         raise ValueError(f"write {form}")  # noqa: TRY004  # see above
     return value
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, sorted(known), n=1)
-    return f": did you mean {near[0]}?" if near else f": they are {', '.join(sorted(known))}"

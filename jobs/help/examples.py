@@ -50,7 +50,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("closeout push - queue:stale", "or of a pipe"),
     ),
     "resume": (
-        ("closeout resume last", "go on after Ctrl-C, a crash or a halt"),
+        ("closeout resume last", "resume after Ctrl-C, a crash or a halt"),
         ("closeout resume last --rate 10/s", "slower than before"),
         ("closeout resume k3m9 --source rest.csv", "the file lies elsewhere now"),
     ),
@@ -68,10 +68,10 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "pause": (
         ("closeout pause last", "send nothing for now"),
-        ("closeout go last", "go on"),
+        ("closeout go last", "continue"),
     ),
     "go": (
-        ("closeout go last", "take back pause and rate"),
+        ("closeout go last", "undo pause and rate"),
         ("closeout go k3m9", "of a run by the beginning of its id"),
     ),
     "fleet": (
@@ -138,7 +138,7 @@ OTHER_CODES: dict[str, dict[int, str]] = {
         0: "planned",
         1: "planned; some rows are invalid, or not found",
         2: EXIT_CODES[2],
-        3: "halted before all was looked up; `closeout resume` goes on",
+        3: "halted before all was looked up; `closeout resume` continues",
         130: EXIT_CODES[130],
         143: EXIT_CODES[143],
     },
@@ -159,8 +159,8 @@ OTHER_CODES: dict[str, dict[int, str]] = {
     "schedule": {
         0: "printed",
         2: "usage or configuration error; no job was started",
-        130: "ended by Ctrl-C, once the job at work has drained",
-        143: "ended by TERM, once the job at work has drained",
+        130: "ended by Ctrl-C, once the running job has drained",
+        143: "ended by TERM, once the running job has drained",
     },
     "verify": {0: "all agree", 1: "something disagrees", 2: EXIT_CODES[2], 3: "some could not be read"},
     "doctor": {0: "no problem", 1: "a problem"},

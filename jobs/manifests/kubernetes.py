@@ -104,7 +104,7 @@ spec:
 def print_kubernetes(jobs: Iterable[Job], image: str) -> str:
     """The objects as YAML documents. Raises ConfigurationError for a schedule that Kubernetes takes for another one."""
     if not image or not image.isascii() or not image.isprintable() or " " in image:
-        raise ConfigurationError(f"--image: {image!r} is no name of an image")
+        raise ConfigurationError(f"--image: invalid name of an image {image!r}")
     timed = timed_jobs(jobs)
     keys = '="…" --from-literal='.join(sorted({one.key for one in timed}))
     return _HEAD.replace("KEYS", keys) + "".join(_cron_job(one, image) for one in timed)

@@ -202,7 +202,7 @@ async def _go_on(ledger: Ledger, run: Run, invocation: Invocation, opened: Opene
     if same_file:
         _expect_same_reading(run, opened)
     others = sum(worker.run == run.name for worker in await ledger.workers())
-    doing = f"joining {others} at work on it" if others and on_postgres(invocation.ledger) else "going on with it"
+    doing = f"joining {others} on it" if others and on_postgres(invocation.ledger) else "resuming it"
     told = f"{opened.name} has an unfinished run, {run.name}: {doing} (--new-run starts anew)"
     unchanged = run.source_done and same_file
     if not unchanged:
@@ -216,7 +216,7 @@ def _expect_same_reading(run: Run, opened: OpenedSource) -> None:
     if run.reading not in (None, opened.reading):
         raise ConfigurationError(
             f"{opened.name} has an unfinished run, {run.name}, which reads it otherwise ({run.reading}): "
-            f"`closeout resume {run.name}` goes on with that, --new-run starts anew"
+            f"`closeout resume {run.name}` continues it, --new-run starts a new run"
         )
 
 

@@ -70,7 +70,7 @@ async def approve(context: Context, told: str, *, asks: bool) -> bool:
 async def confirm(context: Context, *told: str, yes: bool) -> bool:
     """Show what is not as usual; ask a person on a terminal whether to go on, else do so only where ``yes`` says so."""
     if not yes and somebody_is_there():
-        return await ask("Close them all the same?", *told, screen=context.screen)
+        return await ask("Close them anyway?", *told, screen=context.screen)
     for each in told:
         say(each)
     return yes

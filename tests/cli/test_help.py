@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from closeout.jobs.cli import COMMANDS, cli, load_command, narrow_width
+from closeout.jobs.cli import ALIASES, COMMANDS, cli, load_command, narrow_width
 from closeout.jobs.help.examples import EXAMPLES, PURPOSES, WORK_ON_RUNS, codes_of
 from closeout.worker.sandbox import FAULT_NAMES
 
@@ -169,8 +169,16 @@ def test_completion_knows_the_commands() -> None:
     assert sorted(line.split(",")[1] for line in result.output.split()) == ["report", "resume", "retry"]
 
 
+@pytest.mark.parametrize(("alias", "name"), ALIASES.items())
+def test_an_alias_is_the_command_itself(alias: str, name: str) -> None:
+    """With the same help; it is not listed beside it."""
+    told, own = (CliRunner().invoke(cli, [word, "--help"]).output for word in (alias, name))
+    assert told.replace(f"cli {alias}", f"cli {name}") == own
+    assert alias not in CliRunner().invoke(cli, ["--help"]).output.split()
+
+
 def test_a_command_that_does_not_exist_suggests_the_one_that_was_meant() -> None:
     """In one line."""
     done = CliRunner().invoke(cli, ["clsoe", "sessions.csv"])
     assert done.exit_code == 2
-    assert "No such command 'clsoe': did you mean 'close'?" in done.output
+    assert "No such command 'clsoe'; did you mean close?" in done.output

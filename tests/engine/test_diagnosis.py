@@ -77,11 +77,11 @@ def test_little_room_is_told() -> None:
     [
         (Budget(paused=True, set_by="abc"), "everything is paused by a word to run abc"),
         (Budget(set_rate=5.0, set_by="abc"), "everything is held at 5/s by a word to run abc"),
-        (Budget(set_rate=500.0, set_by="abc"), "50/s at most, and nothing else is at work here"),
-        (Budget(down_since=90.0), "the API gave no answer when it was asked last"),
+        (Budget(set_rate=500.0, set_by="abc"), "50/s at most, and nothing else is running here"),
+        (Budget(down_since=90.0), "the API gave no answer to the last request"),
         (Budget(held_until=160.0), "the API asked everybody to wait 1 min 0 s more"),
         (Budget(cut_rate=20.0, cut_at=70.0), "a 429 cut the rate to 20/s 30 s ago"),
-        (Budget(cut_rate=20.0, cut_at=-900.0), "50/s at most, and nothing else is at work here"),
+        (Budget(cut_rate=20.0, cut_at=-900.0), "50/s at most, and nothing else is running here"),
     ],
 )
 def test_what_holds_the_pace_back_is_told(budget: Budget, told: str) -> None:

@@ -350,4 +350,4 @@ async def test_an_outage_is_given_up_on_time() -> None:
     assert not bench.stop.requested
     bench.now += 2
     bench.pace.on_wait()
-    assert "gave no usable answer" in (bench.stop.why or "")
+    assert "no usable answer from the API" in (bench.stop.why or "")

@@ -79,7 +79,7 @@ def test_closing_ends_in_time_to_settle(values: dict[str, object], unsettled: in
     assert called.goes_on
     assert called.why is not None
     assert called.why.startswith("--deadline ")
-    assert "stays pending" in called.why
+    assert "stay pending" in called.why
 
 
 @pytest.mark.parametrize("deadline", [None, "2h"])

@@ -24,10 +24,10 @@ def test_statuses_are_read(text: str, statuses: tuple[str, ...]) -> None:
     [
         ("", "write none for none"),
         (" , ", "write none for none"),
-        ("waiting", "no status that a live session can have"),
+        ("waiting", "is not a status of a live session"),
         ("actve", "did you mean active?"),
-        ("closed", "no status that a live session can have"),
-        ("none,active", "'none' is no status"),
+        ("closed", "is not a status of a live session"),
+        ("none,active", "'none' is not a status"),
     ],
 )
 def test_what_is_no_status_is_refused(text: str, told: str) -> None:

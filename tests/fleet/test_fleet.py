@@ -104,7 +104,7 @@ def test_a_worker_that_is_cut_off_sends_nothing_when_its_lease_ends(tmp_path: Pa
         work.expect_alike(ended)
         work.expect_truth()
         work.expect_budget()
-        assert "not heard of for longer than the lease" in ended[0].err
+        assert "lease expired (no heartbeat)" in ended[0].err
 
 
 def test_a_worker_that_is_stopped_for_longer_than_its_lease_begins_anew(tmp_path: Path, url: str) -> None:
@@ -120,7 +120,7 @@ def test_a_worker_that_is_stopped_for_longer_than_its_lease_begins_anew(tmp_path
             work.remember()
             stopped.process.send_signal(signal.SIGCONT)
             ended = [stopped.ended(), other.ended()]
-        assert "not heard of for longer than the lease" in ended[0].err
+        assert "lease expired (no heartbeat)" in ended[0].err
         work.expect_alike(ended)
         work.expect_truth()
         work.expect_budget()

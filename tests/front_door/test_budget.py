@@ -127,7 +127,7 @@ def test_an_outage_that_stays_halts_the_run(tmp_path: Path) -> None:
         desk.write_ids(sandbox.add_sessions(300))
         done = desk.run("close", "sessions.csv", *WORDS, "--rate", "200/s", "--give-up-after", "3s")
     assert done.code == 3
-    assert "no usable answer for 3.0 s" in done.summary["why"]
+    assert "no usable answer from the API for 3.0 s" in done.summary["why"]
     outcomes = done.summary["outcomes"]
     assert outcomes["pending"] + outcomes["in_doubt"] == 300
     assert sandbox.counts.requests["close"] <= 100

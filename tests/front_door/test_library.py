@@ -195,7 +195,7 @@ def test_a_cancellation_while_the_run_is_made_breaks_no_ledger(place: Place, mon
 @pytest.mark.parametrize(
     ("given", "changes", "told"),
     [
-        ("0190c1f2-0000-7000-8000-000000000001", {}, "one text is no list"),
+        ("0190c1f2-0000-7000-8000-000000000001", {}, "a single text is not a list"),
         (7, {}, "neither an iterable"),
         ([], {"rat": "4/s"}, "unknown setting 'rat'; did you mean rate?"),
         ([], {"rate": "fast"}, "rate: "),

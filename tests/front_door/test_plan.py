@@ -31,7 +31,7 @@ def test_a_plan_tells_what_would_be_closed_and_closes_nothing(tmp_path: Path) ->
         assert "would close 340" in flat
         assert "by status 300 active, 40 paused" in flat
         assert "would skip 5 protected: waiting_for_human" in flat
-        assert "would take 340 sessions: some 344 requests at 600/s" in flat
+        assert "estimate 340 sessions: some 344 requests at 600/s" in flat
         assert "it cannot be undone" in flat
     assert "closeout apply" in done.out
     assert ends(desk) == {

@@ -48,7 +48,7 @@ def test_a_rows_wishes_go_with_it(tmp_path: Path, name: str, content: str) -> No
         assert done.out == f"5 rows of {name}: 3 pushed to queue:sessions, 2 invalid\n"
         read_as, first, second = done.err.splitlines()
         assert ": ids: " in read_as
-        assert "field 'not_before' is no instant" in first
+        assert "invalid 'not_before'" in first
         assert "'k-1' is that of another session" in second
         assert bodies(desk) == [
             {"session_id": A, "reason": "resolved", "not_before": AT},

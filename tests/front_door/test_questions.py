@@ -22,7 +22,7 @@ from tests.front_door.test_sweep import IDLE, add, ago, night
 WORDS = (*(word for word in FAST if word != "--no-progress"), "--no-settle")
 FIRST = "Close them? [y/N]:"
 REST = "Go on with the rest? [y/N]:"
-ALL_THE_SAME = "Close them all the same? [y/N]:"
+ALL_THE_SAME = "Close them anyway? [y/N]:"
 
 
 @dataclass(frozen=True)
@@ -250,7 +250,7 @@ def drawn_below(terminal: Terminal, line: str) -> bool:
     """Whether the display stands directly below a line, and whole."""
     _, found, below = "\n".join(terminal.lines).partition(f"{line}\n")
     rows = below.split("\n")
-    return bool(found) and rows[0].startswith("closing  run") and rows[0].endswith(" s") and "left" in rows[-1]
+    return bool(found) and rows[0].startswith("closing  run") and rows[0].endswith(" s") and "ETA" in rows[-1]
 
 
 def test_what_is_told_without_a_question_stands_above_the_display(tmp_path: Path) -> None:

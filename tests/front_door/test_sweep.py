@@ -179,7 +179,7 @@ def test_two_of_the_same_job_do_not_run_at_once(tmp_path: Path) -> None:
             second = desk.run("sweep", "night", *WORDS)
             done = child.ended()
     assert (second.code, done.code) == (5, 0)
-    assert "is at work already" in second.err
+    assert "is already running" in second.err
     assert done.summary["requests"]["close"] == 100
 
 
@@ -193,7 +193,7 @@ def test_two_begun_in_the_same_instant_exclude_each_other(tmp_path: Path) -> Non
         both = desk.run_all(("sweep", "night", *words), ("sweep", "night", *words), ("resume", halted, *words))
     assert sorted(done.code for done in both)[-2:] == [5, 5]
     assert sum(done.code in (0, 4) for done in both) == 1
-    assert all("is at work already" in done.err for done in both if done.code == 5)
+    assert all("is already running" in done.err for done in both if done.code == 5)
     assert sandbox.counts.closes_effective == sandbox.counts.requests["close"] == 50
 
 

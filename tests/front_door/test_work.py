@@ -211,7 +211,7 @@ def test_the_brake_pauses_and_a_probe_goes_on(tmp_path: Path) -> None:
             done = child.ended()
         assert done.code == 130, done.err
         assert done.err.count("closing is paused") == 1, done.err
-        assert done.err.count("a session was closed again: closing goes on") == 1, done.err
+        assert done.err.count("a session was closed again: closing continues") == 1, done.err
         assert [(alert["about"], alert["over"]) for alert in alerts] == [("closing", False), ("closing", True)]
         assert "secret-path" not in done.err
         assert outcomes(desk) == {"closed": 40, "not_found": 3}
@@ -226,7 +226,7 @@ def test_an_outage_of_the_api_is_sat_out_however_long(tmp_path: Path) -> None:
         ids = sandbox.add_sessions(30)
         push(desk, ids)
         with desk.started("work", QUEUE, *FAST, "--give-up-after", "1s", "--concurrency", "8") as child:
-            begun = child.wait_for_line("no usable answer for 1.0 s")
+            begun = child.wait_for_line("no usable answer from the API for 1.0 s")
             sandbox.outage = None
             wait_until(lambda: outcomes(desk) == {"closed": 30})
             sandbox.revoke_key(KEY)

@@ -132,7 +132,7 @@ async def test_a_job_is_held_by_one_process(opener: Opener, implementation: str,
         run = await a_run(ledger)
         with other_process(implementation, tmp_path, run, "job", "night") as (said, holder):
             assert said == "held"
-            with pytest.raises(RunBusyError, match="job night is at work already"):
+            with pytest.raises(RunBusyError, match="job night is already running"):
                 async with ledger.job_locked("night"):
                     pass
             async with ledger.job_locked("day"), ledger.locked(run):

@@ -61,7 +61,7 @@ def test_a_run_is_watched_and_steered_from_before_its_ledger_is_there(browser: B
                 halted = sandbox.counts.requests.total()
                 assert halted < SESSIONS
                 page.get_by_role("button", name="Go on").click()
-                expect(page.locator("#said")).to_contain_text("goes on at 20/s")
+                expect(page.locator("#said")).to_contain_text("continues at 20/s")
                 page.locator("#rate").fill("fast")
                 page.keyboard.press("Enter")
                 expect(page.locator("#said")).to_contain_text("rate:")

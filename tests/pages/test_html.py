@@ -96,7 +96,7 @@ def test_a_plan_says_what_closing_would_do(story: RunReport) -> None:
     """In both kinds: it is there to be approved by somebody."""
     run = replace(story.run, state="planned", why=None)
     counts = replace(story.counts, outcomes={Outcome.PENDING: 65})
-    plan = replace(story, run=run, counts=counts, plan=(("sets off", "cannot be undone", ""),))
+    plan = replace(story, run=run, counts=counts, plan=(("side effects", "cannot be undone", ""),))
     for told in ("".join(html_report(plan, NOW)), markdown_report(plan)):
         assert "A plan of 65 sessions: 65 would be closed." in told
         assert "cannot be undone" in told

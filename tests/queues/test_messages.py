@@ -63,7 +63,7 @@ def test_an_object(fields: dict[str, object], expected: QueuedRow) -> None:
         (body(key=True), "field 'key' holds true or false, not a string"),
         (body(key="k" * 201), "field 'key' is 201 characters long; at most 200 are read"),
         *(
-            (body(not_before=value), "field 'not_before' is no instant: ISO 8601 or seconds since the epoch expected")
+            (body(not_before=value), "invalid 'not_before': use ISO 8601 or seconds since the epoch")
             for value in _NO_INSTANTS
         ),
     ],

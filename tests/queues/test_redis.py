@@ -148,7 +148,7 @@ async def test_what_redis_refuses_is_one_line(tmp_path: Path, port: int, stream:
             await _up(url("s", port))
     async with client() as mine:
         await mine.set(stream, "text")
-    with pytest.raises(QueueError, match="what is there is no stream"):
+    with pytest.raises(QueueError, match="the key exists and is not a stream"):
         await _up(url(stream))
     with pytest.raises(QueueUnreachableError, match=f"127.0.0.1:{port}"):
         async with open_queue(url("s", port)):

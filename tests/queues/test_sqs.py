@@ -191,8 +191,8 @@ def test_each_refusal_is_one_line_that_says_what_to_do(error: Exception, kind: t
         ("sqs://eu-central-1", "write it like sqs://REGION/NAME"),
         ("sqs://eu-central-1/1/2/3", "write it like sqs://REGION/NAME"),
         ("sqs://eu-central-1/x?wait=3s", "no option 'wait' here"),
-        ("sqs://eu-central-1/x?endpoint=http://me:s3cret@host", "endpoint is no address"),
-        ("sqs://eu-central-1/x?endpoint=ftp://host", "endpoint is no address"),
+        ("sqs://eu-central-1/x?endpoint=http://me:s3cret@host", "invalid endpoint"),
+        ("sqs://eu-central-1/x?endpoint=ftp://host", "invalid endpoint"),
     ],
 )
 async def test_an_address_that_says_nothing_of_use_is_refused(text: str, said: str) -> None:

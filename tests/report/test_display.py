@@ -97,7 +97,7 @@ def test_before_the_source_is_done_there_is_no_percentage() -> None:
     text = "\n".join(drawn(replace(busy_shot(), total=None, left=None), 80))
     assert "12,400 of 100,000 so far" in text
     assert "%" not in text
-    assert "left      unknown" in text
+    assert "ETA       unknown" in text
 
 
 def test_an_empty_source_is_all_done() -> None:
@@ -107,11 +107,11 @@ def test_an_empty_source_is_all_done() -> None:
 
 @pytest.mark.parametrize("width", [60, 80])
 def test_a_long_reason_to_stop_is_shown_whole(width: int) -> None:
-    why = "the API gave no usable answer for 10 min 0 s (last: connect_timeout): resume when it is back, and not before"
+    why = "no usable answer from the API for 10 min 0 s (last: connect_timeout): resume when it is back, and not before"
     lines = drawn(replace(busy_shot(), phase="draining", draining=True, why=why, left=None), width)
     assert max(map(len, lines)) <= width
     assert why in " ".join(" ".join(lines).split())
-    assert not any(line.startswith("left") for line in lines)
+    assert not any(line.startswith("ETA") for line in lines)
 
 
 def test_a_long_source_gives_way_to_the_clock() -> None:

@@ -177,7 +177,7 @@ def test_on_a_narrow_terminal_values_go_on_below_themselves() -> None:
     out = io.StringIO()
     print_summary(Console(file=out, width=40), ended(), Settings(base_url="https://a.example"))
     lines = out.getvalue().splitlines()
-    assert "  asked           100,000 rows of" in lines
+    assert "  source          100,000 rows of" in lines
     assert "                  sessions.csv, 12 of" in lines
     assert [line for line in lines if len(line) > 40 and "closeout " not in line] == []
     assert "  closeout export k3m9x2pq --output results.csv" in lines

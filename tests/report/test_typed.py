@@ -103,7 +103,7 @@ def test_what_cannot_be_written_is_told_before_any_work(tmp_path: Path, monkeypa
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ConfigurationError, match=r"pip install 'closeout\[parquet\]'"):
         format_of("rows.parquet", None)
-    for place, told in (("missing/rows.csv", "no folder"), (".", "is a folder")):
+    for place, told in (("missing/rows.csv", "does not exist"), (".", "is a folder")):
         with pytest.raises(ConfigurationError, match=told):
             check_place(str(tmp_path / place), "--output")
     assert "pyarrow.parquet" in sys.modules  # what was missing above is missing to the check alone
@@ -115,7 +115,7 @@ def test_a_filter_takes_outcomes_in_any_spelling_and_verdicts_as_they_are() -> N
         frozenset({Outcome.FAILED, Outcome.NOT_FOUND, Outcome.IN_DOUBT}), frozenset({"success", "It's new"})
     )
     assert filter_of(None, None) == RowFilter()
-    for wrong, told in (("rejcted", "did you mean rejected?"), ("xyz", "there are closed, already_closed")):
+    for wrong, told in (("rejcted", "did you mean rejected?"), ("xyz", "use one of closed, already_closed")):
         with pytest.raises(ConfigurationError, match=told.replace("?", r"\?")):
             filter_of(wrong, None)
 

@@ -4,6 +4,7 @@ import difflib
 
 from closeout.worker.domain.session import LIVE_STATUSES
 from closeout.worker.support.errors import ConfigurationError
+from closeout.worker.support.suggestions import did_you_mean
 
 MAX_LENGTH = 64
 _REASONS_1_21 = """
@@ -51,7 +52,7 @@ def check_reason(reason: str | None, dialect: str, *, allow_unknown: bool) -> No
         return
     problem = reason_problem(reason, dialect, allow_unknown=allow_unknown)
     if problem:
-        hint = "" if len(reason) > MAX_LENGTH else " (--allow-unknown-reason sends it all the same)"
+        hint = "" if len(reason) > MAX_LENGTH else " (--allow-unknown-reason sends it anyway)"
         raise ConfigurationError(f"--reason: {problem}{hint}")
 
 
@@ -69,7 +70,6 @@ def parse_statuses(text: str) -> tuple[str, ...]:
         raise ValueError("it names no status: write none for none")
     for name in names:
         if name not in LIVE_STATUSES:
-            near = difflib.get_close_matches(name, sorted(LIVE_STATUSES), n=1)
-            meant = f": did you mean {near[0]}?" if near else f"; there are {', '.join(sorted(LIVE_STATUSES))}"
-            raise ValueError(f"{name!r} is no status that a live session can have{meant}")
+            meant = did_you_mean(name, LIVE_STATUSES, f"; use one of {', '.join(sorted(LIVE_STATUSES))}")
+            raise ValueError(f"{name!r} is not a status of a live session{meant}")
     return tuple(sorted(set(names)))

@@ -4,7 +4,6 @@ A window is a matter of the wall clock: ``02:30-03:00`` does not happen on the n
 and happens twice when it is set back. Throughout, a ``zone`` of None is this machine's.
 """
 
-import difflib
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, available_timezones
 
 from closeout.worker.support.clock import NEVER, Millis
+from closeout.worker.support.suggestions import did_you_mean
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE: Millis = 60_000
@@ -52,7 +52,7 @@ def parse_quiet_hours(text: str) -> tuple[QuietWindow, ...]:
 def _window(text: str) -> QuietWindow:
     match = _WINDOW.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} are no quiet hours: write them like 08:00-20:00@30% or mon-fri 08:00-20:00@30%")
+        raise ValueError(f"invalid quiet hours {text!r}: use 08:00-20:00@30% or mon-fri 08:00-20:00@30%")
     start, end, share = _time(match[3], match[4]), _time(match[5], match[6]), float(match[7]) / 100
     if share > 1:
         raise ValueError(f"{text!r}: a share of the organisation's limit is 100% at most")
@@ -64,7 +64,7 @@ def _window(text: str) -> QuietWindow:
 def _time(hours: str, minutes: str) -> Millis:
     at = (int(hours) * 60 + int(minutes)) * _MINUTE
     if int(minutes) > 59 or at > _DAY:
-        raise ValueError(f"{hours}:{minutes} is no time of day")
+        raise ValueError(f"invalid time of day {hours}:{minutes}")
     return at
 
 
@@ -74,7 +74,7 @@ def _days(first: str | None, last: str | None) -> frozenset[int]:
         return _EVERY_DAY
     for name in (first, last or first):
         if name.lower() not in _DAYS:
-            raise ValueError(f"{name!r} is no day: they are {', '.join(_DAYS)}")
+            raise ValueError(f"invalid day {name!r}: use one of {', '.join(_DAYS)}")
     begin = _DAYS.index(first.lower())
     count = (_DAYS.index((last or first).lower()) - begin) % 7
     return frozenset((begin + each) % 7 for each in range(count + 1))
@@ -85,9 +85,8 @@ def parse_zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError):  # unknown; not a relative path; the name of a folder
-        near = difflib.get_close_matches(name, available_timezones(), n=1)
-        hint = f": did you mean {near[0]}?" if near else ": write it like Europe/Berlin"
-        raise ValueError(f"{name!r} is no time zone{hint}") from None
+        hint = did_you_mean(name, available_timezones(), "; use a name such as Europe/Berlin")
+        raise ValueError(f"unknown time zone {name!r}{hint}") from None
 
 
 def local_time(zone: tzinfo | None, instant: Millis) -> datetime:

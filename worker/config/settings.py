@@ -28,14 +28,14 @@ DURATIONS = (
 RATES = ("org_limit", "rate")
 SHARES = ("share",)
 _TOLD = {
-    "int_parsing": "{given!r} is no whole number",
-    "int_type": "{given!r} is no whole number",
-    "int_from_float": "{given!r} is no whole number",
-    "float_parsing": "{given!r} is no number",
-    "float_type": "{given!r} is no number",
+    "int_parsing": "invalid whole number {given!r}",
+    "int_type": "invalid whole number {given!r}",
+    "int_from_float": "invalid whole number {given!r}",
+    "float_parsing": "invalid number {given!r}",
+    "float_type": "invalid number {given!r}",
     "bool_parsing": "{given!r} is neither true nor false",
     "bool_type": "{given!r} is neither true nor false",
-    "literal_error": "{given!r} is none of {expected}",
+    "literal_error": "invalid value {given!r}: use {expected}",
     "greater_than_equal": "{given!r} is too small: it must be at least {ge:,g}",
     "greater_than": "{given!r} is too small: it must be more than {gt:,g}",
     "less_than_equal": "{given!r} is too much: it must be at most {le:,g}",
@@ -161,7 +161,7 @@ class Settings(BaseModel):
     @classmethod
     def _organisation(cls, value: str) -> str:
         if not value.isprintable():
-            raise ValueError(f"{value!r} is no name of an organisation: it must be printable")
+            raise ValueError(f"invalid organisation {value!r}: use printable characters only")
         return value.strip()
 
     @property

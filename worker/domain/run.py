@@ -81,4 +81,4 @@ def with_actual_state(run: Run) -> Run:
     if run.was is not None:
         was = {**run.was, "waited": json.loads(run.was["waited"])}
         return replace(run, **was, begun_at=None, was=None)
-    return replace(run, state="interrupted", why="its process ended without a word")
+    return replace(run, state="interrupted", why="its process died")

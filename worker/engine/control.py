@@ -37,4 +37,4 @@ def _said(decided: Decided[None], settings: Settings) -> str:
         return f"paused; {shared} or `closeout go` takes it back, and with it what `closeout rate` said"
     if decided.budget.set_rate is not None:
         return f"at most {format_rate(min(decided.budget.set_rate, settings.allowed_rate))}; {shared}"
-    return f"goes on at {format_rate(settings.allowed_rate)} at most"
+    return f"continues at {format_rate(settings.allowed_rate)} at most"

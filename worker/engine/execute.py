@@ -88,7 +88,7 @@ def as_begun(own: Settings, run: Run) -> Settings:
     begun = Settings.model_validate_json(run.options)
     if budget_key(begun) != budget_key(own):
         raise ConfigurationError(
-            f"run {run.name} is at work on {begun.base_url} for organisation {begun.organisation!r}: "
+            f"run {run.name} is running on {begun.base_url} for organisation {begun.organisation!r}: "
             "--base-url and --organisation must be the same"
         )
     return begun.model_copy(update={name: getattr(own, name) for name in _OWN})

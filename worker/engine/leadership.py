@@ -88,7 +88,7 @@ async def _quota(context: Context) -> Quota:
 
 async def _begin_anew(context: Context, closing: Closing | None) -> None:
     """Nothing of before may be in flight or unrecorded when this process joins again."""
-    context.log.warning("not heard of for longer than the lease: what was claimed is looked up by others")
+    context.log.warning("lease expired (no heartbeat): other workers look up what was claimed")
     if closing is not None:
         await closing.let_go()
     await context.recorder.flush()

@@ -168,7 +168,7 @@ async def _ended_by_another(context: Context) -> RunResult:
     await _others_left(context)
     run, counts = await _found(context)
     if run.state == "running":  # by others, who took this process for dead
-        run = replace(run, state="interrupted", why="not heard of for longer than the lease; others go on")
+        run = replace(run, state="interrupted", why="lease expired (no heartbeat); other workers continue")
     settles = context.settings.settle
     code = finished_exit_code(counts, settles=settles) if run.state == "finished" else HaltError.exit_code
     return RunResult(run, run.state, run.why, counts, code, by_another=context.stop.state != "interrupted")

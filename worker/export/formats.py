@@ -1,6 +1,5 @@
 """In which format an export is to be written, told by an option or by the file's name, and whether it can be."""
 
-import difflib
 import importlib.util
 import os
 import stat
@@ -11,6 +10,7 @@ from typing import Literal
 from closeout.worker.domain.item import Outcome
 from closeout.worker.ledger.records import RowFilter
 from closeout.worker.support.errors import ConfigurationError
+from closeout.worker.support.suggestions import did_you_mean
 
 Format = Literal["csv", "jsonl", "parquet"]
 FORMATS: tuple[Format, ...] = ("csv", "jsonl", "parquet")
@@ -37,9 +37,8 @@ def format_of(output: str | None, format: str | None) -> Format:
 
 def _named(format: str) -> Format:
     if format not in FORMATS:
-        near = difflib.get_close_matches(format.lower(), FORMATS, n=1)
-        hint = f"did you mean {near[0]}? There are" if near else "choose one of"
-        raise ConfigurationError(f"--format {format!r} is not possible: {hint} {', '.join(FORMATS)}")
+        hint = did_you_mean(format.lower(), FORMATS, f"; use one of {', '.join(FORMATS)}")
+        raise ConfigurationError(f"--format: unknown format {format!r}{hint}")
     return format
 
 
@@ -60,7 +59,7 @@ def check_place(output: str, option: str) -> None:
     """Raise ConfigurationError where no file can be written there: to be asked before the work, and not after it."""
     folder = Path(output).absolute().parent
     if not folder.is_dir():
-        raise ConfigurationError(f"{option} {output}: there is no folder {folder}")
+        raise ConfigurationError(f"{option} {output}: folder {folder} does not exist")
     try:
         is_folder = stat.S_ISDIR(Path(output).stat().st_mode)
     except FileNotFoundError:
@@ -90,7 +89,6 @@ def _outcomes(names: Iterable[str]) -> Iterable[Outcome]:
     for name in names:
         asked = name.lower().replace(" ", "_").replace("-", "_")
         if asked not in known:
-            near = difflib.get_close_matches(asked, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise ConfigurationError(f"--outcome: {name!r} is no outcome: {hint}")
+            hint = did_you_mean(asked, known, f"; use one of {', '.join(known)}")
+            raise ConfigurationError(f"--outcome: unknown outcome {name!r}{hint}")
         yield Outcome(asked)

@@ -120,7 +120,7 @@ class Finding:
     def _way_on(self) -> str:
         """A person is to look and to decide: no message says how to do without."""
         run = self._context.run
-        return f"look with `closeout plan --job {run.job}`; `closeout resume {run.name}` asks whether to go on"
+        return f"look with `closeout plan --job {run.job}`; `closeout resume {run.name}` asks whether to continue"
 
     async def _count(self) -> Tally:
         """How many are chosen, and the others by the reason. No further than it matters."""

@@ -104,7 +104,7 @@ class Ledger(Protocol):
         ...
 
     async def end_run(self, run: Run, end: RunEnd, now: Millis) -> None:
-        """The run ends so. Where nothing has come of going on with it, it is put back, and its items, as they were.
+        """The run ends so. Where nothing has come of resuming it, it is put back, and its items, as they were.
 
         Unless it is finished only now: that is something, too.
         """

@@ -62,7 +62,9 @@ class Monitor:
 
         async def lease_is_held() -> None:
             if not context.crew.may_send():
-                raise HaltError("the ledger has not heard of this process in time: it closes nothing until it does")
+                raise HaltError(
+                    "the ledger received no heartbeat of this process in time: nothing is closed until it does"
+                )
 
         checks = {
             "ledger": context.ledger.expect_writable,

@@ -18,7 +18,7 @@ _LOST_PAUSE: Millis = 1_000  # a close whose answer was lost may still be under 
 RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 # An already closed session may be answered with these, or the close may be impossible: reading it tells.
 REFUSALS = frozenset({400, 409})
-GOES_ON = "; what was not attempted stays pending"
+GOES_ON = "; remaining sessions stay pending"
 
 
 @dataclass(frozen=True, slots=True)

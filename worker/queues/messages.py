@@ -114,5 +114,5 @@ def _instant(value: object) -> Millis:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LAST_INSTANT / 1000:
         at = round(value * 1000)
     if at is None or at > _LAST_INSTANT:
-        raise _MalformedError("field 'not_before' is no instant: ISO 8601 or seconds since the epoch expected")
+        raise _MalformedError("invalid 'not_before': use ISO 8601 or seconds since the epoch")
     return max(at, 0)

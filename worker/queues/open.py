@@ -43,7 +43,7 @@ def is_embedded(address: Address) -> bool:
 def _opener(address: Address) -> Any:  # a function of a module that is looked up by name
     if address.scheme not in _SERVERS:
         known = ", ".join(["queue:NAME", *(f"{scheme}://" for scheme in _SERVERS)])
-        raise ConfigurationError(f"{address.scheme}:// is no queue that is known here: there are {known}")
+        raise ConfigurationError(f"unknown queue {address.scheme}://: use {known}")
     module, function, extra = _SERVERS[address.scheme]
     try:
         return getattr(importlib.import_module(module), function)

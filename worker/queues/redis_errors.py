@@ -41,7 +41,7 @@ def in_words(name: str) -> Iterator[None]:
 def _of_response(name: str, error: ResponseError) -> QueueError:
     text = _first_line(error)
     if "WRONGTYPE" in text:
-        return QueueError(f"{name}: what is there is no stream: name another one with ?stream=")
+        return QueueError(f"{name}: the key exists and is not a stream: name another one with ?stream=")
     if text.startswith(("NOAUTH", "WRONGPASS", "NOPERM")):
         return _refused(name, text)
     if text.startswith(_PASSING):

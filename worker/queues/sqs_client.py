@@ -48,7 +48,7 @@ async def sqs_client(address: Address) -> AsyncIterator[Any]:  # the client's me
     """A client for the queue's region. Raises QueueError and ConfigurationError."""
     endpoint = address.options.get("endpoint")
     if endpoint is not None and not _is_endpoint(endpoint):
-        raise ConfigurationError(f"{address.scheme}://: endpoint is no address like https://sqs.example.com")
+        raise ConfigurationError(f"{address.scheme}://: invalid endpoint: use an address like https://sqs.example.com")
     config = AioConfig(
         connect_timeout=_CONNECT,
         read_timeout=_ANSWER,

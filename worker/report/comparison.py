@@ -93,4 +93,4 @@ def _latency(kind: str, name: str) -> Callable[[RunReport], int | None]:
 def _spent(first: RunReport, second: RunReport) -> Compared:
     one, other = first.run.seconds, second.run.seconds
     by = f"{(other - one) / one:+.0%}" if one and round(one) != round(other) else "="
-    return Compared("worked for", format_duration(one), format_duration(other), by, "pace")
+    return Compared("active time", format_duration(one), format_duration(other), by, "pace")

@@ -1,4 +1,4 @@
-"""The runs of one job, night by night: what was found and closed, how long it took, and what was unusual."""
+"""The runs of one job, from the newest: what each found and closed, how long it took, and its anomalies."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -58,7 +58,7 @@ def _table(*, wide: bool) -> Table:
     if wide:
         table.add_column("state", no_wrap=True)
     table.add_column("started", no_wrap=True, min_width=16)
-    for header in ("found", "closed", "skipped", "wrong", "took"):
+    for header in ("found", "closed", "skipped", "wrong", "duration"):
         table.add_column(header, justify="right", no_wrap=True, min_width=5)
     if wide:
         table.add_column("unusual")

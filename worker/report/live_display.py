@@ -101,7 +101,7 @@ def _waiting(shot: Snapshot) -> str:
         case "outage":
             return "the API gives no answer: it is probed now and then, and nothing else is sent"
         case "paused":
-            return f"paused: `closeout go {shot.run}` goes on"
+            return f"paused: `closeout go {shot.run}` continues"
         case "quiet hours":
             return "quiet hours: nothing is sent"
     return f"waiting {format_duration(shot.held_for)} because the API asked to" if shot.held_for > 0 else ""
@@ -155,7 +155,7 @@ class Frame:
             why = textwrap.wrap(printable(shot.why or ""), max(width - _LABEL, 20))
             yield "draining", [(f"{shot.in_flight:,} in flight", "bold"), *((line, "yellow") for line in why)]
         elif shot.phase == "closing":
-            yield "left", [(_left(shot), "")]
+            yield "ETA", [(_left(shot), "")]
         if waiting := _waiting(shot):
             yield "", [(waiting, "yellow")]
 

@@ -38,7 +38,7 @@ def markdown_report(story: RunReport) -> str:
         table(("request", ">answers", ">p50 ms", ">p90 ms", ">p99 ms"), _latencies(story)) if story.latencies else "",
         _causes("What went wrong", story.failures),
         _causes("Left alone", story.skips),
-        f"{instant(run.created_at)} to {instant(run.ended_at)}, worked for {format_duration(run.seconds)} at {rate}, "
+        f"{instant(run.created_at)} to {instant(run.ended_at)}, active for {format_duration(run.seconds)} at {rate}, "
         f"{counts.throttled:,} answers of 429. Asked by {_code(run.made_by)}.",
         f"Read as {_code(run.reading)}." if run.reading else "",
         f"SHA-256 of the source: {_code(run.source_sha256)}" if run.source_sha256 else "",

@@ -34,8 +34,8 @@ def plan_facts(groups: Sequence[PlanGroup], settings: Settings, now: Millis) -> 
         fact("by channel", _counted(chosen, lambda group: group.channel)),
         fact("started", f"{to_the_second(min(starts, default=None))} to {to_the_second(max(starts, default=None))}"),
         *_skipped(groups),
-        fact("would take", in_words(forecast(count, allowance, now, settles=settings.settle), allowance)),
-        fact("sets off", _SETS_OFF),
+        fact("estimate", in_words(forecast(count, allowance, now, settles=settings.settle), allowance)),
+        fact("side effects", _SETS_OFF),
     ]
 
 

@@ -57,7 +57,7 @@ def source_facts(story: RunReport) -> Facts:
         ("SHA-256 of the source", run.source_sha256 or ("not known" if run.source_done and not run.job else "")),
         ("rows read", read if run.source_done else f"{read}; not read to its end"),
         ("counted", tally_words(run.tally) if run.tally else ""),
-        ("asked by", run.made_by or "not known"),
+        ("requested by", run.made_by or "not known"),
         ("begun", instant(run.created_at)),
         ("ended", instant(run.ended_at) if run.ended_at else "not yet"),
         ("state", f"{run.state}: {run.why}" if run.why else run.state),
@@ -85,7 +85,7 @@ def pace_facts(story: RunReport) -> Facts:
         ("sent again", f"{counts.retried:,} closes" if counts.retried else ""),
         ("answers of 429", f"{counts.throttled:,}"),
         ("waited", waited),
-        ("worked for", format_duration(run.seconds)),
+        ("active time", format_duration(run.seconds)),
     )
 
 

@@ -121,7 +121,7 @@ def print_summary(  # noqa: PLR0917  # as summary_lines
 def run_facts(run: Run, counts: Counts, settings: Settings, invalid: Sequence[InvalidKind] = ()) -> list[Fact]:
     """What was asked, what came of it and what it took; ``invalid`` are the kinds of invalid rows to name."""
     return [
-        fact("asked", _asked(run)),
+        fact("source", _asked(run)),
         *([fact("read as", run.reading)] if run.reading else []),
         fact("host", f"{settings.base_url}, API {settings.api}"),
         *_outcomes(counts, invalid),
@@ -130,7 +130,7 @@ def run_facts(run: Run, counts: Counts, settings: Settings, invalid: Sequence[In
         fact("throttled", f"{counts.throttled:,} answers with status 429", "yellow" if counts.throttled else ""),
         fact("rate", f"{format_rate(achieved_rate(run, counts))} of {format_rate(settings.allowed_rate)} allowed"),
         *_waited(run),
-        fact("took", format_duration(run.seconds)),
+        fact("duration", format_duration(run.seconds)),
     ]
 
 

@@ -124,7 +124,7 @@ class Context:
             name = self.run.name
             self.stop.halt(
                 f"{why}{GOES_ON}: look at them with `closeout export {name}`, and mend the cause; then "
-                f"`closeout resume {name}` goes on"
+                f"`closeout resume {name}` continues"
             )
 
     async def spare(self, claim: Claim, detail: str, session: SessionState | None = None) -> None:

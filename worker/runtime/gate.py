@@ -190,7 +190,7 @@ class Gate:
             self._give_up()
 
     def _give_up(self) -> None:
-        self._halt(f"the API gave no usable answer for {self._limit} (last: {self._last_trouble}){GOES_ON}")
+        self._halt(f"no usable answer from the API for {self._limit} (last: {self._last_trouble}){GOES_ON}")
 
     def _halt(self, why: str) -> None:
         """Work without an end tells it, and goes on asking now and then."""

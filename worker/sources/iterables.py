@@ -21,7 +21,7 @@ def given_rows(ids: Ids) -> AsyncIterator[SourceRow]:
     A plain iterable is read in a worker thread, so that one that waits (for a database, say) holds nothing up.
     """
     if isinstance(ids, str | bytes | UUID):
-        raise ConfigurationError("ids: one text is no list of ids: give an iterable, such as [session_id]")
+        raise ConfigurationError("ids: a single text is not a list of ids: pass an iterable, such as [session_id]")
     if isinstance(ids, AsyncIterable):
         return _numbered(ids)
     if isinstance(ids, Iterable):

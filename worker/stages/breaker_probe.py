@@ -47,7 +47,7 @@ class BreakerProbe:
         context.brake = FailureWindow(context.settings.failure_limit)
         hold.release()
         if context.alarms is not None:
-            context.alarms.end(ABOUT, "a session was closed again: closing goes on")
+            context.alarms.end(ABOUT, "a session was closed again: closing continues")
 
     def _alarm(self, text: str) -> None:
         if self._context.alarms is not None:

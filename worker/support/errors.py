@@ -38,7 +38,7 @@ class RunBusyError(CloseoutError):
 
 
 class HaltError(CloseoutError):
-    """The run must stop at once; what was not attempted stays pending and can be resumed."""
+    """The run must stop at once; remaining sessions stay pending and can be resumed."""
 
     exit_code = 3
 

@@ -15,10 +15,10 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return near[0] if near else None
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean …?`` to be put behind a sentence, or nothing."""
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return ``; did you mean …?`` to append to a sentence, or ``otherwise`` where no known word is like it."""
     near = nearest(word, known)
-    return f"; did you mean {near}?" if near is not None else ""
+    return f"; did you mean {near}?" if near is not None else otherwise
 
 
 def file_meant(path: Path, *endings: str) -> Path | None:

@@ -112,7 +112,7 @@ class PostgresLedger(Runs, Work, Reading):
     @asynccontextmanager
     async def job_locked(self, job: str) -> AsyncIterator[None]:
         async with ServerLock(self._database, f"job {job}").held(
-            f"job {job} is at work already: wait for it, or stop it"
+            f"job {job} is already running: wait for it, or stop it"
         ):
             yield
 

@@ -223,7 +223,7 @@ class PostgresMembership(Membership):
         values = {"run": self._run.id, "owner": self.owner}
         await sql.rows("run_locked", run=self._run.id)
         if not await sql.changed("worker_gone", owner=self.owner):
-            why = "this process was not heard of for longer than its lease; `closeout resume` goes on"
+            why = "lease expired (no heartbeat); `closeout resume` continues"
             end = RunEnd("interrupted", why, end.seconds)
         await sql.rows("given_up", due=now + round(1000 * self._terms.timeout), **values)
         led = bool(await sql.changed("lead_left", **values))

@@ -59,7 +59,7 @@ class SqliteBudget:
 def _connect(path: Path) -> apsw.Connection:
     if not path.exists():
         make_private_file(path)
-    foreign = LedgerError(f"{path} is no budget of closeout: move it away, or name another ledger with --ledger")
+    foreign = LedgerError(f"{path} is not a budget of closeout: move it away, or name another ledger with --ledger")
     if path.stat().st_size and not is_database(path):
         raise foreign
     connection = apsw.Connection(str(path))

@@ -87,7 +87,7 @@ def expect_no_stray(path: Path) -> None:
     """Raise LedgerError where something lies beside that SQLite would do away with."""
     if (stray := stray_beside(path)) is not None:
         raise LedgerError(
-            f"{stray} is there, and SQLite would replace it: move it away if it is no part of a ledger at {path}, "
+            f"{stray} exists, and SQLite would replace it: move it away unless it is part of a ledger at {path}, "
             "or name another file with --ledger"
         )
 

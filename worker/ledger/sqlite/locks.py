@@ -41,7 +41,7 @@ def job_lock(ledger: Path, job: str) -> Iterator[None]:
     One byte of the same file, at a place that the job's name gives.
     """
     digest = hashlib.blake2b(job.encode(), digest_size=6).digest()
-    with _byte_lock(ledger, _JOBS + int.from_bytes(digest), f"job {job} is at work already: wait for it, or stop it"):
+    with _byte_lock(ledger, _JOBS + int.from_bytes(digest), f"job {job} is already running: wait for it, or stop it"):
         yield
 
 
