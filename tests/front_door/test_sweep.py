@@ -137,7 +137,7 @@ def test_a_night_that_is_not_as_usual_is_asked_about(tmp_path: Path) -> None:
     for text in (shown.out, listed.out):
         assert "48 listed, 41 chosen; not chosen: 7 not idle for so long" in text
     nights = listed.out.splitlines()
-    assert nights[0].split()[3:8] == ["found", "closed", "skipped", "wrong", "took"]
+    assert nights[0].split()[3:8] == ["found", "closed", "skipped", "wrong", "duration"]
     assert [line.split()[3:5] for line in nights if " finished " in line] == [["41", "41"]] + [["4", "4"]] * 3
     assert [line.split()[3:5] for line in nights if " halted " in line] == [["41", "0"], ["0", "0"]]
     assert nights[0].split()[0] == "run"
