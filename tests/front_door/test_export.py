@@ -70,7 +70,7 @@ def test_a_place_that_is_gone_at_the_end_costs_the_file_and_not_the_summary(tmp_
         assert read(desk.home / "rows.csv") == [row for row in in_order(desk) if row["run"] == newest]
         early = desk.run("close", source, "--export", "nowhere/rows.csv")
         assert (early.code, early.err.count("\n")) == (2, 1)
-        assert "no folder" in early.err
+        assert "does not exist" in early.err
 
 
 def test_an_export_is_filtered_and_says_which_verdicts_there_are(tmp_path: Path) -> None:
@@ -88,6 +88,6 @@ def test_an_export_is_filtered_and_says_which_verdicts_there_are(tmp_path: Path)
         assert none.code == 0
         assert none.out.count("\n") == 1
         assert none.err == (
-            f"closeout: --eval-status: no session of run {desk.rows()[0]['run']} has the verdict succes: "
+            f"closeout: --eval-status: no session of run {desk.rows()[0]['run']} has the verdict succes; "
             "did you mean success?\n"
         )

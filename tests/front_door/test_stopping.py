@@ -159,7 +159,7 @@ def test_the_same_source_goes_on_and_a_changed_one_is_refused(place: Place) -> N
     source.write_text(text)
     done = desk.run(*CLOSE, *FAST)
     assert done.code == 0
-    assert f"has an unfinished run, {name}: going on with it" in done.err
+    assert f"has an unfinished run, {name}: resuming it" in done.err
     assert desk.query("SELECT name, state FROM runs") == [(name, "finished")]
     assert set(witness.posts().values()) == {1}
 
