@@ -1,7 +1,7 @@
 """Runs on a file or standard input: what is expected of it, and closing or planning it."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +23,12 @@ from closeout.worker.pace.forecast import estimate_sessions, forecast, in_words
 from closeout.worker.runtime.result import RunResult
 from closeout.worker.sources import open_source
 from closeout.worker.support.clock import now_ms
-from closeout.worker.support.errors import ConfigurationError
+from closeout.worker.support.errors import ConfigurationError, RunBusyError
 from closeout.worker.support.units import counted
 
 _COMPRESSED = (".gz", ".zst")
 _CHUNK = 1 << 20
+_ASK_AGAIN = 0.05  # seconds; to make a run takes no longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ async def close_source(invocation: Invocation, source: str, *, new_run: bool) ->
             await expect_export(ledger, unfinished, invocation, opened.location)
     await _expect_consent(invocation, opened, expected)
     async with open_ledger(invocation.ledger, create=True) as ledger:
-        async with _one_at_a_time(ledger, invocation.ledger, opened.location):
+        async with _one_at_a_time(ledger, opened.location):
             unfinished = None if new_run else await _unfinished(ledger, opened.location)
             if unfinished is None:
                 told = await forecast_from(opened, expected, invocation.settings, ledger)
@@ -144,12 +145,15 @@ def reading_of(opened: OpenedSource) -> str:
 
 
 @asynccontextmanager
-async def _one_at_a_time(ledger: Ledger, address: str, location: str | None) -> AsyncIterator[None]:
-    """Of several machines that begin with the same file at once, one makes the run and the others join it."""
-    if location is None or not on_postgres(address):
-        yield
-        return
-    async with ledger.turn(f"source {location}", anyio.Event()):
+async def _one_at_a_time(ledger: Ledger, location: str | None) -> AsyncIterator[None]:
+    """Of several processes that begin with the same file at once, one makes the run and the others find it."""
+    async with AsyncExitStack() as held:
+        while location is not None:
+            try:
+                await held.enter_async_context(ledger.job_locked(f"source {location}"))
+                break
+            except RunBusyError:
+                await anyio.sleep(_ASK_AGAIN)
         yield
 
 
