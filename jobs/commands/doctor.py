@@ -39,7 +39,7 @@ from closeout.worker.ledger.open import check_address, on_postgres, open_ledger,
 from closeout.worker.pace.budget import budget_key
 from closeout.worker.report.console import stdout_console
 from closeout.worker.support.clock import format_instant, now_ms
-from closeout.worker.support.errors import CloseoutError
+from closeout.worker.support.errors import CloseoutError, NoLedgerError
 from closeout.worker.support.terminal import printable
 from closeout.worker.support.units import counted
 
@@ -161,6 +161,8 @@ async def _check_ledger(address: str, settings: Settings) -> list[Finding]:
     try:
         if on_postgres(check_address(address)):
             return await _look_into(address, settings)
+    except NoLedgerError:
+        return [Finding("ledger", "ok", f"{shown_address(address)} will be made by the first run")]
     except CloseoutError as error:
         return [Finding("ledger", "problem", str(error), "correct it, or name another with --ledger")]
     place = await anyio.to_thread.run_sync(_place, Path(address))
@@ -175,7 +177,7 @@ async def _check_ledger(address: str, settings: Settings) -> list[Finding]:
 
 async def _look_into(address: str, settings: Settings) -> list[Finding]:
     """What it holds, and the pace that all on it share."""
-    async with open_ledger(address, create=on_postgres(address)) as ledger:
+    async with open_ledger(address, read_only=True) as ledger:
         runs = await ledger.runs()
         at_work = [run.name for run in runs if run.state == "running" and await ledger.busy(run)]
         async with ledger.budget(budget_key(settings)) as store:

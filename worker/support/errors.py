@@ -19,6 +19,10 @@ class LedgerError(CloseoutError):
     """The ledger cannot be opened, or is not one that this version may write."""
 
 
+class NoLedgerError(LedgerError):
+    """There is no ledger where one was looked for."""
+
+
 class QueueError(CloseoutError):
     """The queue cannot be used as it is: no such queue, wrong credentials, something else under its name."""
 

@@ -5,7 +5,7 @@ import psycopg
 from closeout.worker.ledger.postgres.address import Address
 from closeout.worker.ledger.postgres.connection import OLDEST, Connection
 from closeout.worker.ledger.statements import Migration
-from closeout.worker.support.errors import ConfigurationError, LedgerError
+from closeout.worker.support.errors import ConfigurationError, LedgerError, NoLedgerError
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 _TABLES = "SELECT array_agg(tablename) FROM pg_tables WHERE schemaname = %s"
@@ -37,7 +37,7 @@ async def expect_current(connection: Connection, address: Address, migrations: l
     if await _is_current(connection, address, migrations):
         return
     if "migrations" not in await _tables(connection, address):
-        raise LedgerError(f"there is no ledger in {address.shown}: run `closeout close` first")
+        raise NoLedgerError(f"there is no ledger in {address.shown}: run `closeout close` first")
     raise LedgerError(f"{address.shown} was written by an older closeout: `closeout runs` brings it up to date")
 
 
@@ -72,7 +72,7 @@ async def _make(connection: Connection, address: Address, *, create: bool) -> No
                 "name another with ?schema="
             )
         if not create:
-            raise LedgerError(f"there is no ledger in {address.shown}: run `closeout close` first")
+            raise NoLedgerError(f"there is no ledger in {address.shown}: run `closeout close` first")
         await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
         await _use(connection, address)
         await connection.execute(_MIGRATIONS)
