@@ -38,3 +38,4 @@ def test_an_older_schema_is_told_of_and_left_as_it_is(url: str) -> None:
     found = ledger_found(url)
     assert "written by an older closeout" in found["told"], found
     assert asked(url, "SELECT * FROM migrations ORDER BY 1") == before
+    asked(url, f"DROP SCHEMA {parse_address(url).schema} CASCADE")  # others are not to find it half made
