@@ -39,7 +39,7 @@ from closeout.worker.ledger.open import check_address, on_postgres, open_ledger,
 from closeout.worker.pace.budget import budget_key
 from closeout.worker.report.console import stdout_console
 from closeout.worker.support.clock import format_instant, now_ms
-from closeout.worker.support.errors import CloseoutError, NoLedgerError
+from closeout.worker.support.errors import CloseoutError, NoLedgerError, OldLedgerError
 from closeout.worker.support.terminal import printable
 from closeout.worker.support.units import counted
 
@@ -158,21 +158,25 @@ async def _check_api(key: str, settings: Settings) -> tuple[list[Finding], str |
 
 
 async def _check_ledger(address: str, settings: Settings) -> list[Finding]:
+    place: list[Finding] = []
     try:
-        if on_postgres(check_address(address)):
-            return await _look_into(address, settings)
-    except NoLedgerError:
-        return [Finding("ledger", "ok", f"{shown_address(address)} will be made by the first run")]
+        if not on_postgres(check_address(address)):
+            place = await anyio.to_thread.run_sync(_place, Path(address))
+            if place[0].level == "problem" or not await anyio.Path(address).exists():
+                return place
+        told, *pace = await _look_into(address, settings)
     except CloseoutError as error:
-        return [Finding("ledger", "problem", str(error), "correct it, or name another with --ledger")]
-    place = await anyio.to_thread.run_sync(_place, Path(address))
-    if place[0].level == "problem" or not await anyio.Path(address).exists():
-        return place
-    try:
-        told, pace = await _look_into(address, settings)
-    except CloseoutError as error:
-        return [Finding("ledger", "problem", str(error), "name another file with --ledger"), *place[1:]]
-    return [told, *place[1:], pace]
+        told, pace = _of_refusal(error, address), []
+    return [told, *place[1:], *pace]
+
+
+def _of_refusal(error: CloseoutError, address: str) -> Finding:
+    """Why a ledger was not read: a run makes one that is missing, and brings an older one up to date."""
+    if isinstance(error, NoLedgerError):
+        return Finding("ledger", "ok", f"{shown_address(address)} will be made by the first run")
+    if isinstance(error, OldLedgerError):
+        return Finding("ledger", "ok", str(error))
+    return Finding("ledger", "problem", str(error), "correct it, or name another with --ledger")
 
 
 async def _look_into(address: str, settings: Settings) -> list[Finding]:

@@ -34,6 +34,11 @@ def test_a_good_set_up_is_found_good(tmp_path: Path) -> None:
         after = desk.run("doctor", "--json")
         with at_a_terminal(desk, "doctor", columns=40) as narrow:
             narrow.ended()
+        desk.change("PRAGMA user_version = 3")
+        older = desk.run("doctor", "--json")
+    assert (older.code, levels(older)["ledger"]) == (0, "ok")
+    assert "written by an older closeout" in findings(older)["ledger"][1]
+    assert desk.query("PRAGMA user_version") == [(3,)]
     assert "  ok       settings   no closeout.toml:\r\n                      defaults\r\n" in plain(narrow.seen)
     assert told.out.startswith("  ok       settings   no closeout.toml: defaults\n")
     assert (before.code, told.code, after.code) == (0, 0, 0)

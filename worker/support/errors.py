@@ -23,6 +23,10 @@ class NoLedgerError(LedgerError):
     """There is no ledger where one was looked for."""
 
 
+class OldLedgerError(LedgerError):
+    """An older version wrote the ledger, and it was to be read only: nothing brings it up to date."""
+
+
 class QueueError(CloseoutError):
     """The queue cannot be used as it is: no such queue, wrong credentials, something else under its name."""
 

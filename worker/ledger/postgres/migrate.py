@@ -5,7 +5,7 @@ import psycopg
 from closeout.worker.ledger.postgres.address import Address
 from closeout.worker.ledger.postgres.connection import OLDEST, Connection
 from closeout.worker.ledger.statements import Migration
-from closeout.worker.support.errors import ConfigurationError, LedgerError, NoLedgerError
+from closeout.worker.support.errors import ConfigurationError, LedgerError, NoLedgerError, OldLedgerError
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 _TABLES = "SELECT array_agg(tablename) FROM pg_tables WHERE schemaname = %s"
@@ -38,7 +38,7 @@ async def expect_current(connection: Connection, address: Address, migrations: l
         return
     if "migrations" not in await _tables(connection, address):
         raise NoLedgerError(f"there is no ledger in {address.shown}: run `closeout close` first")
-    raise LedgerError(f"{address.shown} was written by an older closeout: `closeout runs` brings it up to date")
+    raise OldLedgerError(f"{address.shown} was written by an older closeout: `closeout runs` brings it up to date")
 
 
 def _expect_server(connection: Connection, address: Address) -> None:

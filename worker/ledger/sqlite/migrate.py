@@ -4,7 +4,7 @@ import apsw
 
 from closeout.worker.ledger.sqlite.connection import transaction
 from closeout.worker.ledger.statements import Migration
-from closeout.worker.support.errors import LedgerError
+from closeout.worker.support.errors import LedgerError, OldLedgerError
 
 APPLICATION_ID = 0x434C4F53  # "CLOS": tells a ledger from any other SQLite file
 
@@ -36,7 +36,7 @@ def check_version(
             f"{path} was written by a newer closeout (schema {version}, this one knows {newest}): upgrade closeout"
         )
     if version < newest and not may_be_older:
-        raise LedgerError(f"{path} was written by an older closeout: `closeout runs` brings it up to date")
+        raise OldLedgerError(f"{path} was written by an older closeout: `closeout runs` brings it up to date")
 
 
 def _looked_at(connection: apsw.Connection) -> tuple[int, int, int]:
