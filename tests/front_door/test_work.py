@@ -2,13 +2,16 @@
 
 import json
 import signal
+import sqlite3
 import time
 import uuid
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 from aiohttp import web
 
+from tests.forked import Forked
 from tests.front_door.servers import Answer, serving
 from tests.front_door.support import (
     FAST,
@@ -166,6 +169,28 @@ def test_resume_ends_what_a_worker_has_taken(tmp_path: Path) -> None:
         assert_ledger_is_true(desk, sandbox, ids)
 
 
+def stop_between_transactions(desk: Desk, process: Forked) -> None:
+    """Stop it while it holds no lock of the ledger or its budget: everyone would wait for as long as it is stopped."""
+    for _ in range(100):
+        process.send_signal(signal.SIGSTOP)
+        if all(is_writable(path) for path in (desk.ledger, f"{desk.ledger}.budget")):
+            return
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
+    raise AssertionError("it holds a lock at each look")
+
+
+def is_writable(path: str | Path) -> bool:
+    """Whether a transaction begins within a second, as it does unless a lock is held for good."""
+    with closing(sqlite3.connect(path, timeout=1.0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            return False
+    return True
+
+
 def test_two_workers_share_a_queue_and_one_goes_on_for_the_other(tmp_path: Path) -> None:
     """Each has a run; what a dead one held is closed by the other, in the run that has it. A stop drains."""
     with desk_of(tmp_path, quick(latency=0.02)) as (desk, sandbox):
@@ -175,7 +200,7 @@ def test_two_workers_share_a_queue_and_one_goes_on_for_the_other(tmp_path: Path)
         rate = ("--rate", "100/s", *FAST[2:])
         with desk.started("work", QUEUE, *rate) as first, desk.started("work", QUEUE, *rate) as second:
             wait_until(lambda: len(desk.query("SELECT 1 FROM runs WHERE state = 'running'")) == 2)
-            second.process.send_signal(signal.SIGSTOP)  # so that the first one takes all
+            stop_between_transactions(desk, second.process)  # so that the first one takes all
             push(desk, ids[1:])
             wait_until(lambda: len(witness.posts()) > 40)
             first.process.kill()
