@@ -37,7 +37,7 @@ COMMANDS = {
     "schedule": ("closeout.jobs.commands.schedule", "Run the configured jobs at their times, or print units that do."),
     "resume": ("closeout.jobs.commands.resume", "Resume an unfinished run."),
     "retry": ("closeout.jobs.commands.retry", "Attempt the failed, rejected and not-found sessions of a run again."),
-    "settle": ("closeout.jobs.commands.settle", "Fetch evaluations again that were not final."),
+    "settle": ("closeout.jobs.commands.settle", "Fetch again the evaluations that were not final."),
     "rate": ("closeout.jobs.commands.control", "Change the rate of a run while it runs."),
     "pause": ("closeout.jobs.commands.control", "Hold a run: send nothing until `go`."),
     "go": ("closeout.jobs.commands.control", "Undo pause and rate."),
@@ -99,6 +99,8 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             meant = did_you_mean(args[0], [*COMMANDS, *ALIASES])
+            if not meant:
+                raise
             raise click.UsageError(f"No such command {args[0]!r}{meant}", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's

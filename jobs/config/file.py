@@ -76,7 +76,7 @@ def _take_in(given: RawSettings, table: dict[str, Any], origin: str) -> None:
         if name not in known:
             raise ConfigurationError(f"{origin}: unknown setting {key!r}{did_you_mean(name, known)}")
         if name in _ELSEWHERE and not isinstance(value, str):
-            raise ConfigurationError(f"{origin}, {key}: {value!r} is not a text")
+            raise ConfigurationError(f"{origin}, {key}: {value!r} is not text")
         if name == "log_format" and value not in LOG_FORMATS:
             raise ConfigurationError(f"{origin}, {key}: {value!r} is none of {', '.join(LOG_FORMATS)}")
         given.values[name] = value

@@ -61,7 +61,7 @@ GUARDS: list[_Decorator] = [
     _option("--expired/--no-expired", "Close only sessions whose time to live is over."),
     _option(
         "--state-max-age",
-        "The maximum age, at the close, of the state these three go by.  [default: 5m]",
+        "Maximum age, at the close, of the state these three go by.  [default: 5m]",
         metavar="TIME",
     ),
 ]
@@ -121,14 +121,12 @@ QUEUE: list[_Decorator] = [
     _option(
         "--probe-every", "The first interval between tries after too many failures.  [default: 30s]", metavar="TIME"
     ),
-    _option("--alert-url", "A webhook for alerts: troubles, and their end.", metavar="URL"),
+    _option("--alert-url", "A webhook that is told when trouble begins and ends.", metavar="URL"),
     _LIMIT,
 ]
 LOOKS: list[_Decorator] = [
     _option("--settle-for", "How long to keep looking after the last close.  [default: 15m]", metavar="TIME"),
-    _option(
-        "--first-look", "The delay of the first look after a close.  [default: learnt during the run]", metavar="TIME"
-    ),
+    _option("--first-look", "How long after a close to look first.  [default: learnt during the run]", metavar="TIME"),
     _option(
         "--none-grace",
         "The age of a close from which its 'none' counts as final, until that is learnt.  [default: 15s]",

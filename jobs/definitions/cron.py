@@ -57,7 +57,7 @@ def parse_cron(text: str) -> CronFields:
     """The five fields of ``0 3 * * mon-fri``, as crontab(5) has them. Raises ValueError that says which is wrong."""
     parts = text.split()
     if len(parts) != len(_FIELDS):
-        raise ValueError(f"invalid schedule {text!r}: use five fields, such as 0 3 * * * for each night at 3:00")
+        raise ValueError(f"invalid schedule {text!r}: use five fields, e.g. 0 3 * * * for each night at 3:00")
     for place, (part, field) in enumerate(zip(parts, _FIELDS, strict=True)):
         _check_field(text, part, place, field)
     try:

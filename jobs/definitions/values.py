@@ -13,7 +13,7 @@ Moment = Age | datetime | date
 def read_statuses(value: object) -> tuple[str, ...]:
     """Statuses that a session can be closed in. Raises ValueError."""
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError('invalid list of statuses: use ["active", "paused"]')
+        raise ValueError('invalid list of statuses: use e.g. ["active", "paused"]')
     for name in value:
         if name in TERMINAL_STATUSES:
             raise ValueError(f"a session that is {name} has ended; for those past their time write expired = true")

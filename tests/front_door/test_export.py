@@ -65,7 +65,7 @@ def test_a_place_that_is_gone_at_the_end_costs_the_file_and_not_the_summary(tmp_
         assert "closeout export" in last
         (desk.home / "rows.csv.part").mkdir()
         without = desk.run("close", source, "--new-run", *PACE, "--export", "rows.csv")
-        assert (without.code, "cannot write rows while the run is running" in without.err) == (0, True)
+        assert (without.code, "cannot write rows during the run" in without.err) == (0, True)
         newest = str(desk.query("SELECT name FROM runs ORDER BY id")[-1][0])
         assert read(desk.home / "rows.csv") == [row for row in in_order(desk) if row["run"] == newest]
         early = desk.run("close", source, "--export", "nowhere/rows.csv")

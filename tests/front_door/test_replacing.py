@@ -216,7 +216,7 @@ def test_a_part_that_is_somebody_elses_stays(tmp_path: Path, planted: str) -> No
             part.write_text(OWN)
         done = desk.run("close", source, *FAST, "--export", "rows.csv")
         assert done.code == 0, done.err
-        assert "cannot write rows while the run is running" in done.err
+        assert "cannot write rows during the run" in done.err
         assert (part.read_text(), other.read_text()) == (OWN, OWN)
         assert part.is_symlink() == (planted == "link")
         again = desk.run("export", "last", "-o", "packed.csv.gz")

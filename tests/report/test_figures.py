@@ -97,7 +97,7 @@ def test_a_stop_ends_the_guess_of_the_time_left() -> None:
     meter = Meter(standing.context)
     standing.stop.request("interrupted", "interrupted by TERM", 143)
     shot = meter.take()
-    why = "interrupted by TERM; press again to abandon requests in flight"
+    why = "interrupted by TERM; repeat it to abandon requests in flight"
     assert (shot.phase, shot.draining, shot.why, shot.left) == ("draining", True, why, None)
 
 

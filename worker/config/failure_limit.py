@@ -31,7 +31,7 @@ def parse_max_failures(text: str) -> MaxFailures:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%|(\d+)", text.strip(), re.ASCII)
     if match is None:
-        raise ValueError(f"invalid limit of failures {text!r}: use 5% or 20")
+        raise ValueError(f"invalid limit of failures {text!r}: use e.g. 5% or 20")
     if match[2] is not None:
         if len(match[2]) > 9 or int(match[2]) >= WINDOW:
             raise ValueError(f"{text!r}: only the last {WINDOW:,} sessions are looked at; 100% never stops the run")

@@ -52,7 +52,7 @@ def parse_quiet_hours(text: str) -> tuple[QuietWindow, ...]:
 def _window(text: str) -> QuietWindow:
     match = _WINDOW.fullmatch(text)
     if match is None:
-        raise ValueError(f"invalid quiet hours {text!r}: use 08:00-20:00@30% or mon-fri 08:00-20:00@30%")
+        raise ValueError(f"invalid quiet hours {text!r}: use e.g. 08:00-20:00@30% or mon-fri 08:00-20:00@30%")
     start, end, share = _time(match[3], match[4]), _time(match[5], match[6]), float(match[7]) / 100
     if share > 1:
         raise ValueError(f"{text!r}: a share of the organisation's limit is 100% at most")

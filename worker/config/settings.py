@@ -35,7 +35,7 @@ _TOLD = {
     "float_type": "invalid number {given!r}",
     "bool_parsing": "{given!r} is neither true nor false",
     "bool_type": "{given!r} is neither true nor false",
-    "literal_error": "invalid value {given!r}: use {expected}",
+    "literal_error": "invalid value {given!r}: use one of {expected}",
     "greater_than_equal": "{given!r} is too small: it must be at least {ge:,g}",
     "greater_than": "{given!r} is too small: it must be more than {gt:,g}",
     "less_than_equal": "{given!r} is too much: it must be at most {le:,g}",

@@ -46,7 +46,7 @@ class Following:
         except (OSError, CloseoutError) as error:
             context.recorder.listeners.remove(self._recorded)
             why = getattr(error, "strerror", None) or str(error)
-            context.log.warning("cannot write rows while the run is running", file=str(path), why=why)
+            context.log.warning("cannot write rows during the run", file=str(path), why=why)
 
     async def _write(self, context: Context, ledger: Ledger, out: TextIO) -> None:
         lines = Textual(out, format_of(self._output, None))

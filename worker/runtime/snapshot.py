@@ -144,7 +144,7 @@ def _why(stop: Stop) -> str | None:
     """Why it ends early, and how to end it at once where a person wants it to end."""
     if stop.state != "interrupted":
         return stop.why
-    return f"{stop.why}; press again to abandon requests in flight"
+    return f"{stop.why}; repeat it to abandon requests in flight"
 
 
 def time_left(total: int | None, done: int, rate: float) -> float | None:

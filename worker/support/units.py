@@ -21,7 +21,7 @@ def parse_rate(text: str) -> float:
     """Requests per second of ``40/s``, ``6000/min`` or ``100/h``. Raises ValueError."""
     match = _RATE.fullmatch(text.strip())
     if match is None or match[2].lower() not in _RATE_SECONDS:
-        raise ValueError(f"invalid rate {text!r}: use 40/s or 6000/min")
+        raise ValueError(f"invalid rate {text!r}: use e.g. 40/s or 6000/min")
     rate = float(match[1]) / _RATE_SECONDS[match[2].lower()]
     if rate <= 0:
         raise ValueError(f"{text!r}: a rate must be above zero")
@@ -33,7 +33,7 @@ def parse_share(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip())
     share = float(match[1]) / 100 if match else 0.0
     if not 0 < share <= 1:
-        raise ValueError(f"invalid share {text!r}: use 50%, above 0% and up to 100%")
+        raise ValueError(f"invalid share {text!r}: use e.g. 50%, above 0% and up to 100%")
     return share
 
 
@@ -42,7 +42,7 @@ def parse_duration(text: str) -> float:
     stripped = text.strip()
     parts = list(_DURATION_PART.finditer(stripped))
     if not parts or "".join(part[0] for part in parts) != stripped:
-        raise ValueError(f"invalid duration {text!r}: use 30s, 15m or 1h30m")
+        raise ValueError(f"invalid duration {text!r}: use e.g. 30s, 15m or 1h30m")
     return sum(float(part[1]) * _UNIT_SECONDS[part[2].lower()] for part in parts)
 
 
