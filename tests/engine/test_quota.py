@@ -80,8 +80,9 @@ def test_what_was_tried_before_makes_no_room_when_it_is_spared() -> None:
 
 @pytest.mark.parametrize(
     ("canary", "taken", "left"),
-    [(None, 0, None), (None, 9, None), (10, 0, 10), (10, 4, 6), (10, 10, 0), (10, 11, None), (10, 500, None)],
+    [(None, 0, None), (None, 9, None), (10, 0, 10), (10, 4, 6), (10, 10, 0), (10, 11, 0), (10, 500, 0)],
 )
 def test_a_canary_counts_over_the_life_of_a_run(canary: int | None, taken: int, left: int | None) -> None:
-    """One that had just been closed was not yet found good; one that was followed by others was."""
-    assert canary_left(canary, taken) == left
+    """It is over once it has passed, and not because more were closed."""
+    assert canary_left(canary, taken, passed=False) == left
+    assert canary_left(canary, taken, passed=True) is None

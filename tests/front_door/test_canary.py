@@ -132,3 +132,40 @@ def test_a_canary_that_has_failed_stops_a_resumed_run_again(tmp_path: Path) -> N
     assert "mend the cause" in second.summary["why"]
     assert "--canary" not in second.summary["why"]
     assert third.summary["outcomes"]["closed"] == 30
+
+
+@pytest.mark.parametrize("canary", ["5", "10", "20"])
+def test_a_canary_that_was_refused_is_asked_for_again(tmp_path: Path, canary: str) -> None:
+    """However many it is to be now: that more than those were closed does not mean that somebody agreed."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        desk.write_ids(sandbox.add_sessions(40))
+        with at_a_terminal(desk, "close", "sessions.csv", *WORDS, "--canary", "10") as terminal:
+            terminal.wait_for_question("Close them? [y/N]:")
+            terminal.type("y\n")
+            terminal.wait_for_question(f"{QUESTION} [y/N]:")
+            terminal.type("n\n")
+            assert terminal.ended() == 3
+        with at_a_terminal(desk, "resume", "last", *WORDS, "--canary", canary) as terminal:
+            terminal.wait_for_question(f"{QUESTION} [y/N]:")
+            assert sandbox.counts.requests["close"] == max(10, int(canary))
+            terminal.type("n\n")
+            assert terminal.ended() == 3
+    assert sandbox.counts.closes_effective == max(10, int(canary))
+
+
+def test_a_canary_in_a_run_that_began_without_one_is_judged_by_what_was_closed(tmp_path: Path) -> None:
+    """It was closed without anybody's word, so the rest waits for one."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        desk.write_ids(sandbox.add_sessions(80))
+        begun = Witness(sandbox).event_at(20, "close")
+        with desk.started("close", "sessions.csv", *JSON, "--rate", "40/s") as child:
+            waited(begun)
+            child.interrupt()
+            child.ended()
+        before = sandbox.counts.requests["close"]
+        with at_a_terminal(desk, "resume", "last", *WORDS, "--canary", "5") as terminal:
+            terminal.wait_for_question(f"{QUESTION} [y/N]:")
+            assert sandbox.counts.requests["close"] == before
+            terminal.type("y\n")
+            assert terminal.ended() == 0
+    assert outcomes(desk) == {"closed": 80}

@@ -84,6 +84,17 @@ async def test_the_end_of_a_run_is_kept_and_its_time_adds_up(ledger: Ledger) -> 
     assert (ended.seconds, ended.begun_at) == (4.0, None)
 
 
+async def test_a_canary_that_has_passed_has_passed_for_the_life_of_its_run(ledger: Ledger) -> None:
+    """However often the run is begun again; and for no other run."""
+    run, other = await a_run(ledger), await a_run(ledger)
+    assert not (await ledger.find_run(run.name)).canary_passed
+    await ledger.pass_canary(run)
+    await ledger.start_run(run, run.options)
+    await ledger.end_run(run, RunEnd("halted", "why", 1.0), NOW)
+    assert (await ledger.find_run(run.name)).canary_passed
+    assert not (await ledger.find_run(other.name)).canary_passed
+
+
 async def test_the_time_of_a_process_that_died_is_that_until_its_last_exchange(ledger: Ledger) -> None:
     """It never said how long it worked; so rates stay right over all processes."""
     run = await a_run(ledger)

@@ -35,7 +35,7 @@ class Run:
     where; ``source_sha256`` that of the source's bytes, once it was read to its end; ``reading`` says how its ids were
     found. ``was`` is how it had ended before a process took it up once more, by the names of its columns; None once
     something has come of that. ``host`` is the API's, written in one way; None for a run of an older version that was
-    not begun again.
+    not begun again. ``canary_passed``: the rest may follow the canary.
     """
 
     id: int
@@ -62,6 +62,7 @@ class Run:
     reading: str | None = None
     was: Mapping[str, Any] | None = None  # what its columns hold is stated by the schema
     host: str | None = None
+    canary_passed: bool = False
 
 
 def with_elapsed(run: Run, then: Millis | None) -> Run:

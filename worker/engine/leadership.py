@@ -78,7 +78,8 @@ async def _quota(context: Context) -> Quota:
     if settings.limit is None and settings.canary is None:
         return Quota()
     taken = await ledger.taken_count(run)
-    canary = canary_left(settings.canary, taken)
+    passed = (await ledger.find_run(run.name)).canary_passed
+    canary = canary_left(settings.canary, taken, passed=passed)
     return Quota(
         left=None if settings.limit is None else settings.limit - taken,
         canary=canary,

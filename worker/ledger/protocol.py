@@ -99,6 +99,10 @@ class Ledger(Protocol):
         """Keep what a sweep has counted."""
         ...
 
+    async def pass_canary(self, run: Run) -> None:
+        """The canary was found good, and agreed to: for the life of the run, none is needed any more."""
+        ...
+
     async def last_exchange(self, run: Run) -> Millis | None:
         """When the last exchange of the run was; None where there was none."""
         ...

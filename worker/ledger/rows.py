@@ -20,7 +20,7 @@ _NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for anot
 _RUN_COLUMNS = (
     "id", "name", "job", "source", "location", "source_stat", "options", "state", "why", "rows_read", "duplicates",
     "source_done", "digest", "created_at", "ended_at", "seconds", "waited", "begun_at", "tally",
-    "made_by", "source_sha256", "reading", "was", "host",
+    "made_by", "source_sha256", "reading", "was", "host", "canary_passed",
 )  # fmt: skip
 
 
@@ -65,6 +65,7 @@ def run_of(row: Row) -> Run:
     """A run, of a row of its table."""
     values = dict(zip(_RUN_COLUMNS, row, strict=True))
     values["source_done"] = bool(values["source_done"])
+    values["canary_passed"] = bool(values["canary_passed"])
     values["waited"] = json.loads(values["waited"])
     values["was"] = json.loads(values["was"]) if values["was"] is not None else None
     values["tally"] = Tally(**json.loads(values["tally"])) if values["tally"] is not None else None

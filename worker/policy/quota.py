@@ -59,9 +59,9 @@ class Quota:
             self.canaries.discard(change.seq)
 
 
-def canary_left(canary: int | None, taken: int) -> int | None:
+def canary_left(canary: int | None, taken: int, *, passed: bool) -> int | None:
     """How many the canary may still take up in a run that has taken up so many; None when there is none, or no more.
 
-    It is over as soon as more were taken up than it allows; until then it has not been found good.
+    However many were taken up, it is over only once it has ``passed``: a smaller one may be asked for later.
     """
-    return canary - taken if canary is not None and taken <= canary else None
+    return None if canary is None or passed else max(0, canary - taken)

@@ -63,6 +63,7 @@ class Canary:
         if why is not None:
             context.stop.halt(f"{why}{GOES_ON}: look at them with `closeout export {name}`, and mend the cause")
         elif await context.approve(await self._told()):
+            await context.ledger.pass_canary(context.run)
             context.quota.canary = None
         else:
             context.stop.halt(f"the canary was not approved{GOES_ON}: `closeout resume {name}` asks again")

@@ -44,6 +44,9 @@ SELECT at FROM attempts WHERE run = :run ORDER BY seq DESC LIMIT 1;
 -- name: tally
 UPDATE runs SET tally = :tally, was = NULL WHERE id = :run;
 
+-- name: pass_canary
+UPDATE runs SET canary_passed = true, was = NULL WHERE id = :run;
+
 -- name: start_run
 -- A process that died has not said how long it worked: it did until its last exchange. How the run had ended is kept
 -- in `was` until something has come of it.

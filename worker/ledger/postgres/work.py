@@ -169,6 +169,9 @@ class Work:
     async def backlog(self, run: Run, limit: int, by: Millis) -> int:
         return await self._count("backlog", run=run.id, limit=limit, by=by, never=NEVER)
 
+    async def pass_canary(self, run: Run) -> None:
+        await self._changed_by_lead(run, "pass_canary")
+
     # what is due
 
     async def due_doubts(self, run: Run, limit: int, now: Millis) -> list[Claim]:

@@ -163,6 +163,9 @@ class SqliteLedger:
     async def tell(self, run: Run, tally: Tally) -> None:
         await self._writer.run(self._writer.store.tell, run, tally)
 
+    async def pass_canary(self, run: Run) -> None:
+        await self._writer.run(self._writer.store.pass_canary, run)
+
     async def last_exchange(self, run: Run) -> Millis | None:
         return await self._reader.run(self._reader.store.last_exchange, run)
 

@@ -116,6 +116,9 @@ class SqliteStore:
     def tell(self, run: Run, tally: Tally) -> None:
         self._write("tally", run=run.id, tally=json.dumps(asdict(tally)))
 
+    def pass_canary(self, run: Run) -> None:
+        self._write("pass_canary", run=run.id)
+
     def last_exchange(self, run: Run) -> Millis | None:
         rows = self._rows("last_exchange", run=run.id)
         return int(rows[0][0]) if rows else None
