@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from closeout.worker.queues.protocol import Queue
 from closeout.worker.runtime.result import RunResult
 from closeout.worker.runtime.stop import Alarms
 from closeout.worker.support.backoff import backoff
-from closeout.worker.support.clock import now_ms
+from closeout.worker.support.clock import NEVER, now_ms
 from closeout.worker.support.errors import (
     ConfigurationError,
     HaltError,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from closeout.worker.monitoring.monitor import Monitor
 
 _WENT_WELL = 300.0  # seconds: after so long, a trouble is a new one
+_ASK_AGAIN = 1.0  # seconds
+_WENT_ON = (0, 1, 4)  # exit codes of a run that came to its end
 
 
 @click.command("work")
@@ -113,16 +116,26 @@ async def _attempt(invocation: Invocation, url: str, alarms: Alarms | None, tell
             beside.append(partial(adopt_orphans, key=invocation.key, say=say))
         if telling is not None:
             beside.append(partial(telling.watch_run, queue=queue))
-        ended = await _work(ledger, queue, invocation, alarms, beside)
-        return await conclude(ledger, ended, invocation)
+        left = [run for run in await runs_of_queue(ledger, queue.name) if _on_this_host(run, invocation)]
+        ended = await _work(ledger, queue, invocation, left, alarms=alarms, beside=beside)
+        code = await conclude(ledger, ended, invocation)
+        return code if alarms is not None else await _drain_older(ledger, left, invocation, code)
 
 
 async def _work(
-    ledger: Ledger, queue: Queue, invocation: Invocation, alarms: Alarms | None, beside: Sequence[Watcher]
+    ledger: Ledger,
+    queue: Queue,
+    invocation: Invocation,
+    left: list[Run],
+    *,
+    alarms: Alarms | None,
+    beside: Sequence[Watcher],
 ) -> RunResult:
-    """Go on with the newest unfinished run of the queue that nobody else works on, else with a new one."""
+    """Go on with the newest of the queue's unfinished runs that nobody else works on, else with a new one.
+
+    What it has tried is gone from ``left``.
+    """
     feed = partial(take_from, queue=queue, drain=alarms is None)
-    left = [run for run in await runs_of_queue(ledger, queue.name) if _on_this_host(run, invocation)]
     await expect_export(ledger, left[0] if left else None, invocation)
     while True:
         run = left.pop(0) if left else await _new_run(ledger, queue, invocation)
@@ -136,6 +149,40 @@ async def _work(
             if not _taken_over(primary_error(error)):
                 raise
         say(f"run {run.name} was taken over by another consumer meanwhile: going on with one of its own")
+
+
+async def _drain_older(ledger: Ledger, left: Sequence[Run], invocation: Invocation, code: int) -> int:
+    """Close what older runs of the queue still hold, left there by consumers that died; returns the highest exit code.
+
+    What somebody else works on is waited for. With a cap nothing more is taken up: it is said which run holds what.
+    """
+    codes = [code]
+    for run in left:
+        if codes[-1] not in _WENT_ON:
+            break  # stopped or halted: what stopped this run is true of the next one
+        await _not_worked_on(ledger, run)
+        if await ledger.busy(run):
+            continue
+        if invocation.settings.limit is not None:
+            say(f"run {run.name} of this queue is not finished: `closeout resume {run.name}` closes what it holds")
+            codes.append(HaltError.exit_code)
+            continue
+        say(f"run {run.name} of this queue was left unfinished: closing what it holds")
+        with suppress(RunBusyError):
+            await ledger.source_done(run)
+            ended = await run_to_end(ledger, run, replace(invocation, export=None), None)
+            codes.append(await conclude(ledger, ended, replace(invocation, export=None)))
+    return max(codes)
+
+
+async def _not_worked_on(ledger: Ledger, run: Run) -> None:
+    """Wait while another consumer has sessions of a run to close. A dead one is busy until its lease ends."""
+    told = False
+    while await ledger.open_count(run, 1, NEVER - 1) and await ledger.busy(run):
+        if not told:
+            say(f"run {run.name} of this queue is worked on by another process: waiting for what it holds")
+            told = True
+        await anyio.sleep(_ASK_AGAIN)
 
 
 def _taken_over(error: BaseException) -> bool:

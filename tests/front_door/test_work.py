@@ -6,11 +6,13 @@ import sqlite3
 import time
 import uuid
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from aiohttp import web
 
+from closeout.worker.sandbox import Sandbox
 from tests.forked import Forked
 from tests.front_door.servers import Answer, serving
 from tests.front_door.support import (
@@ -214,6 +216,43 @@ def test_two_workers_share_a_queue_and_one_goes_on_for_the_other(tmp_path: Path)
         assert witness.unverified_repeats() == []
         assert all(sandbox.truth(one).closes_effective == 1 for one in ids)
         assert_all_counted(desk)
+
+
+@contextmanager
+def two_dead_consumers(home: Path) -> Iterator[tuple[Desk, Sandbox]]:
+    """Each has left a run of its own, with sessions that it had not closed."""
+    with desk_of(home, quick(latency=0.05)) as (desk, sandbox):
+        words = ("work", QUEUE, *FAST, "--rate", "20/s")
+        push(desk, sandbox.add_sessions(1))
+        with desk.started(*words) as first, desk.started(*words) as second:
+            wait_until(lambda: len(desk.query("SELECT 1 FROM runs WHERE state = 'running'")) == 2)
+            push(desk, sandbox.add_sessions(59))
+            closed = "SELECT DISTINCT run FROM items WHERE outcome = 'closed'"
+            wait_until(lambda: len(desk.query(closed)) == 2 and not desk.query("SELECT 1 FROM messages"))
+            for child in (first, second):
+                child.process.kill()
+                child.process.wait()
+        yield desk, sandbox
+
+
+def test_draining_ends_what_older_consumers_left(tmp_path: Path) -> None:
+    """Nothing stays open behind an exit code of 0."""
+    with two_dead_consumers(tmp_path) as (desk, sandbox):
+        done = desk.run(*DRAIN)
+        assert done.code == 0, done.err
+        assert "was left unfinished: closing what it holds" in done.err
+        assert Witness(sandbox).unverified_repeats() == []
+    assert outcomes(desk) == {"closed": 60}
+
+
+def test_draining_with_a_cap_tells_what_it_left_open(tmp_path: Path) -> None:
+    """It closes nothing beyond the cap, and is no success."""
+    with two_dead_consumers(tmp_path) as (desk, sandbox):
+        before = len(Witness(sandbox).posts())
+        done = desk.run(*DRAIN, "--limit", "1")
+        assert done.code == 3, done.err
+        assert "is not finished: `closeout resume" in done.err
+        assert len(Witness(sandbox).posts()) == before
 
 
 def test_the_brake_pauses_and_a_probe_goes_on(tmp_path: Path) -> None:
