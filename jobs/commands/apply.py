@@ -15,7 +15,6 @@ from closeout.worker.config.settings import Settings
 from closeout.worker.domain.item import Outcome
 from closeout.worker.domain.run import Run
 from closeout.worker.engine.inspect import as_it_is
-from closeout.worker.ledger.open import open_ledger
 from closeout.worker.support.clock import now_ms
 from closeout.worker.support.errors import ConfigurationError
 from closeout.worker.support.units import counted, format_duration, parse_duration
@@ -42,7 +41,7 @@ def command(context: click.Context, /, run: str, max_age: str, **_: Any) -> int:
 
 async def apply_run(invocation: Invocation, name: str, max_age: float) -> int:
     """Close what a plan holds; returns the exit code. Raises ConfigurationError with nothing sent."""
-    async with open_ledger(invocation.ledger) as ledger:
+    async with invocation.open_ledger() as ledger:
         run = await as_it_is(ledger, await ledger.find_run(name))
         _expect_fresh_plan(run, max_age)
         await expect_export(ledger, run, invocation)

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 import click
 
-from closeout.jobs.config.invocation import read_ledger
+from closeout.jobs.config.invocation import PATIENCE, read_ledger
 from closeout.jobs.config.options import ID_COLUMN, JSON, LEDGER
 from closeout.jobs.runner.source_runs import open_rows, reading_of
 from closeout.jobs.runner.terminal import say
@@ -81,7 +81,7 @@ async def _opened(url: str, ledger: str) -> AsyncIterator[Queue]:
         async with open_queue(url) as queue:
             yield queue
         return
-    async with open_ledger(ledger, create=True) as opened, open_queue(url, opened.messages) as queue:
+    async with open_ledger(ledger, create=True, patience=PATIENCE) as opened, open_queue(url, opened.messages) as queue:
         yield queue
 
 

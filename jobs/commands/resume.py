@@ -20,7 +20,6 @@ from closeout.worker.domain.run import Run
 from closeout.worker.engine.inspect import as_it_is
 from closeout.worker.engine.run import nothing_left
 from closeout.worker.feeds.source import OpenedSource
-from closeout.worker.ledger.open import open_ledger
 
 
 @click.command("resume")
@@ -39,7 +38,7 @@ def command(context: click.Context, /, run: str, source: str | None, **_: Any) -
 
 async def resume_run(invocation: Invocation, name: str, source: str | None, config: Path | None) -> int:
     """Do what is left of a run; returns the exit code. ``config`` says whom to tell of a sweep."""
-    async with open_ledger(invocation.ledger) as ledger:
+    async with invocation.open_ledger() as ledger:
         run = await as_it_is(ledger, await ledger.find_run(name))
         invocation = invocation.for_run(run)
         expect_no_plan(run)

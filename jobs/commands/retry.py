@@ -18,7 +18,6 @@ from closeout.worker.config.settings import Settings
 from closeout.worker.domain.run import Run
 from closeout.worker.engine.inspect import as_it_is
 from closeout.worker.engine.run import nothing_left
-from closeout.worker.ledger.open import open_ledger
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.runtime.result import RunResult
 from closeout.worker.support.errors import ConfigurationError
@@ -39,7 +38,7 @@ def command(context: click.Context, /, run: str, **_: Any) -> int:  # the rest i
 
 async def retry_run(invocation: Invocation, name: str, config: Path | None) -> int:
     """Re-open what ended badly and work on it; returns the exit code. ``config`` says whom to tell of a sweep."""
-    async with open_ledger(invocation.ledger) as ledger:
+    async with invocation.open_ledger() as ledger:
         run = await as_it_is(ledger, await ledger.find_run(name))
         invocation = invocation.for_run(run)
         expect_no_plan(run)

@@ -15,7 +15,7 @@ from anyio.abc import TaskStatus
 
 from closeout.jobs.commands.sweep import asked_for
 from closeout.jobs.config.file import config_path, overlay, read_config
-from closeout.jobs.config.invocation import read_listen
+from closeout.jobs.config.invocation import PATIENCE, read_listen
 from closeout.jobs.config.options import DEFAULT_LEDGER, LEDGER, LISTEN
 from closeout.jobs.definitions.cron import Schedule, next_start
 from closeout.jobs.definitions.job import Job
@@ -94,7 +94,7 @@ async def keep_all(sweeps: Sequence[Planned], address: str, listen: Address | No
     calls = {each.job.name: each.arguments for each in sweeps}
     async with (
         listening(listen, say) as telling,
-        open_ledger(address, create=True) as ledger,
+        open_ledger(address, create=True, patience=PATIENCE) as ledger,
         anyio.create_task_group() as tasks,
     ):
         await tasks.start(_watch, stop, told)

@@ -14,7 +14,6 @@ from closeout.jobs.runner.terminal import say
 from closeout.worker.domain.run import Run
 from closeout.worker.engine.inspect import as_it_is
 from closeout.worker.engine.run import as_it_stands
-from closeout.worker.ledger.open import open_ledger
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.support.units import counted
 
@@ -36,7 +35,7 @@ async def settle_runs(invocation: Invocation, name: str | None) -> int:
 
     Where none of them needs it, the summary of each is printed as JSON all the same, if that was asked for.
     """
-    async with open_ledger(invocation.ledger) as ledger:
+    async with invocation.open_ledger() as ledger:
         named = [await ledger.find_run(name)] if name else await ledger.runs()
         found = [await as_it_is(ledger, run) for run in named]
         runs = [run for run in found if name or run.state == "finished"]

@@ -18,7 +18,6 @@ from closeout.worker.config.settings import Settings
 from closeout.worker.domain.item import ClosedItem, Outcome
 from closeout.worker.domain.run import Run
 from closeout.worker.engine.audit import CONFIDENCE, Findings, Verification, batches, upper_bound
-from closeout.worker.ledger.open import open_ledger
 from closeout.worker.lookup.session_lookup import Lookup
 from closeout.worker.pace.allowance import Ceiling
 from closeout.worker.pace.budget import BudgetStore, budget_key
@@ -58,7 +57,7 @@ def command(  # the rest is read by name
 
 async def verify_run(invocation: Invocation, name: str, sample: int | None) -> int:
     """Compare a sample of the run, or with None all of it; returns the exit code."""
-    async with open_ledger(invocation.ledger) as ledger:
+    async with invocation.open_ledger() as ledger:
         run = await ledger.find_run(name)
         own = invocation.for_run(run)
         settings, stop = own.settings, Stop()

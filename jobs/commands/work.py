@@ -22,7 +22,6 @@ from closeout.worker.engine.adoption import adopt_orphans, runs_of_queue
 from closeout.worker.engine.new_run import whoami
 from closeout.worker.engine.run import Watcher
 from closeout.worker.feeds.queue import take_from
-from closeout.worker.ledger.open import open_ledger
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import NewRun
 from closeout.worker.queues.open import open_queue
@@ -105,7 +104,7 @@ def _passing(error: BaseException) -> BaseException | None:
 async def _attempt(invocation: Invocation, url: str, alarms: Alarms | None, telling: "Monitor | None") -> int:
     """Work once: what broke off can be gone on with, from the ledger."""
     async with (
-        open_ledger(invocation.ledger, create=True) as ledger,
+        invocation.open_ledger(create=True) as ledger,
         open_queue(url, ledger.messages) as queue,
     ):
         if alarms is not None:

@@ -1,5 +1,6 @@
 """What a command was asked for: settings, ledger, key, and how it tells."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -15,10 +16,13 @@ from closeout.worker.config.settings import Settings
 from closeout.worker.domain.run import Run
 from closeout.worker.export.formats import check_place, format_of
 from closeout.worker.ledger.open import check_address, open_ledger
+from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.monitoring.listen import Address, parse_address
 from closeout.worker.report.console import stderr_console
 from closeout.worker.support.errors import ConfigurationError
 from closeout.worker.support.log import ConsoleStream, configure_logging
+
+PATIENCE: float = Settings.model_fields["give_up_after"].default  # seconds, where no settings are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,10 @@ class Invocation:
         stored = Settings.model_validate_json(run.options).model_dump()
         merged = build_settings(RawSettings({**stored, **self.flags.values}, self.flags.origins))
         return replace(self, settings=merged)
+
+    def open_ledger(self, *, create: bool = False) -> AbstractAsyncContextManager[Ledger]:
+        """The ledger, for work: a server that is starting is waited for as the API is."""
+        return open_ledger(self.ledger, create=create, patience=self.settings.give_up_after)
 
     def that_plans(self) -> "Invocation":
         """The same for a run that closes nothing."""
@@ -119,5 +127,5 @@ def read_invocation_for(context: click.Context, name: str) -> Invocation:
 
 async def _profile_of(ledger: str, name: str) -> str | None:
     """The profile that a run was begun with."""
-    async with open_ledger(ledger) as opened:
+    async with open_ledger(ledger, patience=PATIENCE) as opened:
         return Settings.model_validate_json((await opened.find_run(name)).options).profile

@@ -15,7 +15,7 @@ from closeout.worker.config.settings import Settings
 from closeout.worker.domain.run import Run
 from closeout.worker.engine.new_run import whoami
 from closeout.worker.feeds.source import OpenedSource
-from closeout.worker.ledger.open import on_postgres, open_ledger
+from closeout.worker.ledger.open import on_postgres
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import NewRun
 from closeout.worker.pace.allowance import Allowance
@@ -104,11 +104,11 @@ async def close_source(invocation: Invocation, source: str, *, new_run: bool) ->
     opened = await anyio.to_thread.run_sync(open_rows, source, invocation.settings.id_column, abandon_on_cancel=True)
     expected = await anyio.to_thread.run_sync(expected_of, opened, invocation.settings)
     if invocation.export is not None:
-        async with open_ledger(invocation.ledger, create=True) as ledger:
+        async with invocation.open_ledger(create=True) as ledger:
             unfinished = None if new_run else await _unfinished(ledger, opened.location)
             await expect_export(ledger, unfinished, invocation, opened.location)
     await _expect_consent(invocation, opened, expected)
-    async with open_ledger(invocation.ledger, create=True) as ledger:
+    async with invocation.open_ledger(create=True) as ledger:
         async with _one_at_a_time(ledger, opened.location):
             unfinished = None if new_run else await _unfinished(ledger, opened.location)
             if unfinished is None:
@@ -168,7 +168,7 @@ async def plan_source(invocation: Invocation, source: str) -> int:
     """Plan all that the source lists; returns the exit code. Raises SourceError with nothing sent."""
     invocation = invocation.that_plans()
     opened = await anyio.to_thread.run_sync(open_rows, source, invocation.settings.id_column, abandon_on_cancel=True)
-    async with open_ledger(invocation.ledger, create=True) as ledger:
+    async with invocation.open_ledger(create=True) as ledger:
         await expect_export(ledger, None, invocation, opened.location)
         run = await ledger.create_run(run_of_source(opened, invocation.settings), now_ms())
         ended = await run_to_end(ledger, run, invocation, reading(opened), told=[reading_of(opened)])

@@ -16,7 +16,6 @@ from closeout.worker.config.settings import Settings
 from closeout.worker.domain.run import Run
 from closeout.worker.engine.new_run import whoami
 from closeout.worker.feeds.sweep import Finding, Sweep
-from closeout.worker.ledger.open import open_ledger
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import NewRun
 from closeout.worker.policy.anomaly import night_counts
@@ -48,7 +47,7 @@ async def sweep_job(invocation: Invocation, job: Job) -> int:
     """One run of the job; returns the exit code. Raises RunBusyError where one is at work."""
     async with AsyncExitStack() as held:
         try:
-            ledger = await held.enter_async_context(open_ledger(invocation.ledger, create=True))
+            ledger = await held.enter_async_context(invocation.open_ledger(create=True))
             await held.enter_async_context(ledger.job_locked(job.name))
             await expect_export(ledger, None, invocation)
             options = invocation.settings.model_dump_json()
@@ -65,7 +64,7 @@ async def sweep_job(invocation: Invocation, job: Job) -> int:
 async def plan_job(invocation: Invocation, name: str) -> int:
     """Plan what a job chooses now; returns the exit code."""
     invocation = invocation.that_plans()
-    async with open_ledger(invocation.ledger, create=True) as ledger:
+    async with invocation.open_ledger(create=True) as ledger:
         await expect_export(ledger, None, invocation)
         options = invocation.settings.model_dump_json()
         new = NewRun(f"job {name}", options, job=name, made_by=whoami())

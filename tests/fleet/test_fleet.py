@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.fleet.support import LEASE, Fleet, fleet
+from tests.fleet.support import LEASE, WORDS, Fleet, fleet
 from tests.front_door.ordeal import LOST, READS
 from tests.front_door.support import quick, wait_until, waited
 from tests.postgres.databases import done_with, url_of
@@ -73,6 +73,22 @@ def test_the_database_is_restarted_under_load(tmp_path: Path) -> None:
         work.expect_alike(ended)
         work.expect_truth()
         work.expect_budget()
+
+
+def test_a_start_waits_for_a_database_that_starts(tmp_path: Path) -> None:
+    """As a running worker does, and for as long: nothing is refused, all is closed."""
+    with private_server() as server, fleet(tmp_path, server.url, quick()) as work:
+        work.prepare(20)
+        server.stop("fast")
+        done = work.desk.run("close", "sessions.csv", "--ledger", work.url, *WORDS, "--give-up-after", "1s")
+        assert (done.code, done.out) == (2, "")
+        assert "Connection refused" in done.err.splitlines()[-1]
+        with work.working() as child:
+            child.wait_for_line("the ledger cannot be reached")
+            server.start()
+            done = child.ended()
+        assert done.code == 0, done.err
+        work.expect_truth()
 
 
 def _expect_a_wrong_password_to_be_told(work: Fleet) -> None:

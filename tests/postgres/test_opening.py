@@ -4,6 +4,7 @@ import re
 import socket
 
 import anyio
+import anyio.to_thread
 import psycopg
 import pytest
 
@@ -16,6 +17,7 @@ from closeout.worker.support.errors import CloseoutError, ConfigurationError, Le
 from tests.ledger.support import a_run, bad_row, results_of
 from tests.ledger.test_results import PROMISED
 from tests.postgres.databases import SERVER, server
+from tests.postgres.server import private_server
 
 pytestmark = pytest.mark.anyio
 OURS = load_migrations("closeout.worker.ledger.postgres")
@@ -110,6 +112,48 @@ async def test_a_server_that_cannot_be_used_is_told_in_one_line(address: str, to
     text = str(refused.value)
     assert "\n" not in text
     assert "s3cret" not in text
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["postgresql://me@no-such-host.invalid/work", f"{SERVER.rpartition('/')[0]}/no_such_db", f"{SERVER}?nonsense=1"],
+    ids=["no host", "no database", "no setting"],
+)
+async def test_what_waiting_does_not_help_is_refused_at_once(address: str) -> None:
+    """However patient the command is."""
+    server()
+    with anyio.fail_after(30), pytest.raises(ConfigurationError):
+        async with open_ledger(address, create=True, patience=3600):
+            pass
+
+
+async def test_a_server_that_starts_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    """It is told once, and not without end."""
+    with private_server() as starting:
+        url = f"{starting.url}?schema=work"
+        starting.stop("immediate")
+        with pytest.raises(ConfigurationError, match="Connection refused"):
+            await opened(url)
+        with pytest.raises(ConfigurationError, match="Connection refused"):
+            async with open_ledger(url, create=True, patience=0.1):
+                pass
+        caplog.clear()
+        entered = anyio.Event()
+
+        async def enter() -> None:
+            async with open_ledger(url, create=True, patience=3600) as ledger:
+                await ledger.expect_writable()
+                entered.set()
+
+        with caplog.at_level("WARNING", "closeout"), anyio.fail_after(60):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(enter)
+                while not caplog.records:  # noqa: ASYNC110  # a log has no event
+                    await anyio.sleep(0.05)
+                assert not entered.is_set()
+                await anyio.to_thread.run_sync(starting.start)
+        assert entered.is_set()
+        assert ["Connection refused" in each.getMessage() for each in caplog.records] == [True]
 
 
 async def test_text_that_the_server_cannot_hold_is_stored_as_near_as_can_be(url: str) -> None:

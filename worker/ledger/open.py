@@ -40,10 +40,13 @@ def shown_address(address: str) -> str:
     return parse_address(address).shown if on_postgres(address) else address
 
 
-def open_ledger(address: str, *, create: bool = False, read_only: bool = False) -> AbstractAsyncContextManager[Ledger]:
+def open_ledger(
+    address: str, *, create: bool = False, read_only: bool = False, patience: float = 0.0
+) -> AbstractAsyncContextManager[Ledger]:
     """Open the ledger at an address; it is brought to the newest schema, or made if that is asked for.
 
     ``read_only``: nothing is written to it, and one of an older schema is refused; runs can be steered all the same.
+    ``patience``: for how many seconds a database server that is starting, or out of reach, is waited for.
 
     Raises ConfigurationError and LedgerError.
     """
@@ -51,5 +54,5 @@ def open_ledger(address: str, *, create: bool = False, read_only: bool = False) 
     if on_postgres(address):
         from closeout.worker.ledger.postgres.ledger import PostgresLedger  # noqa: PLC0415  # an extra, and slow to load
 
-        return PostgresLedger.open(address, create=create, read_only=read_only)
+        return PostgresLedger.open(address, create=create, read_only=read_only, patience=patience)
     return SqliteLedger.open(Path(address), create=create, read_only=read_only)

@@ -47,6 +47,11 @@ SET synchronous_commit TO {commit};
 _FATAL = {"28P01", "28000", "3D000", "42501"}  # password, role, database, privilege: waiting helps none of them
 _AGAIN = {"40001", "40P01", "57P01", "57P02", "57P03", "25P03", "53300"}  # lost a race, or the server restarts
 
+_SOON = (  # what PostgreSQL says before it lets clients in, and while it shuts down or is full
+    "starting up", "shutting down", "in recovery mode", "not yet accepting connections", "too many clients",
+    "connection slots are reserved", "terminating connection",
+)  # fmt: skip
+
 for _name in ("psycopg", "psycopg.pool"):  # they warn of what is told here in our own words
     logging.getLogger(_name).addHandler(logging.NullHandler())
     logging.getLogger(_name).propagate = False
@@ -218,6 +223,19 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not isinstance(
         error, psycopg.errors.DiskFull
     )
+
+
+def may_be_starting(error: Exception) -> bool:
+    """Whether a server that could not be connected to may soon be there: refused, out of reach, starting, or full.
+
+    The client is told why in words alone; what is none of these, as a wrong password or host name, is not waited for.
+    """
+    if isinstance(error, psycopg.ProgrammingError) or "[Errno -2]" in str(error):  # EAI_NONAME: no such host
+        return False
+    if error_state := getattr(error, "sqlstate", None):
+        return error_state in _AGAIN
+    told = str(error)
+    return isinstance(error, psycopg.OperationalError) and ("FATAL:" not in told or any(word in told for word in _SOON))
 
 
 async def _committed(connection: Connection, unfinished: _Unfinished) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Self
 
 import anyio
@@ -14,11 +15,13 @@ from closeout.worker.ledger.postgres.address import Address, parse_address
 from closeout.worker.ledger.postgres.budget import PostgresBudget
 from closeout.worker.ledger.postgres.connection import (
     CONNECT_TIMEOUT,
+    FIRST_PATIENCE,
     LONG,
     Connection,
     Database,
     connect,
     cut_after,
+    may_be_starting,
     reason_of,
 )
 from closeout.worker.ledger.postgres.intake import PostgresIntake
@@ -33,10 +36,13 @@ from closeout.worker.ledger.postgres.work import Work
 from closeout.worker.ledger.statements import load_migrations
 from closeout.worker.pace.budget import BudgetKey, BudgetStore
 from closeout.worker.support.errors import ConfigurationError, LedgerError, RunBusyError
+from closeout.worker.support.log import get_logger
+from closeout.worker.support.units import format_duration
 
 _CONNECTIONS = 4  # claiming, recording, looking, and one more
 _BUDGET_CONNECTIONS = 2
 _ASK_AGAIN = 1.0  # seconds; a turn lasts minutes
+_TRY_AGAIN = 1.0  # seconds, while a server starts
 
 
 class PostgresLedger(Runs, Work, Reading):
@@ -53,17 +59,20 @@ class PostgresLedger(Runs, Work, Reading):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, address: str, *, create: bool = False, read_only: bool = False) -> AsyncIterator[Self]:
+    async def open(
+        cls, address: str, *, create: bool = False, read_only: bool = False, patience: float = 0.0
+    ) -> AsyncIterator[Self]:
         """Open the ledger at a URL, made or migrated as needed, or for reading alone.
 
-        Raises ConfigurationError and LedgerError.
+        ``patience``: seconds for which a server that is away is waited for. Raises ConfigurationError and LedgerError.
         """
         place = parse_address(address)
-        await _prepare(place, create=create, read_only=read_only)
+        await _prepared(place, patience, create=create, read_only=read_only)
         durable = Database(place, size=_CONNECTIONS, read_only=read_only)
         fleeting = Database(place, size=_BUDGET_CONNECTIONS, durable=False)
         async with durable.opened(), fleeting.opened():
             ledger = cls(durable, fleeting)
+            ledger.patience = max(patience, FIRST_PATIENCE)
             try:
                 yield ledger
             finally:
@@ -139,19 +148,37 @@ class PostgresLedger(Runs, Work, Reading):
         yield store
 
 
+async def _prepared(place: Address, patience: float, *, create: bool, read_only: bool) -> None:
+    """Return once the schema is as this version needs it, and wait meanwhile for a server that may soon be there."""
+    began, told = monotonic(), False
+    while True:
+        try:
+            return await _prepare(place, create=create, read_only=read_only)
+        except psycopg.Error as error:
+            left = began + patience - monotonic()
+            if left <= 0 or not may_be_starting(error):
+                raise _refused(place, error) from None
+            if not told:
+                why = f"{place.shown}: {reason_of(error)}; waiting up to {format_duration(patience)} for it"
+                get_logger().warning(f"the ledger cannot be reached: {why}")
+                told = True
+            await anyio.sleep(min(_TRY_AGAIN, left))
+
+
+def _refused(place: Address, error: psycopg.Error) -> ConfigurationError | LedgerError:
+    if isinstance(error, psycopg.OperationalError):
+        return ConfigurationError(f"--ledger {place.shown}: {reason_of(error)}")
+    return LedgerError(f"the ledger {place.shown} failed: {reason_of(error)}")
+
+
 async def _prepare(place: Address, *, create: bool, read_only: bool) -> None:
     migrations = load_migrations("closeout.worker.ledger.postgres")
+    connection = await connect(place)
     try:
-        connection = await connect(place)
-        try:
-            with cut_after(connection, CONNECT_TIMEOUT if read_only else LONG):
-                if read_only:
-                    await expect_current(connection, place, migrations)
-                else:
-                    await upgrade(connection, place, migrations, create=create)
-        finally:
-            await connection.close()
-    except psycopg.OperationalError as error:
-        raise ConfigurationError(f"--ledger {place.shown}: {reason_of(error)}") from None
-    except psycopg.Error as error:
-        raise LedgerError(f"the ledger {place.shown} failed: {reason_of(error)}") from error
+        with cut_after(connection, CONNECT_TIMEOUT if read_only else LONG):
+            if read_only:
+                await expect_current(connection, place, migrations)
+            else:
+                await upgrade(connection, place, migrations, create=create)
+    finally:
+        await connection.close()
