@@ -118,7 +118,8 @@ def test_closed_before_our_first_attempt_is_told_by_the_servers_clock(offset: in
     first = NOW - 30_000
     for moment, outcome in ((first - 60_000, Outcome.ALREADY_CLOSED), (first + 20_000, Outcome.CLOSED)):
         session = a_session(closed_at=moment + offset)
-        change = judge.close_answer(a_claim(first_attempt_at=first), an_answer(200, session), NOW)
+        claim = a_claim(first_attempt_at=first, first_attempt_earliest=first + offset)
+        change = judge.close_answer(claim, an_answer(200, session), NOW)
         assert isinstance(change, Change)
         assert change.outcome is outcome
 

@@ -33,7 +33,12 @@ def found(
     **session: Any,
 ) -> Change:
     """The verdict on a doubtful item whose session has this status."""
-    claim = a_claim(attempts=attempts, http_status=http_status, first_attempt_at=first_attempt_at)
+    claim = a_claim(
+        attempts=attempts,
+        http_status=http_status,
+        first_attempt_at=first_attempt_at,
+        first_attempt_earliest=first_attempt_at,
+    )
     return a_judge().doubt_found(claim, a_session(status, **session), NOW)
 
 

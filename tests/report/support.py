@@ -4,7 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import cast
 
 from closeout.worker.api.client import Api
 from closeout.worker.config.settings import Settings
@@ -22,6 +22,7 @@ from closeout.worker.runtime.progress import Progress
 from closeout.worker.runtime.recorder import Recorder
 from closeout.worker.runtime.result import RunResult
 from closeout.worker.runtime.stop import Stop
+from closeout.worker.support.clock import ServerClock
 from tests.pace.support import MemoryBudget
 
 SESSION = "0190c1f2-0000-7000-8000-000000000001"
@@ -91,7 +92,7 @@ class Standing:
         self.pace = Pace(self.store, lambda: self.settings.allowed_rate, rng, self.clock)
         ledger = cast("Ledger", None)  # a display never asks the ledger nor the API, and records nothing
         api = cast("Api", None)
-        judge = Judge(Limits(8, 600_000, 0), cast("Any", None), wait=lambda _: 0, grace=Grace(15_000), settle=False)
+        judge = Judge(Limits(8, 600_000, 0), ServerClock(), wait=lambda _: 0, grace=Grace(15_000), settle=False)
         now: Callable[[], int] = lambda: int(self.clock() * 1000)  # noqa: E731
         gate = Gate(self.pace, Patience(64, 600_000), self.stop, self.progress, now)
         recorder = cast("Recorder", None)

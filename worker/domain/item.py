@@ -60,8 +60,9 @@ class QueuedRow:
 class Claim:
     """One item taken from the ledger, to be closed or (in doubt, settling) to be looked at.
 
-    ``attempts`` counts the closes sent so far; ``first_attempt_at`` is on our clock; ``http_status`` is that of
-    the last close answer; ``looks`` counts the look-ups since the item's state last changed. ``looked_at`` is when the
+    ``attempts`` counts the closes sent so far; ``first_attempt_at`` is on our clock, and ``first_attempt_earliest`` the
+    earliest that it may have been on the API's, None where that was not known; ``http_status`` is that of the last
+    close answer; ``looks`` counts the look-ups since the item's state last changed. ``looked_at`` is when the
     evaluations were last looked at, or the session before its close. ``fresh``: never tried. ``status`` and
     ``updated_at`` are those of its last look-up, of parked items alone.
     """
@@ -78,6 +79,7 @@ class Claim:
     closed_at: Millis | None = None
     recorded_at: Millis | None = None
     looked_at: Millis | None = None
+    first_attempt_earliest: Millis | None = None
     fresh: bool = False
     status: str | None = None
     updated_at: Millis | None = None

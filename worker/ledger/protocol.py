@@ -89,7 +89,7 @@ class Ledger(Protocol):
 
     async def unfinished_of(self, location: str) -> Run | None: ...
     async def start_run(self, run: Run, options: str) -> None:
-        """Begin or go on: what a dead process had claimed becomes in doubt, and doubts are due at once.
+        """Begin or go on: what a dead process had claimed becomes in doubt; doubts and retries are due at once.
 
         How a run had ended is kept until something has come of that: see ``end_run``.
         """
@@ -142,8 +142,12 @@ class Ledger(Protocol):
         """The source was read to its end; ``sha256`` is that of its bytes, where it has any."""
         ...
 
-    async def claim(self, run: Run, limit: int, now: Millis, fresh: int | None = None) -> list[Claim]:
+    async def claim(
+        self, run: Run, limit: int, now: Millis, fresh: int | None = None, earliest: Millis | None = None
+    ) -> list[Claim]:
         """Take up to ``limit`` items that are due, at most ``fresh`` of them never tried before (None: any number).
+
+        ``earliest`` is the earliest that ``now`` may be on the API's clock (None: not known), and kept of these.
 
         One ledger, one session of a host, one close in flight: what another run has claimed waits while that run is at
         work. What another run has closed, found closed or has in doubt is in doubt here, too, until it was looked up.

@@ -10,7 +10,7 @@ from closeout.worker.domain.exchange import FOREIGN_ANSWER, Answer
 from closeout.worker.domain.item import Change, Claim, Outcome
 from closeout.worker.domain.session import LIVE_STATUSES, SessionState
 from closeout.worker.policy.none_grace import Grace
-from closeout.worker.support.clock import NEVER, Millis, ServerClock
+from closeout.worker.support.clock import NEVER, Millis, ServerClock, surely_before
 
 _LOST_PAUSE: Millis = 1_000  # a close whose answer was lost may still be under way: reading at once would miss it
 # Only the API's documented 429 says that no work was done: sending again repeats nothing. Behind all others the close
@@ -105,19 +105,24 @@ class Judge:
         return replace(self._doubt(claim, answer, now), http_status=claim.http_status, error=claim.error)
 
     def _acknowledged(self, claim: Claim, session: SessionState, now: Millis, *, asked: Millis) -> Change:
-        first = asked if claim.fresh else claim.first_attempt_at
-        before = self._closed_before(first, session, now)
+        before = self._closed_before(claim, session, now, asked=asked if claim.fresh else None)
         outcome = Outcome.ALREADY_CLOSED if before else Outcome.CLOSED
         return self._closed(claim, outcome, session, now, asked, http_status=200, attempts=claim.attempts + 1)
 
-    def _closed_before(self, first: Millis | None, session: SessionState, now: Millis) -> bool:
+    def _closed_before(self, claim: Claim, session: SessionState, now: Millis, *, asked: Millis | None = None) -> bool:
         """Whether it was closed before our first attempt. Where the clocks do not tell, we closed it.
 
-        A first attempt in the future was noted by another clock than ours, or before ours was set: it tells nothing.
+        The first attempt may have been noted by another clock than this process's, or before that was set: what counts
+        is how it was set down on the API's clock. ``asked`` is the time of the first attempt that is this one.
         """
-        if session.closed_at is None or first is None or first > now:
+        closed, first = session.closed_at, claim.first_attempt_at
+        if closed is None:
             return False
-        return self.clock.surely_before(session.closed_at, first)
+        if asked is not None:
+            return asked <= now and self.clock.surely_before(closed, asked)
+        if claim.first_attempt_earliest is not None:
+            return surely_before(closed, claim.first_attempt_earliest)
+        return first is not None and surely_before(closed, first, same_clock=False)
 
     def _closed(
         self,
@@ -210,7 +215,7 @@ class Judge:
             return False
         if session.closed_at is None:
             return session.status == "closed" and not _refused(claim)
-        return not self._closed_before(claim.first_attempt_at, session, now)
+        return not self._closed_before(claim, session, now)
 
     def _exhausted(self, claim: Claim, attempts: int, now: Millis) -> bool:
         """The time of an outage is not held against an item."""

@@ -69,7 +69,8 @@ class Closing:
     async def _claim(self) -> None:
         context = self._context
         now, quota, term = context.now(), context.quota, context.crew.term
-        claims = await context.ledger.claim(context.run, self._batch, now, quota.room)
+        earliest = context.judge.clock.noted(now)
+        claims = await context.ledger.claim(context.run, self._batch, now, quota.room, earliest)
         if term == context.crew.term and not context.crew.lost:
             quota.taken([claim for claim in claims if claim.fresh])
             self._held.extend(claims)

@@ -58,6 +58,14 @@ def parse_http_date(text: str | None) -> Millis | None:
         return None
 
 
+def surely_before(theirs: Millis, earliest: Millis, *, same_clock: bool = True) -> bool:
+    """Whether an instant that the API wrote lies before one that was noted here, and can have been no earlier.
+
+    ``same_clock``: that was set down as the API's clock would tell it, as far as its Date header does.
+    """
+    return theirs < earliest - (_APART if same_clock else _ASTRAY)
+
+
 class ServerClock:
     """Bounds on (server's clock - ours), narrowed by every answer's Date header.
 
@@ -84,11 +92,15 @@ class ServerClock:
 
     def surely_before(self, theirs: Millis, ours: Millis) -> bool:
         """Whether an instant that the API wrote lies before one of ours, however far apart the clocks may be."""
-        return theirs < self.earliest(ours) - (_APART if self.known else _ASTRAY)
+        return surely_before(theirs, self.earliest(ours), same_clock=self.known)
 
     def earliest(self, ours: Millis) -> Millis:
         """The earliest instant on the server's clock that our ``ours`` may have been."""
         return ours + (self._low or 0)
+
+    def noted(self, ours: Millis) -> Millis | None:
+        """The same as ``earliest``, to be kept for whoever reads it with another clock; None where nothing is known."""
+        return None if self._low is None else self.earliest(ours)
 
     def latest(self, ours: Millis) -> Millis:
         """The latest instant on the server's clock that our ``ours`` may have been."""

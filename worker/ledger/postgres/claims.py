@@ -15,15 +15,26 @@ SKIPPED_AT_ONCE = 20_000  # rows in one transaction: others wait for it
 class Turn:
     """One transaction of claims for a run, in its turn.
 
-    ``owner`` is the worker that claims; ``leads``: it has taken the run over, and may take up what was never tried.
+    ``owner`` is the worker that claims; ``earliest`` is that of ``protocol.Ledger.claim``; ``leads``: it has taken the
+    run over, and may take up what was never tried.
     """
 
-    def __init__(self, sql: Statements, run: Run, owner: int | None, now: Millis, *, leads: bool = False) -> None:
+    def __init__(
+        self,
+        sql: Statements,
+        run: Run,
+        owner: int | None,
+        now: Millis,
+        earliest: Millis | None = None,
+        *,
+        leads: bool = False,
+    ) -> None:
         self._sql = sql
         self._run = run
         self._owner = owner
         self._leads = leads
         self._now = now
+        self._earliest = earliest
         self._number = 0
 
     async def claim(self, limit: int, fresh: int | None) -> list[Claim]:
@@ -61,6 +72,7 @@ class Turn:
     async def _take(self, limit: int, fresh: int | None) -> list[Row]:
         """What was tried before goes first."""
         values = {"run": self._run.id, "now": self._now, "owner": self._owner, "turn": self._number}
+        values["earliest"] = self._earliest
         found = sorted(await self._sql.rows("pending_retries", limit=limit, **values))
         room = limit - len(found) if fresh is None else min(fresh, limit - len(found))
         if room > 0:

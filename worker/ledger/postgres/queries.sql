@@ -148,10 +148,11 @@ ON CONFLICT (name) DO UPDATE SET turn = hosts.turn + 1 RETURNING turn;
 WITH due AS MATERIALIZED (
     SELECT seq, coalesce(turn, -1) AS before FROM items WHERE run = :run AND outcome = 'pending' AND due_at > 0 AND due_at <= :now
     ORDER BY due_at, seq LIMIT :limit FOR UPDATE SKIP LOCKED)
-UPDATE items SET outcome = 'claimed', owner = :owner, first_attempt_at = coalesce(first_attempt_at, :now), turn = :turn
+UPDATE items SET outcome = 'claimed', owner = :owner, first_attempt_at = coalesce(first_attempt_at, :now), turn = :turn,
+    first_attempt_earliest = CASE WHEN first_attempt_at IS NULL THEN :earliest::bigint ELSE first_attempt_earliest END
 FROM due WHERE items.seq = due.seq
 RETURNING items.due_at, items.seq, session_id::text, reason, attempts, first_attempt_at, http_status, error, looks, started_at, closed_at,
-          recorded_at, looked_at, false, before;
+          recorded_at, looked_at, first_attempt_earliest, false, before;
 
 -- name: pending_fresh
 -- Items never tried, in the order of the source; and so is the time of the first attempt written.
@@ -159,10 +160,11 @@ WITH due AS MATERIALIZED (
     SELECT seq, coalesce(turn, -1) AS before FROM items WHERE run = :run AND outcome = 'pending' AND due_at = 0
       AND (:owner::bigint IS NULL OR EXISTS (SELECT 1 FROM leads l WHERE l.run = :run AND (l.worker = :owner AND :leads OR l.shares)))
     ORDER BY seq LIMIT :limit FOR UPDATE SKIP LOCKED)
-UPDATE items SET outcome = 'claimed', owner = :owner, first_attempt_at = coalesce(first_attempt_at, :now), turn = :turn
+UPDATE items SET outcome = 'claimed', owner = :owner, first_attempt_at = coalesce(first_attempt_at, :now), turn = :turn,
+    first_attempt_earliest = CASE WHEN first_attempt_at IS NULL THEN :earliest::bigint ELSE first_attempt_earliest END
 FROM due WHERE items.seq = due.seq
 RETURNING items.due_at, items.seq, session_id::text, reason, attempts, first_attempt_at, http_status, error, looks, started_at, closed_at,
-          recorded_at, looked_at, true, before;
+          recorded_at, looked_at, first_attempt_earliest, true, before;
 
 -- name: held_elsewhere
 -- Which of these items' sessions another run on the same host has claimed, has in doubt, or has seen closed, and whether the
@@ -214,7 +216,7 @@ WHERE seq = ANY (:seqs::bigint[]) AND outcome = 'claimed' AND owner IS NOT DISTI
 -- name: parked
 -- Items to be looked up before they may be closed, with what their last look-up said.
 SELECT seq, session_id::text, reason, attempts, first_attempt_at, http_status, error, looks, started_at, closed_at,
-       recorded_at, looked_at, false, final_status, updated_at
+       recorded_at, looked_at, first_attempt_earliest, false, final_status, updated_at
 FROM items WHERE run = :run AND outcome = 'pending' AND due_at BETWEEN :never AND :never + :now
 ORDER BY due_at, seq LIMIT :limit;
 
@@ -311,13 +313,18 @@ WHERE run = :run AND outcome = 'claimed' AND due_at IS NOT NULL AND NOT EXISTS (
 -- A resumed run looks at once at what it had given up verifying.
 UPDATE items SET due_at = (first_attempt_at IS NOT NULL)::int, looks = 0 WHERE run = :run AND outcome = 'in_doubt' AND due_at IS NOT NULL;
 
+-- name: rearm_retries
+-- What is to be tried again is due at once: it may have been put off by a clock that was ahead of this one.
+UPDATE items SET due_at = 1
+WHERE run = :run AND outcome = 'pending' AND first_attempt_at IS NOT NULL AND due_at > 1 AND due_at < :never;
+
 -- name: rearm_settles
 -- What was put off for ever (the key could not read) gets another chance.
 UPDATE items SET settle_at = 1, looks = 0 WHERE run = :run AND settle_at >= :never;
 
 -- name: due_doubts
 SELECT seq, session_id::text, reason, attempts, first_attempt_at, http_status, error, looks, started_at, closed_at,
-       recorded_at, looked_at
+       recorded_at, looked_at, first_attempt_earliest
 FROM items WHERE run = :run AND outcome = 'in_doubt' AND due_at > 0 AND due_at <= :now
 ORDER BY due_at, seq LIMIT :limit;
 

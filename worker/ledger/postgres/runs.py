@@ -48,6 +48,7 @@ class Runs:
             await sql.rows("written_forgotten")
             await sql.rows("rescue", run=run.id)
             await sql.rows("rearm_doubts", run=run.id)
+            await sql.rows("rearm_retries", run=run.id, never=NEVER)
             await sql.rows("rearm_settles", run=run.id, never=NEVER)
 
         await self._database.write(work)

@@ -99,7 +99,9 @@ class Work:
 
     # claims
 
-    async def claim(self, run: Run, limit: int, now: Millis, fresh: int | None = None) -> list[Claim]:
+    async def claim(
+        self, run: Run, limit: int, now: Millis, fresh: int | None = None, earliest: Millis | None = None
+    ) -> list[Claim]:
         """A worker that is taken for dead gets nothing; nothing fresh, while a cap or a canary is the lead's affair."""
         owner, crew = self._owner(run.id), self._crews.get(run.id)
         leads = crew is not None and crew.has_taken_over  # as of the time of ``fresh``
@@ -107,7 +109,7 @@ class Work:
         async def work(sql: Statements) -> list[Claim]:
             if owner is not None and not await sql.rows("worker_alive", owner=owner):
                 return []
-            return await Turn(sql, run, owner, now, leads=leads).claim(limit, fresh)
+            return await Turn(sql, run, owner, now, earliest, leads=leads).claim(limit, fresh)
 
         return await self._database.write(work)
 

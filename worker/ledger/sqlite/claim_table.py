@@ -28,7 +28,9 @@ class ClaimTable:
         self._db = connection
         self._at_work = at_work
 
-    def claim(self, run: Run, limit: int, now: Millis, fresh: int | None) -> list[Claim]:
+    def claim(
+        self, run: Run, limit: int, now: Millis, fresh: int | None, earliest: Millis | None = None
+    ) -> list[Claim]:
         """See ``protocol.Ledger``. What another run holds is put off, and the next one taken instead."""
         claims: list[Claim] = []
         passed_over = 0
@@ -37,11 +39,12 @@ class ClaimTable:
             self._rows("ripen", run=run.id, now=now)
             while len(claims) < limit and passed_over < PUT_OFF_AT_ONCE:
                 room = None if fresh is None else fresh - sum(claim.fresh for claim in claims)
-                found = self._due(run, limit - len(claims), now, room)
+                found = self._due(run, limit - len(claims), now, room, earliest)
                 held = self._put_off(run, [claim.seq for claim in found], turn, now)
                 taken = [claim for claim in found if claim.seq not in held]
                 if taken:
-                    self._rows("claim", seqs=json.dumps([claim.seq for claim in taken]), now=now, turn=turn)
+                    seqs = json.dumps([claim.seq for claim in taken])
+                    self._rows("claim", seqs=seqs, now=now, turn=turn, earliest=earliest)
                 claims += taken
                 passed_over += len(held)
                 if not held:
@@ -77,11 +80,13 @@ class ClaimTable:
         ((turn,),) = self._rows("turn", run=run.id)
         return int(turn)
 
-    def _due(self, run: Run, limit: int, now: Millis, fresh: int | None) -> list[Claim]:
+    def _due(self, run: Run, limit: int, now: Millis, fresh: int | None, earliest: Millis | None) -> list[Claim]:
         """What was tried before goes first."""
         claims = self._claims("pending_retries", run=run.id, limit=limit, now=now)
         room = limit - len(claims) if fresh is None else min(fresh, limit - len(claims))
-        return claims + (self._claims("pending_fresh", run=run.id, limit=room, now=now) if room > 0 else [])
+        if room > 0:
+            claims += self._claims("pending_fresh", run=run.id, limit=room, now=now, earliest=earliest)
+        return claims
 
     def _put_off(
         self, run: Run, seqs: list[int], turn: int, now: Millis, *, may_wait: bool = True

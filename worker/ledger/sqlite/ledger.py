@@ -192,8 +192,10 @@ class SqliteLedger:
     async def source_done(self, run: Run, sha256: str | None = None) -> None:
         await self._writer.run(self._writer.store.source_done, run, sha256)
 
-    async def claim(self, run: Run, limit: int, now: Millis, fresh: int | None = None) -> list[Claim]:
-        return await self._writer.run(self._writer.store.claims.claim, run, limit, now, fresh)
+    async def claim(
+        self, run: Run, limit: int, now: Millis, fresh: int | None = None, earliest: Millis | None = None
+    ) -> list[Claim]:
+        return await self._writer.run(self._writer.store.claims.claim, run, limit, now, fresh, earliest)
 
     async def look_first(self, claims: Sequence[Claim]) -> None:
         await self._writer.run(self._writer.store.claims.look_first, claims)

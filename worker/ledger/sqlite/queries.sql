@@ -122,7 +122,7 @@ ON CONFLICT (name) DO UPDATE SET turn = turn + 1 RETURNING turn;
 -- Items whose time has come again, as one JSON array; they go before the fresh ones, which were never tried.
 SELECT json_group_array(json(claim)) FROM (
     SELECT json_array(seq, hex(session_id), reason, attempts, first_attempt_at, http_status, error, looks, started_at,
-                      closed_at, recorded_at, looked_at) AS claim
+                      closed_at, recorded_at, looked_at, first_attempt_earliest) AS claim
     FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at > 0 AND due_at <= :now
     ORDER BY due_at, seq LIMIT :limit);
 
@@ -130,7 +130,7 @@ SELECT json_group_array(json(claim)) FROM (
 -- Items never tried, in the order of the source.
 SELECT json_group_array(json(claim)) FROM (
     SELECT json_array(seq, hex(session_id), reason, attempts, :now, http_status, error, looks, started_at,
-                      closed_at, recorded_at, looked_at, json('true')) AS claim
+                      closed_at, recorded_at, looked_at, :earliest, json('true')) AS claim
     FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at = 0
     ORDER BY seq LIMIT :limit);
 
@@ -138,7 +138,7 @@ SELECT json_group_array(json(claim)) FROM (
 -- Items to be looked up before they may be closed, with what their last look-up said.
 SELECT json_group_array(json(claim)) FROM (
     SELECT json_array(seq, hex(session_id), reason, attempts, first_attempt_at, http_status, error, looks, started_at,
-                      closed_at, recorded_at, looked_at, json('false'), final_status, updated_at) AS claim
+                      closed_at, recorded_at, looked_at, first_attempt_earliest, json('false'), final_status, updated_at) AS claim
     FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'pending' AND due_at BETWEEN :never AND :never + :now
     ORDER BY due_at, seq LIMIT :limit);
 
@@ -180,7 +180,8 @@ SELECT count(*) FROM items WHERE seq BETWEEN :first AND :last AND first_attempt_
 
 -- name: claim
 -- Taken, before any request leaves; and so is the time of the first attempt.
-UPDATE items SET outcome = 'claimed', first_attempt_at = coalesce(first_attempt_at, :now), turn = :turn
+UPDATE items SET outcome = 'claimed', first_attempt_at = coalesce(first_attempt_at, :now), turn = :turn,
+    first_attempt_earliest = CASE WHEN first_attempt_at IS NULL THEN :earliest ELSE first_attempt_earliest END
 WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: held_elsewhere
@@ -278,6 +279,11 @@ WHERE run = :run AND outcome = 'claimed' AND due_at IS NOT NULL;
 -- A resumed run looks at once at what it had given up verifying.
 UPDATE items INDEXED BY items_open SET due_at = first_attempt_at IS NOT NULL, looks = 0 WHERE run = :run AND outcome = 'in_doubt' AND due_at IS NOT NULL;
 
+-- name: rearm_retries
+-- What is to be tried again is due at once: it may have been put off by a clock that was ahead of this one.
+UPDATE items INDEXED BY items_open SET due_at = 1
+WHERE run = :run AND outcome = 'pending' AND first_attempt_at IS NOT NULL AND due_at > 1 AND due_at < :never;
+
 -- name: rearm_settles
 -- What was put off for ever (the key could not read) gets another chance.
 UPDATE items INDEXED BY items_unsettled SET settle_at = 1, looks = 0 WHERE run = :run AND settle_at >= :never;
@@ -285,7 +291,7 @@ UPDATE items INDEXED BY items_unsettled SET settle_at = 1, looks = 0 WHERE run =
 -- name: due_doubts
 SELECT json_group_array(json(claim)) FROM (
     SELECT json_array(seq, hex(session_id), reason, attempts, first_attempt_at, http_status, error, looks, started_at,
-                      closed_at, recorded_at, looked_at) AS claim
+                      closed_at, recorded_at, looked_at, first_attempt_earliest) AS claim
     FROM items INDEXED BY items_open WHERE run = :run AND outcome = 'in_doubt' AND due_at > 0 AND due_at <= :now
     ORDER BY due_at, seq LIMIT :limit);
 

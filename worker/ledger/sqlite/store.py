@@ -111,6 +111,7 @@ class SqliteStore:
                 self._rows("host_named", run=unnamed, host=host_in(stored))
             self._rows("rescue", run=run.id)
             self._rows("rearm_doubts", run=run.id)
+            self._rows("rearm_retries", run=run.id, never=NEVER)
             self._rows("rearm_settles", run=run.id, never=NEVER)
 
     def tell(self, run: Run, tally: Tally) -> None:
