@@ -56,6 +56,15 @@ def test_it_changes_with_the_clock_to_the_millisecond() -> None:
     assert seen == [50, 50, 0, 0, 0, 50]
 
 
+def test_it_follows_a_clock_that_is_set_back() -> None:
+    """What was reckoned after the quiet hours does not hold in them."""
+    clock = Clock(MIDNIGHT + 6 * HOUR)
+    ceiling = Ceiling(settings(quiet_hours="22:00-06:00@0%"), clock)
+    assert ceiling() == 50
+    clock.now -= HOUR
+    assert ceiling() == 0
+
+
 windows = st.builds(
     lambda start, length, share: f"{start // 60:02}:{start % 60:02}-{_end(start, length)}@{share}%",
     st.integers(0, 24 * 60 - 1), st.integers(1, 24 * 60 - 1), st.integers(0, 100),
@@ -67,7 +76,7 @@ def _end(start: int, length: int) -> str:
     return f"{end // 60:02}:{end % 60:02}"
 
 
-@given(st.lists(windows, min_size=1, max_size=3), st.lists(st.integers(0, DAY), min_size=1, max_size=30))
+@given(st.lists(windows, min_size=1, max_size=3), st.lists(st.integers(-DAY, DAY), min_size=1, max_size=30))
 def test_what_is_kept_between_looks_is_what_a_look_would_find(hours: list[str], steps: list[int]) -> None:
     """It looks at the windows only when they change: at any instant the rate is the same as if it always looked."""
     chosen, clock = settings(quiet_hours=", ".join(hours)), Clock()

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from closeout.worker.support.clock import ServerClock, format_instant, now_ms, parse_http_date, parse_instant
+from closeout.worker.support.clock import (
+    ServerClock,
+    format_instant,
+    now_ms,
+    parse_http_date,
+    parse_instant,
+    steady_clock,
+)
 from tests.engine.support import NOW
 
 YEAR_2001, YEAR_2096 = 10**12, 4 * 10**12
@@ -168,3 +175,12 @@ def test_what_happened_twenty_seconds_before_was_before(apart: int, ours: int) -
     assert clock.surely_before(NOW - 2 * 86_400_000 + apart, NOW + ours)
     clock.observe(NOW // 1000 * 1000, NOW + ours, NOW + ours + 200)
     assert clock.surely_before(NOW - 20_000 + apart, NOW + ours)
+
+
+def test_a_steady_clock_goes_on_however_the_machines_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From where it was begun."""
+    now = steady_clock(1_000_000)
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    first = now()
+    assert 1_000_000 <= first <= now() < 1_000_000 + 60_000
+    assert steady_clock()() < 60_000

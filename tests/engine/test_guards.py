@@ -128,16 +128,20 @@ def test_a_key_that_may_not_read_ends_the_run(status: int) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"idle_for": "24h"}, {"rule": "{}"}])
-@pytest.mark.parametrize(("age", "old"), [(300_000, False), (300_001, True), (None, True)])
+@pytest.mark.parametrize(
+    ("age", "old"), [(300_000, False), (300_001, True), (None, True), (-1_000, False), (-1_001, True)]
+)
 def test_what_was_seen_longer_ago_than_state_max_age_is_looked_up_again(
     settings: dict[str, object], age: int | None, old: bool
 ) -> None:
-    """To the millisecond; and what was never seen, too."""
+    """To the millisecond; and what was never seen, or by a clock that was ahead of ours, too."""
     claim = replace(FRESH, looked_at=None if age is None else NOW - age)
     assert seen_too_long_ago(claim, Settings.model_validate(settings | {"state_max_age": "5m"}), NOW) is old
 
 
-@pytest.mark.parametrize(("looked_at", "old"), [(None, False), (NOW - 300_001, True), (NOW, False)])
+@pytest.mark.parametrize(
+    ("looked_at", "old"), [(None, False), (NOW - 300_001, True), (NOW, False), (NOW + 3_600_000, True)]
+)
 def test_what_was_closed_once_is_closed_again_on_a_recent_look_alone(looked_at: int | None, old: bool) -> None:
     """What was never closed before needs none; nor does anything where no guard goes by how it was."""
     claim = replace(FRESH, looked_at=looked_at)

@@ -6,12 +6,14 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from tests.fleet.support import LEASE, WORDS, Fleet, fleet
+from tests.front_door.clocks import with_clock
 from tests.front_door.ordeal import LOST, READS
 from tests.front_door.support import quick, wait_until, waited
 from tests.postgres.databases import done_with, url_of
@@ -58,6 +60,26 @@ def test_workers_are_killed_at_random_moments(tmp_path: Path, url: str) -> None:
         work.expect_budget()
         assert work.acknowledged
         assert max(work.witness.posts().values()) > 1, "no close was repeated: nothing was tested"
+
+
+def test_workers_whose_clocks_differ_work_as_one(tmp_path: Path, url: str) -> None:
+    """An hour behind, a day ahead: what one puts off, another takes up in time, and who closed what is true."""
+    with fleet(tmp_path, url, quick(**lossy(6))) as work, ExitStack() as stack:
+        work.prepare(200)
+        with work.held():
+            children = []
+            for offset in ("-1h", "+25h", "+0s"):
+                odd = replace(work, desk=with_clock(work.desk, offset))
+                children.append(stack.enter_context(odd.working()))
+            work.expect_at_work(children)
+            started = work.asked("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now")[0]["now"]
+        work.expect_alike([child.ended() for child in children])
+        work.expect_truth()
+        work.expect_budget()
+        spans = "SELECT min(first_attempt_at) AS first, max(recorded_at) AS last FROM items"
+        (told,) = work.asked(spans)
+        (over,) = work.asked("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now")
+        assert started - 1_000 <= told["first"] <= told["last"] <= over["now"] + 1_000
 
 
 def test_the_database_is_restarted_under_load(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.front_door.clocks import with_clock
+from tests.front_door.clocks import with_clock, with_clock_of
 from tests.front_door.support import FAST, Desk, Witness, desk_of, quick, wait_until, waited
 
 WORDS = (*FAST, "--no-settle", "--json")
@@ -60,3 +60,24 @@ def test_what_is_to_be_tried_again_does_not_wait_for_another_clock(tmp_path: Pat
         done = desk.run("resume", "last", *WORDS)
     assert done.code == 0, done.err
     assert done.summary["outcomes"]["closed"] == 120
+
+
+@pytest.mark.parametrize("after", ["-1h", "+25h", "-10s"])
+def test_a_clock_that_is_set_while_a_run_goes_on_changes_nothing(tmp_path: Path, after: str) -> None:
+    """Answers are lost and overtaken, so much is put off: it is due as if nothing had happened."""
+    faults = {"503": 0.2, "reset_after": 0.2}
+    with desk_of(tmp_path, quick(close_faults=faults, latency=0.05)) as (desk, sandbox):
+        desk.write_ids(sandbox.add_sessions(150))
+        witness = Witness(sandbox)
+        clock = tmp_path / "clock"
+        clock.write_text("+0s\n", encoding="utf-8")
+        begun = witness.event_at(60, "close")
+        with with_clock_of(desk, clock).started("close", "sessions.csv", *WORDS, "--rate", "100/s") as child:
+            waited(begun)
+            clock.write_text(f"{after}\n", encoding="utf-8")
+            done = child.ended()
+        assert done.code == 0, done.err
+        assert done.summary["outcomes"]["closed"] == 150
+        assert witness.unverified_repeats() == []
+    ((low, high),) = desk.query("SELECT min(first_attempt_at), max(recorded_at) FROM items")
+    assert high - low < 600_000, "the clock of the run was set"

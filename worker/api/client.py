@@ -211,14 +211,14 @@ def _failure(error: Exception) -> tuple[str, bool]:
 
 
 @asynccontextmanager
-async def open_api(endpoint: Endpoint) -> AsyncIterator[Api]:
+async def open_api(endpoint: Endpoint, now: Callable[[], Millis] = now_ms) -> AsyncIterator[Api]:
     """An Api with its own connections, closed at the end."""
     async with open_transport(endpoint.connections, seconds=endpoint.timeout) as transport:
-        yield Api(transport, endpoint)
+        yield Api(transport, endpoint, now)
 
 
 @asynccontextmanager
-async def open_reading_api(endpoint: Endpoint) -> AsyncIterator[ReadingApi]:
+async def open_reading_api(endpoint: Endpoint, now: Callable[[], Millis] = now_ms) -> AsyncIterator[ReadingApi]:
     """The same for what must not change anything."""
     async with open_transport(endpoint.connections, seconds=endpoint.timeout) as transport:
-        yield ReadingApi(transport, endpoint)
+        yield ReadingApi(transport, endpoint, now)

@@ -36,10 +36,15 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
     rng: random.Random,
     now: Callable[[], Millis] = now_ms,
     crew: Membership | None = None,
+    wall: Callable[[], Millis] | None = None,
 ) -> Context:
-    """Wire one run together."""
+    """Wire one run together.
+
+    ``now`` tells the time of all that is written; ``wall`` (None: the same) that of the quiet hours, which are a matter
+    of the clock on the wall, and follow it when it is set.
+    """
     give_up_after = int(settings.give_up_after * 1000)
-    pace = Pace(budget, Ceiling(settings, now), rng, progress.clock)
+    pace = Pace(budget, Ceiling(settings, wall or now), rng, progress.clock)
     gate = Gate(pace, Patience(settings.concurrency, give_up_after), stop, progress, now)
     judge = Judge(
         limits=Limits(settings.max_attempts, give_up_after, since=now()),

@@ -18,6 +18,7 @@ from closeout.worker.runtime.progress import Progress
 from closeout.worker.runtime.result import RunResult
 from closeout.worker.runtime.snapshot import REQUEST_WINDOW, Rate
 from closeout.worker.runtime.stop import Alarms, Stop, watch_signals
+from closeout.worker.support.clock import now_ms
 from closeout.worker.support.errors import CloseoutError, ConfigurationError, HaltError, primary_error
 
 # What each process of a run goes by as it is told itself.
@@ -55,9 +56,10 @@ async def execute(  # what is worked on, by what right, and what feeds it
     """
     endpoint = Endpoint(settings.base_url, settings.api, key, settings.timeout, settings.concurrency)
     budget = ledger.budget(budget_key(settings))
-    opened: AbstractAsyncContextManager[ReadingApi] = open_api(endpoint)
+    now = await ledger.clock()
+    opened: AbstractAsyncContextManager[ReadingApi] = open_api(endpoint, now)
     if not settings.closes:
-        opened = open_reading_api(endpoint)
+        opened = open_reading_api(endpoint, now)
     async with budget as store:
         await _forget_the_dead(ledger, store)  # what is said to the run once it is held is said to this process
         terms = terms_of(settings.lease, settings.timeout, settings.give_up_after)
@@ -68,7 +70,7 @@ async def execute(  # what is worked on, by what right, and what feeds it
             settings = settings if crew.first else as_begun(settings, current)
             progress = Progress(rows_read=current.rows_read, duplicates=current.duplicates)
             rng, sent = random.SystemRandom(), Rate(REQUEST_WINDOW)
-            context = build_context(current, settings, ledger, api, store, Stop(), progress, rng, crew=crew)
+            context = build_context(current, settings, ledger, api, store, Stop(), progress, rng, now, crew, now_ms)
             crew.rate = lambda: sent.seen(progress.clock(), progress.exchanges.total())
             context.approve = partial(approve, context)
             context.alarms = context.gate.alarms = alarms

@@ -88,6 +88,10 @@ class Ledger(Protocol):
         ...
 
     async def unfinished_of(self, location: str) -> Run | None: ...
+    async def clock(self) -> Callable[[], Millis]:
+        """What tells the time for all that a process writes to this ledger: alike for all that work on it at once."""
+        ...
+
     async def start_run(self, run: Run, options: str) -> None:
         """Begin or go on: what a dead process had claimed becomes in doubt; doubts and retries are due at once.
 

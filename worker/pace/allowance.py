@@ -17,13 +17,14 @@ class Ceiling:
         self._now = now
         self._windows, self._zone = settings.quiet_windows, settings.zone
         self._rate = settings.allowed_rate
-        self._until: Millis = 0
+        self._since, self._until = 0, 0  # for when the rate was reckoned
 
     def __call__(self) -> float:
         if not self._windows:
             return self._rate
         now = self._now()
-        if now >= self._until:
+        if not self._since <= now < self._until:  # before it: the clock was set
+            self._since = now
             share = share_at(self._windows, self._zone, now, 1.0)
             self._rate = min(self._settings.allowed_rate, self._settings.org_limit * share)
             self._until = next_change(self._windows, self._zone, now)

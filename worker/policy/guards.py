@@ -12,6 +12,7 @@ from closeout.worker.policy.verdict import GOES_ON, Halt, Judge, halt_reason
 from closeout.worker.support.clock import NEVER, Millis
 
 _MOST = ("active", "paused")
+_APART: Millis = 1_000  # of the clocks of the processes of a fleet, which take their time from the database
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +137,14 @@ def seen_too_long_ago(claim: Claim, settings: Settings, now: Millis) -> bool:
     """Whether a session must be seen once more before its close: by the listing of a sweep, or by a guard."""
     if not settings.guarded and settings.rule is None:
         return False
-    return claim.looked_at is None or now - claim.looked_at > settings.state_max_age * 1000
+    return claim.looked_at is None or _too_old(claim.looked_at, settings, now)
 
 
 def known_too_long_ago(claim: Claim, settings: Settings, now: Millis) -> bool:
     """Whether a session that was closed once, and then found live, was found so too long ago to be closed again."""
-    return claim.looked_at is not None and now - claim.looked_at > settings.state_max_age * 1000
+    return claim.looked_at is not None and _too_old(claim.looked_at, settings, now)
+
+
+def _too_old(looked_at: Millis, settings: Settings, now: Millis) -> bool:
+    """Of a look in the future nobody knows how old it is: it was noted by a clock that was ahead of this one."""
+    return not -_APART <= now - looked_at <= settings.state_max_age * 1000

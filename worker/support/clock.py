@@ -1,6 +1,7 @@
 """Instants: reading and writing them, and how far the server's clock is from ours."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -18,11 +19,25 @@ _READING: Millis = 2  # by how much an instant that was cut and a duration that 
 _APART: Millis = 5_000
 # Without a Date header only our own clock is left, which may be hours off, or set to another zone's time.
 _ASTRAY: Millis = 26 * 3_600_000
+_ELAPSED: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
 
 
 def now_ms() -> Millis:
     """This machine's clock."""
     return time.time_ns() // 1_000_000
+
+
+def steady_clock(at: Millis | None = None) -> Callable[[], Millis]:
+    """A clock that says ``at`` now (None: the time of this machine), and goes on however that machine's is set later.
+
+    It counts the time in which the machine sleeps, too, where the system can tell.
+    """
+    began, at = _elapsed(), now_ms() if at is None else at
+    return lambda: at + round(1000 * (_elapsed() - began))
+
+
+def _elapsed() -> float:
+    return time.clock_gettime(_ELAPSED) if _ELAPSED is not None else time.monotonic()
 
 
 def parse_instant(text: object) -> Millis | None:

@@ -41,6 +41,9 @@ SELECT * FROM runs WHERE location = :location AND state <> 'finished' AND state 
 -- When the last exchange of a run was.
 SELECT at FROM attempts WHERE run = :run ORDER BY seq DESC LIMIT 1;
 
+-- name: now
+SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+
 -- name: tally
 UPDATE runs SET tally = :tally, was = NULL WHERE id = :run;
 

@@ -1,7 +1,9 @@
 """The runs of a PostgreSQL ledger: made, found, begun and ended."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
+from time import monotonic
 
 from closeout.worker.domain.run import Run, Tally
 from closeout.worker.ledger.membership import RunEnd
@@ -9,7 +11,7 @@ from closeout.worker.ledger.postgres.connection import Database
 from closeout.worker.ledger.postgres.statements import Statements
 from closeout.worker.ledger.records import NewRun
 from closeout.worker.ledger.rows import host_in, new_name, run_of, the_run
-from closeout.worker.support.clock import NEVER, Millis
+from closeout.worker.support.clock import NEVER, Millis, steady_clock
 
 
 class Runs:
@@ -39,6 +41,16 @@ class Runs:
     async def unfinished_of(self, location: str) -> Run | None:
         rows = await self._database.read(lambda sql: sql.rows("unfinished_of", location=location))
         return run_of(rows[0]) if rows else None
+
+    async def clock(self) -> Callable[[], Millis]:
+        """The server's, as of the middle of the round trip."""
+
+        async def work(sql: Statements) -> Callable[[], Millis]:
+            asked = monotonic()
+            told = int(await sql.value("now"))
+            return steady_clock(told + round(500 * (monotonic() - asked)))
+
+        return await self._database.read(work)
 
     async def start_run(self, run: Run, options: str) -> None:
         async def work(sql: Statements) -> None:

@@ -33,7 +33,7 @@ from closeout.worker.ledger.sqlite.locks import job_lock, run_busy, run_lock, tu
 from closeout.worker.ledger.sqlite.queue_stores import SqliteIntake, SqliteMessages, SqliteReports
 from closeout.worker.ledger.sqlite.store import SqliteStore
 from closeout.worker.pace.budget import BudgetKey, BudgetStore, Decided, Decision
-from closeout.worker.support.clock import NEVER, Millis
+from closeout.worker.support.clock import NEVER, Millis, steady_clock
 
 _T = TypeVar("_T")
 _RESULT_BATCH = 1_000
@@ -156,6 +156,9 @@ class SqliteLedger:
 
     async def unfinished_of(self, location: str) -> Run | None:
         return await self._reader.run(self._reader.store.unfinished_of, location)
+
+    async def clock(self) -> Callable[[], Millis]:
+        return steady_clock()
 
     async def start_run(self, run: Run, options: str) -> None:
         await self._writer.run(self._writer.store.start_run, run, options)
