@@ -28,7 +28,7 @@ class SqliteBudget:
 
     def __init__(self, ledger: Path, key: BudgetKey, clock: Callable[[], float] = time.time) -> None:
         path = ledger.resolve()
-        path = path.with_name(path.name + ".budget")
+        self.path = path = path.with_name(path.name + ".budget")
         try:
             self._db = patiently(lambda: _connect(path))
         except apsw.Error as error:

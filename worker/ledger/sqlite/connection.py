@@ -1,5 +1,6 @@
 """One connection to a SQLite file, used off the event loop."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,12 +32,15 @@ class Connection(Generic[_Store]):
     """One connection and the rule that one thread at a time uses it.
 
     A call is shielded: a cancelled caller must not leave a connection in the middle of a statement, nor lose what a
-    transaction returned.
+    transaction returned. It also raises LedgerError as soon as the file that ``stays``, or its log, is not the one
+    that was opened: SQLite goes on writing to what is deleted.
     """
 
-    def __init__(self, store: _Store, path: Path) -> None:
+    def __init__(self, store: _Store, path: Path, *, stays: Path | None = None) -> None:
         self.store = store
         self._path = path
+        places = () if stays is None else (stays, stays.with_name(f"{stays.name}-wal"))
+        self._places = {str(place): found for place in places if (found := _identity(str(place))) is not None}
         self._limiter = anyio.CapacityLimiter(1)
         self._turn = threading.Lock()
 
@@ -55,7 +59,21 @@ class Connection(Generic[_Store]):
 
     def _alone(self, work: Callable[[*_Args], _T], *args: *_Args) -> _T:
         with self._turn:
+            for place, opened in self._places.items():
+                if _identity(place) != opened:
+                    raise LedgerError(
+                        f"{place} was deleted, moved or replaced while closeout worked with it: nothing more is sent; "
+                        "put it back, with all that lies beside it, before anything else is done with this ledger"
+                    )
             return work(*args)
+
+
+def _identity(place: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(place)  # before each piece of work: a Path costs three times as much
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class SqliteLedger:
 
     def __init__(self, path: Path, writer: SqliteStore, reader: SqliteStore) -> None:
         self.path = path
-        self._writer = Connection(writer, path)
+        self._writer = Connection(writer, path, stays=path)
         self._reader = Connection(reader, path)
         self.intake = SqliteIntake(self._writer)
         self.messages = SqliteMessages(self._writer, self._reader)
@@ -132,7 +132,8 @@ class SqliteLedger:
 
     @asynccontextmanager
     async def budget(self, key: BudgetKey) -> AsyncIterator[BudgetStore]:
-        connection = Connection(await anyio.to_thread.run_sync(SqliteBudget, self.path, key), self.path)
+        store = await anyio.to_thread.run_sync(SqliteBudget, self.path, key)
+        connection = Connection(store, self.path, stays=store.path)
         try:
             yield _Budget(connection)
         finally:
