@@ -199,13 +199,15 @@ def in_one_line(error: click.ClickException) -> str:
 
 def report(error: BaseException, *, show_trace: bool) -> int:
     """Say in one line what went wrong; returns the exit code."""
-    from closeout.worker.support.errors import MISTAKES, CloseoutError, primary_error  # noqa: PLC0415  # --help needs nothing of the engine
+    # --help needs nothing of the engine
+    from closeout.worker.support.errors import MISTAKES, CloseoutError, primary_error  # noqa: PLC0415
+    from closeout.worker.support.terminal import printable  # noqa: PLC0415
 
     error = primary_error(error)
     if show_trace and not isinstance(error, MISTAKES):
         traceback.print_exception(error)
     if isinstance(error, CloseoutError):
-        click.echo(f"closeout: {error}", err=True)
+        click.echo(f"closeout: {printable(str(error))}", err=True)
         return error.exit_code
     click.echo(
         f"closeout: unexpected {type(error).__name__}; -vv shows where. What was recorded is in the ledger: "

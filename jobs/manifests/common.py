@@ -1,5 +1,6 @@
 """What the units of all kinds have in common: which jobs they are for, and the command that each one runs."""
 
+import hashlib
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -30,8 +31,13 @@ class Timed:
 
     @property
     def key(self) -> str:
-        """What the key of its organisation is filed under: each profile has its own."""
-        return f"api-key-{_STRANGE.sub('-', self.job.profile)}" if self.job.profile is not None else "api-key"
+        """What the key of its organisation is filed under: each profile has its own, however alike their names are."""
+        profile = self.job.profile
+        if profile is None:
+            return "api-key"
+        plain = _STRANGE.sub("-", profile)
+        told_apart = "" if plain == profile else f"-{hashlib.blake2b(profile.encode(), digest_size=3).hexdigest()}"
+        return f"api-key-{plain}{told_apart}"
 
 
 def timed_jobs(jobs: Iterable[Job]) -> list[Timed]:

@@ -114,7 +114,7 @@ def _cron_job(timed: Timed, image: str) -> str:
     job = timed.job
     return _CRON_JOB.format(
         name=timed.name,
-        job=job.name,
+        job=json.dumps(job.name),  # YAML takes some words and figures for no text
         schedule=_schedule(timed),
         zone=job.timezone,
         deadline=round(max(job.catch_up, PROMPT / 1000)),

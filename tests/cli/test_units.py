@@ -78,7 +78,7 @@ def test_nothing_secret_is_printed() -> None:
 def test_what_systemd_is_to_be_given_is_told_for_each_key() -> None:
     """Where it belongs, and by nothing that a shell would take for something else, or remember."""
     head = print_systemd(jobs(), COMMAND).partition("\n\n")[0]
-    assert "FEATHER_API_KEY=… : /etc/closeout/api-key-team-b.env, /etc/closeout/api-key.env" in head
+    assert "FEATHER_API_KEY=… : /etc/closeout/api-key-team-b-7fca1d.env, /etc/closeout/api-key.env" in head
     assert "echo" not in head
 
 
@@ -115,9 +115,30 @@ def test_a_service_may_do_what_a_sweep_needs_and_no_more() -> None:
 def test_a_service_has_the_key_of_its_organisation() -> None:
     """Each profile its own file."""
     assert lines_of(systemd_files(jobs(), COMMAND)["closeout-tests.service"], "EnvironmentFile") == [
-        "/etc/closeout/api-key-team-b.env"
+        "/etc/closeout/api-key-team-b-7fca1d.env"
     ]
-    assert "/etc/closeout/api-key-team-b.env, /etc/closeout/api-key.env" in print_systemd(jobs(), COMMAND)
+    assert "/etc/closeout/api-key-team-b-7fca1d.env, /etc/closeout/api-key.env" in print_systemd(jobs(), COMMAND)
+
+
+def test_profiles_whose_names_are_alike_have_a_key_each() -> None:
+    """A key of another organisation would close what is not asked for."""
+    text = "".join(
+        f'[profiles."{name}"]\n[jobs.{job}]\nprofile = "{name}"\nschedule = "0 3 * * *"\nselect.expired = true\n'
+        for job, name in {"one": "prod-eu", "two": "prod.eu", "three": "prod eu"}.items()
+    )
+    keys = [line for name in systemd_files(jobs(text), COMMAND).values() for line in lines_of(name, "EnvironmentFile")]
+    assert len(set(keys)) == len(keys) == 3
+    assert "/etc/closeout/api-key-prod-eu.env" in keys
+
+
+@pytest.mark.parametrize("name", ["null", "123", "yes", "1e3"])
+def test_a_jobs_name_is_text_in_yaml(name: str) -> None:
+    """Whatever else YAML could take it for."""
+    text = f'[jobs.{name}]\nschedule = "0 3 * * *"\nselect.expired = true\n'
+    claim, job = yaml.safe_load_all(print_kubernetes(jobs(text), "closeout:1"))
+    assert claim["kind"] == "PersistentVolumeClaim"
+    for place in (job, job["spec"]["jobTemplate"]["spec"]["template"]):
+        assert place["metadata"]["labels"]["app.kubernetes.io/component"] == name
 
 
 def test_a_timer_keeps_the_jobs_times_and_makes_up_for_a_missed_night_if_the_job_does() -> None:
@@ -175,7 +196,7 @@ def test_a_crontab_has_a_line_for_each_job_and_tells_what_cron_cannot() -> None:
     lines = [line for line in printed.splitlines() if line and not line.startswith("#")]
     assert [line for line in lines if not line[0].isdigit() and line[0] != "*"] == [
         "CRON_TZ=Europe/Berlin", "CLOSEOUT_API_KEY_FILE=/etc/closeout/api-key", "CRON_TZ=UTC",
-        "CLOSEOUT_API_KEY_FILE=/etc/closeout/api-key-team-b",
+        "CLOSEOUT_API_KEY_FILE=/etc/closeout/api-key-team-b-7fca1d",
     ]  # fmt: skip
     assert lines[2].startswith(
         "30 3 * * mon-fri flock --nonblock --conflict-exit-code 5 /var/lib/closeout/nightly.lock"
@@ -240,9 +261,9 @@ def test_each_profile_has_its_own_key_in_the_secret() -> None:
     printed = print_kubernetes(jobs(), "closeout:1")
     *_, tests = objects(printed)
     [container] = tests["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-    assert container["env"][0]["valueFrom"]["secretKeyRef"]["key"] == "api-key-team-b"
+    assert container["env"][0]["valueFrom"]["secretKeyRef"]["key"] == "api-key-team-b-7fca1d"
     assert tests["spec"]["schedule"] == "0,20,40 * * * 0"
-    assert '--from-literal=api-key="…" --from-literal=api-key-team-b="…"' in printed
+    assert '--from-literal=api-key="…" --from-literal=api-key-team-b-7fca1d="…"' in printed
 
 
 @pytest.mark.parametrize("version", ["1.27", "1.37"])  # the first that knows time zones, and the newest here

@@ -22,6 +22,7 @@ from closeout.worker.ledger.sqlite.ledger import SqliteLedger
 from closeout.worker.ledger.sqlite.migrate import APPLICATION_ID
 from closeout.worker.ledger.sqlite.own_files import is_database, refusal_of
 from closeout.worker.ledger.sqlite.store import SqliteStore
+from closeout.worker.pace.budget import BudgetKey
 from closeout.worker.support.errors import LedgerError
 from tests.ledger.support import NOW, a_run, changed, claim_all, outcomes_of, rows
 
@@ -72,6 +73,33 @@ async def test_a_ledger_that_others_may_read_is_closed_to_them(tmp_path: Path) -
     path.chmod(0o644)
     connect(path, create=False).close()
     assert mode(path) == 0o600
+
+
+@pytest.mark.parametrize("beside", [".lock", ".budget"])
+async def test_what_others_made_beside_a_ledger_is_closed_to_them(tmp_path: Path, beside: str) -> None:
+    """It says who works there, and how fast; and who may write to it may hold the work up."""
+    planted = tmp_path / f"ledger.db{beside}"
+    planted.touch()
+    planted.chmod(0o666)
+    async with (
+        SqliteLedger.open(tmp_path / "ledger.db", create=True) as ledger,
+        ledger.locked(await a_run(ledger)),
+        ledger.budget(BudgetKey("host")),
+    ):
+        assert mode(planted) == 0o600
+
+
+@pytest.mark.parametrize("beside", [".lock", ".budget"])
+async def test_a_link_beside_a_ledger_is_not_followed(tmp_path: Path, beside: str) -> None:
+    """What it leads to is somebody's."""
+    theirs = tmp_path / "theirs"
+    (tmp_path / f"ledger.db{beside}").symlink_to(theirs)
+    async with SqliteLedger.open(tmp_path / "ledger.db", create=True) as ledger:
+        run = await a_run(ledger)
+        with pytest.raises(LedgerError, match=f"ledger.db{beside}"):
+            async with ledger.locked(run), ledger.budget(BudgetKey("host")):
+                pass
+    assert not theirs.exists()
 
 
 def test_a_ledger_that_is_not_there_is_made_only_on_request(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import apsw
 
 from closeout.worker.ledger.sqlite.connection import transaction
-from closeout.worker.ledger.sqlite.file import BUSY_MS, make_private_file, patiently
+from closeout.worker.ledger.sqlite.file import BUSY_MS, close_to_others, make_private_file, patiently
 from closeout.worker.ledger.sqlite.own_files import is_database
 from closeout.worker.ledger.statements import load_queries
 from closeout.worker.pace.budget import Budget, BudgetKey, Decided, Decision
@@ -57,8 +57,11 @@ class SqliteBudget:
 
 
 def _connect(path: Path) -> apsw.Connection:
+    if path.is_symlink():
+        raise LedgerError(f"{path} is a link: remove it, as the budget lies beside its ledger")
     if not path.exists():
         make_private_file(path)
+    close_to_others(path)
     foreign = LedgerError(f"{path} is not a budget of closeout: move it away, or name another ledger with --ledger")
     if path.stat().st_size and not is_database(path):
         raise foreign

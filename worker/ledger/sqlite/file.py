@@ -92,10 +92,22 @@ def expect_no_stray(path: Path) -> None:
         )
 
 
+def close_to_others(path: Path) -> None:
+    """Let only its owner read a file that was made before. Raises LedgerError where it is another user's."""
+    if path.stat().st_mode & 0o077:
+        try:
+            path.chmod(0o600)
+        except OSError as error:
+            raise LedgerError(
+                f"{path} can be read or written by others, and cannot be closed to them ({error.strerror}): "
+                f"let its owner run `chmod 600`, or name another ledger with --ledger"
+            ) from None
+
+
 def make_private_file(path: Path) -> None:
     """An empty file that only its owner may read. Raises LedgerError."""
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
     except OSError as error:
         raise LedgerError(f"cannot create the ledger {path}: {error.strerror}") from error
 
@@ -105,8 +117,7 @@ def _prepare(path: Path, cache_kib: int) -> apsw.Connection:
     connection.set_busy_timeout(BUSY_MS)
     migrations = load_migrations()
     check_version(connection, str(path), migrations)
-    if path.stat().st_mode & 0o077:
-        path.chmod(0o600)
+    close_to_others(path)
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     connection.pragma("cache_size", -cache_kib)

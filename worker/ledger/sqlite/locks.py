@@ -91,10 +91,18 @@ def _byte_lock(ledger: Path, at: int, busy: str) -> Iterator[None]:
 def _handle(path: Path) -> int:
     if path not in _handles or not _is_open_on(_handles[path], path):
         try:
-            _handles[path] = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+            _handles[path] = _opened(path)
         except OSError as error:
             raise LedgerError(f"cannot create the lock file {path}: {error.strerror}") from error
     return _handles[path]
+
+
+def _opened(path: Path) -> int:
+    """A lock file, which is no link, and closed to others, also where somebody has made it before."""
+    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    if os.fstat(handle).st_mode & 0o077:
+        os.fchmod(handle, 0o600)
+    return handle
 
 
 def _is_open_on(handle: int, path: Path) -> bool:
@@ -128,7 +136,7 @@ def _open(ledger: Path, organisation: str) -> int:
     digest = hashlib.blake2b(organisation.encode(), digest_size=8).hexdigest()  # a name may hold what no file's may
     path = path.with_name(f"{path.name}.turn-{digest}.lock")
     try:
-        return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        return _opened(path)
     except OSError as error:
         raise LedgerError(f"cannot create the lock file {path}: {error.strerror}") from error
 
