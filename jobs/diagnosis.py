@@ -161,7 +161,7 @@ def _waiting(budget: Budget, now: float) -> tuple[str, str] | None:
     if budget.held_until > now:
         told = f"the API asked everybody to wait {format_duration(budget.held_until - now)} more"
         return told, "runs wait for that by themselves"
-    if budget.cut_rate is not None and now - budget.cut_at < _RECENT:
-        told = f"a 429 cut the rate to {format_rate(budget.cut_rate)} {format_duration(now - budget.cut_at)} ago"
-        return told, "it climbs back by itself; a lower --share leaves others more room"
+    if budget.law.met and now - budget.law.since < _RECENT:
+        told = f"a 429 at {format_rate(budget.law.met)} cut the rate {format_duration(now - budget.law.since)} ago"
+        return told, "closeout looks for room again by itself; a lower --share leaves others more"
     return None

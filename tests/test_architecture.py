@@ -35,7 +35,7 @@ ROOMS = {
         "worker.api", "worker.feeds", "worker.ledger", "worker.lookup", "worker.pace", "worker.policy",
         "worker.runtime", "worker.sources", "worker.stages",
     },
-    "worker.web": {"worker.engine", "worker.ledger", "worker.report"},
+    "worker.web": {"worker.engine", "worker.ledger", "worker.pace", "worker.report"},
     "worker.library": {
         "worker.engine", "worker.export", "worker.feeds", "worker.ledger", "worker.report", "worker.runtime",
         "worker.sources",

@@ -11,6 +11,7 @@ from closeout.jobs.config.options import LEDGER
 from closeout.jobs.runner.terminal import say
 from closeout.worker.engine.control import steer
 from closeout.worker.ledger.open import open_ledger
+from closeout.worker.pace.budget import Word
 from closeout.worker.support.errors import ConfigurationError
 from closeout.worker.support.units import parse_rate
 
@@ -30,7 +31,7 @@ def rate(context: click.Context, /, run: str, rate: str, **_: Any) -> int:  # th
         wanted = parse_rate(rate)
     except ValueError as error:
         raise ConfigurationError(f"RATE: {error}") from None
-    return anyio.run(partial(say_to, read_ledger(context), run, rate=wanted))
+    return anyio.run(partial(say_to, read_ledger(context), run, Word(rate=wanted)))
 
 
 @click.command("pause")
@@ -42,7 +43,7 @@ def pause(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is 
 
     What is in flight comes back and is recorded. It holds for every run on this ledger that draws from the same budget.
     """
-    return anyio.run(partial(say_to, read_ledger(context), run, paused=True))
+    return anyio.run(partial(say_to, read_ledger(context), run, Word(paused=True)))
 
 
 @click.command("go")
@@ -51,11 +52,11 @@ def pause(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is 
 @click.pass_context
 def go(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is read by name
     """Undo `closeout pause` and `closeout rate` for RUN."""
-    return anyio.run(partial(say_to, read_ledger(context), run))
+    return anyio.run(partial(say_to, read_ledger(context), run, None))
 
 
-async def say_to(address: str, name: str, *, rate: float | None = None, paused: bool | None = None) -> int:
-    """Say it to a run; with neither a rate nor a pause, take back what was said."""
+async def say_to(address: str, name: str, word: Word | None) -> int:
+    """Say it to a run; without a word, take back what was said."""
     async with open_ledger(address) as ledger:
-        say(await steer(ledger, await ledger.find_run(name), rate=rate, paused=paused))
+        say(await steer(ledger, await ledger.find_run(name), word))
     return 0

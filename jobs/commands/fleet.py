@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import anyio
@@ -15,7 +16,9 @@ from closeout.worker.config.settings import Settings
 from closeout.worker.ledger.membership import WorkerRow
 from closeout.worker.ledger.open import open_ledger
 from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.pace.allowance import terms_of
 from closeout.worker.pace.budget import Budget, BudgetKey, allowed, budget_key
+from closeout.worker.pace.law import Terms
 from closeout.worker.report.console import stdout_console
 from closeout.worker.support.units import format_duration, format_rate
 
@@ -64,23 +67,23 @@ async def show_fleet(address: str, *, as_json: bool) -> int:
 
 async def _budgets(ledger: Ledger, workers: list[WorkerRow]) -> list[BudgetRow]:
     """One for each that these workers draw from."""
-    ceilings: dict[BudgetKey, float] = {}
+    asked: dict[BudgetKey, Terms] = {}
     sent: dict[BudgetKey, list[float | None]] = {}
     for worker in workers:
         settings = Settings.model_validate_json((await ledger.find_run(worker.run)).options)
         key = budget_key(settings)
-        ceilings[key] = max(ceilings.get(key, 0.0), settings.allowed_rate)
+        asked[key] = max(asked.get(key, terms_of(settings)), terms_of(settings), key=attrgetter("ceiling"))
         sent.setdefault(key, []).append(worker.rate)
-    return [await _budget(ledger, key, ceiling, sent[key]) for key, ceiling in ceilings.items()]
+    return [await _budget(ledger, key, terms, sent[key]) for key, terms in asked.items()]
 
 
-async def _budget(ledger: Ledger, key: BudgetKey, ceiling: float, sent: list[float | None]) -> BudgetRow:
+async def _budget(ledger: Ledger, key: BudgetKey, terms: Terms, sent: list[float | None]) -> BudgetRow:
     async with ledger.budget(key) as store:
         decided = await store.decide(lambda budget, _: (budget, None))
     rates = [rate for rate in sent if rate is not None]
     budget = decided.budget
     total = sum(rates) if rates else None
-    rate = allowed(budget, ceiling, decided.now)
+    rate = allowed(budget, terms, decided.now)
     return BudgetRow(key.host, key.organisation, rate, total, _waiting(budget, decided.now), budget.set_by)
 
 

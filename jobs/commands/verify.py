@@ -19,7 +19,7 @@ from closeout.worker.domain.item import ClosedItem, Outcome
 from closeout.worker.domain.run import Run
 from closeout.worker.engine.audit import CONFIDENCE, Findings, Verification, batches, upper_bound
 from closeout.worker.lookup.session_lookup import Lookup
-from closeout.worker.pace.allowance import Ceiling
+from closeout.worker.pace.allowance import Ceiling, terms_of
 from closeout.worker.pace.budget import BudgetStore, budget_key
 from closeout.worker.pace.limiter import Pace
 from closeout.worker.runtime.gate import Gate, Patience
@@ -77,7 +77,7 @@ async def verify_run(invocation: Invocation, name: str, sample: int | None) -> i
 
 def _lookup(settings: Settings, budget: BudgetStore, api: Api, stop: Stop) -> Lookup:
     """A look-up with a pace of its own, on the budget that runs share: behind those that close."""
-    pace = Pace(budget, Ceiling(settings, now_ms), random.SystemRandom())
+    pace = Pace(budget, Ceiling(settings, now_ms), random.SystemRandom(), terms=terms_of(settings))
     gate = Gate(pace, Patience(settings.concurrency, int(settings.give_up_after * 1000)), stop, Progress(), now_ms)
 
     async def probe() -> bool:

@@ -36,7 +36,7 @@ from closeout.worker.sandbox.replies import Reply
 from closeout.worker.sandbox.routing import Call
 from closeout.worker.sandbox.times import http_date, iso, to_datetime
 from tests.engine.virtual_time import run_virtually
-from tests.pace.support import MemoryBudget
+from tests.pace.support import MemoryBudget, at_rate
 
 BEGAN = 1_772_445_600.0  # seconds since the epoch at which the first night begins
 HOUR = 3_600.0
@@ -140,7 +140,7 @@ class Town:
         settings = Settings.model_validate_json(current.options)
         api = Api(_InProcess(self), Endpoint("http://town", "1.21", self.config.api_key, 30, 64), self.millis)
         progress = Progress(loop.time, rows_read=current.rows_read, duplicates=current.duplicates)
-        self.budget = MemoryBudget(loop.time)
+        self.budget = MemoryBudget(loop.time, at_rate(50, loop.time()))
         context = build_context(
             current, settings, self.ledger, api, self.budget, Stop(), progress, random.Random(1), self.millis
         )

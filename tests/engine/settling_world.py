@@ -26,7 +26,7 @@ from closeout.worker.support.clock import Millis, ServerClock
 from tests.engine.simulated_api import SimulatedApi
 from tests.engine.virtual_time import run_virtually
 from tests.ledger.support import rows, session_id
-from tests.pace.support import MemoryBudget
+from tests.pace.support import MemoryBudget, at_rate
 
 START: Millis = 1_000_000
 VERDICTS = (
@@ -149,9 +149,10 @@ def settle(
         store.admit(made, rows(range(len(fates))), "digest", api.now())
         claims = {claim.session_id: claim for claim in store.claims.claim(made, len(fates), api.now(), None)}
         ledger = DirectLedger(store)
+        budget = MemoryBudget(anyio.current_time, at_rate(chosen.allowed_rate, anyio.current_time()))
         context = build_context(
-            made, chosen, cast("Any", ledger), cast("Any", api), MemoryBudget(anyio.current_time),
-            Stop(), Progress(anyio.current_time), random.Random(1), api.now,
+            made, chosen, cast("Any", ledger), cast("Any", api), budget, Stop(), Progress(anyio.current_time),
+            random.Random(1), api.now,
         )  # fmt: skip
         context.progress.rows_read = len(fates)
         context.alarms = Alarms(lambda _: None) if stopped is not None else None

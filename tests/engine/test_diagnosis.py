@@ -7,6 +7,7 @@ import pytest
 from closeout.jobs.diagnosis import Level, of_budget, of_clock, of_closing, of_disk, of_host, of_reading
 from closeout.worker.domain.exchange import Answer, Exchange
 from closeout.worker.pace.budget import Budget
+from closeout.worker.pace.law import Law
 from tests.engine.support import NOW, an_answer
 
 
@@ -80,8 +81,8 @@ def test_little_room_is_told() -> None:
         (Budget(set_rate=500.0, set_by="abc"), "50/s at most, and nothing else is running here"),
         (Budget(down_since=90.0), "the API gave no answer to the last request"),
         (Budget(held_until=160.0), "the API asked everybody to wait 1 min 0 s more"),
-        (Budget(cut_rate=20.0, cut_at=70.0), "a 429 cut the rate to 20/s 30 s ago"),
-        (Budget(cut_rate=20.0, cut_at=-900.0), "50/s at most, and nothing else is running here"),
+        (Budget(law=Law(met=20.0, since=70.0)), "a 429 at 20/s cut the rate 30 s ago"),
+        (Budget(law=Law(met=20.0, since=-900.0)), "50/s at most, and nothing else is running here"),
     ],
 )
 def test_what_holds_the_pace_back_is_told(budget: Budget, told: str) -> None:

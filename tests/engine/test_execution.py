@@ -16,7 +16,7 @@ from closeout.worker.ledger.membership import Membership
 from closeout.worker.ledger.open import open_ledger
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import NewRun
-from closeout.worker.pace.budget import budget_key, ruled
+from closeout.worker.pace.budget import Word, budget_key, ruled
 
 SETTINGS = Settings(base_url="http://127.0.0.1:9", settle=False, protect=())
 
@@ -24,7 +24,7 @@ SETTINGS = Settings(base_url="http://127.0.0.1:9", settle=False, protect=())
 async def pause(ledger: Ledger, run: Run) -> None:
     """As ``closeout pause`` does."""
     async with ledger.budget(budget_key(SETTINGS)) as store:
-        await store.decide(lambda budget, _: (ruled(budget, run.name, paused=True), None))
+        await store.decide(lambda budget, _: (ruled(budget, run.name, Word(paused=True)), None))
 
 
 async def paused_once_begun(ledger: Ledger, run: Run) -> bool:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from closeout.worker.pace.budget import Budget, Lane
 from closeout.worker.pace.limiter import Pace
 from tests.engine.virtual_time import Lateness, late_by_up_to, run_virtually
-from tests.pace.support import MemoryBudget
+from tests.pace.support import MemoryBudget, at_rate
 
 WAITING = 64
 
@@ -22,7 +22,7 @@ WAITING = 64
 def paced(rate: float, store: MemoryBudget | None = None) -> Pace:
     """The pace of one process, on the loop's clock; with a budget of its own unless it is to share one."""
     clock = asyncio.get_running_loop().time
-    return Pace(store or MemoryBudget(clock), lambda: rate, random.Random(1), clock)
+    return Pace(store or MemoryBudget(clock, at_rate(rate, clock())), lambda: rate, random.Random(1), clock)
 
 
 def hand_outs(rate: float, seconds: float, lateness: Lateness, processes: int = 1) -> list[float]:
@@ -30,7 +30,8 @@ def hand_outs(rate: float, seconds: float, lateness: Lateness, processes: int = 
 
     async def run() -> list[float]:
         loop = asyncio.get_running_loop()
-        store, began, taken = MemoryBudget(loop.time), loop.time(), list[float]()
+        began, taken = loop.time(), list[float]()
+        store = MemoryBudget(loop.time, at_rate(rate, began))
 
         async def take(pace: Pace) -> None:
             while loop.time() - began < seconds:

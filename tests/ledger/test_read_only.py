@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from closeout.worker.ledger.open import open_ledger
-from closeout.worker.pace.budget import BudgetKey, ruled
+from closeout.worker.pace.budget import BudgetKey, Word, ruled
 from closeout.worker.support.errors import LedgerError
 from tests.ledger.support import NOW, a_run, claim_all, results_of
 from tests.postgres.databases import url_of
@@ -27,7 +27,7 @@ async def test_it_sees_what_others_write_and_writes_nothing(tmp_path: Path, kind
         with pytest.raises(LedgerError, match=r"read-?only"):
             await reading.claim(run, 1, NOW)
         async with reading.budget(BudgetKey("host")) as store:
-            decided = await store.decide(lambda budget, _: (ruled(budget, run.name, paused=True), None))
+            decided = await store.decide(lambda budget, _: (ruled(budget, run.name, Word(paused=True)), None))
         assert decided.budget.paused
 
 

@@ -4,8 +4,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from closeout.worker.pace.budget import Budget, Decided, Decision
+from closeout.worker.pace.law import Law
 
 _T = TypeVar("_T")
+
+
+def at_rate(rate: float, now: float) -> Budget:
+    """A budget that has been up to this rate and was not refused: what begins now goes at it from the start."""
+    return Budget(due=now, law=Law(rate, now, now, first=False, capped=True, top=rate))
 
 
 class MemoryBudget:

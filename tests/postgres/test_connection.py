@@ -9,6 +9,7 @@ from closeout.worker.ledger.postgres.address import parse_address
 from closeout.worker.ledger.postgres.connection import Database, _Unfinished
 from closeout.worker.ledger.postgres.ledger import PostgresLedger
 from closeout.worker.pace.budget import Ask, BudgetKey, reserve
+from closeout.worker.pace.law import Terms
 from closeout.worker.support.errors import LedgerError
 from tests.ledger.support import NOW, a_run, changed, claim_all, outcomes_of, session_id
 from tests.postgres.proxy import Proxy, proxied
@@ -62,13 +63,13 @@ async def test_a_broken_connection_is_replaced(url: str, proxy: Proxy) -> None:
     """For reading, for writing and for permits; several at once, too."""
     async with PostgresLedger.open(proxy.url(url), create=True) as ledger, ledger.budget(BudgetKey("h")) as store:
         run = await a_run(ledger, range(5))
-        await store.decide(lambda budget, now: reserve(budget, now, Ask(50.0, 4)))
+        await store.decide(lambda budget, now: reserve(budget, now, Ask(Terms(50.0, 100.0), 4)))
         proxy.sever()
         assert (await ledger.find_run("last")).name == run.name
         proxy.sever()
         assert len(await claim_all(ledger, run)) == 5
         proxy.sever()
-        await store.decide(lambda budget, now: reserve(budget, now, Ask(50.0, 4)))
+        await store.decide(lambda budget, now: reserve(budget, now, Ask(Terms(50.0, 100.0), 4)))
 
 
 async def test_a_server_that_stays_away_is_given_up_in_time(url: str, proxy: Proxy) -> None:

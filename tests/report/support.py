@@ -23,7 +23,7 @@ from closeout.worker.runtime.recorder import Recorder
 from closeout.worker.runtime.result import RunResult
 from closeout.worker.runtime.stop import Stop
 from closeout.worker.support.clock import ServerClock
-from tests.pace.support import MemoryBudget
+from tests.pace.support import MemoryBudget, at_rate
 
 SESSION = "0190c1f2-0000-7000-8000-000000000001"
 
@@ -88,8 +88,9 @@ class Standing:
         self.progress = Progress(clock=self.clock)
         self.stop = Stop()
         rng = random.Random(1)
-        self.store = MemoryBudget(self.clock)
+        self.store = MemoryBudget(self.clock, at_rate(self.settings.allowed_rate, self.clock()))
         self.pace = Pace(self.store, lambda: self.settings.allowed_rate, rng, self.clock)
+        self.pace._budget = self.store.budget  # what this process would know after its first permit
         ledger = cast("Ledger", None)  # a display never asks the ledger nor the API, and records nothing
         api = cast("Api", None)
         judge = Judge(Limits(8, 600_000, 0), ServerClock(), wait=lambda _: 0, grace=Grace(15_000), settle=False)

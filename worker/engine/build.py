@@ -9,7 +9,7 @@ from closeout.worker.config.settings import Settings
 from closeout.worker.domain.run import Run
 from closeout.worker.ledger.membership import Membership
 from closeout.worker.ledger.protocol import Ledger
-from closeout.worker.pace.allowance import Ceiling
+from closeout.worker.pace.allowance import Ceiling, terms_of
 from closeout.worker.pace.budget import BudgetStore
 from closeout.worker.pace.limiter import Pace
 from closeout.worker.policy.evaluation_lag import Lag
@@ -44,7 +44,7 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
     of the clock on the wall, and follow it when it is set.
     """
     give_up_after = int(settings.give_up_after * 1000)
-    pace = Pace(budget, Ceiling(settings, wall or now), rng, progress.clock)
+    pace = Pace(budget, Ceiling(settings, wall or now), rng, progress.clock, terms_of(settings))
     gate = Gate(pace, Patience(settings.concurrency, give_up_after), stop, progress, now)
     judge = Judge(
         limits=Limits(settings.max_attempts, give_up_after, since=now()),

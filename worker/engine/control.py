@@ -3,15 +3,15 @@
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.run import Run
 from closeout.worker.ledger.protocol import Ledger
-from closeout.worker.pace.budget import Budget, Decided, budget_key, ruled, unruled
+from closeout.worker.pace.budget import Budget, Decided, Word, budget_key, ruled, unruled
 from closeout.worker.support.errors import ConfigurationError
 from closeout.worker.support.units import format_rate
 
 _SHARED = "it holds for every run on this ledger that talks to {host}, until the run ends"
 
 
-async def steer(ledger: Ledger, run: Run, *, rate: float | None = None, paused: bool | None = None) -> str:
-    """Say it to the budget of the run; with neither a rate nor a pause, take back what was said.
+async def steer(ledger: Ledger, run: Run, word: Word | None = None) -> str:
+    """Say it to the budget of the run; without a word, take back what was said.
 
     Returns what holds now. Raises ConfigurationError where nobody works on the run.
     """
@@ -23,9 +23,7 @@ async def steer(ledger: Ledger, run: Run, *, rate: float | None = None, paused: 
     async with ledger.budget(budget_key(settings)) as store:
 
         def decision(budget: Budget, _now: float) -> tuple[Budget, None]:
-            if rate is None and paused is None:
-                return unruled(budget), None
-            return ruled(budget, run.name, rate=rate, paused=paused), None
+            return unruled(budget) if word is None else ruled(budget, run.name, word), None
 
         decided = await store.decide(decision)
     return f"run {run.name}: {_said(decided, settings)}"

@@ -6,7 +6,13 @@ from datetime import tzinfo
 
 from closeout.worker.config.quiet_hours import QuietWindow, next_change, share_at
 from closeout.worker.config.settings import Settings
+from closeout.worker.pace.law import Terms
 from closeout.worker.support.clock import Millis
+
+
+def terms_of(settings: Settings) -> Terms:
+    """What a run with these settings goes by, out of its quiet hours."""
+    return Terms(settings.allowed_rate, settings.org_limit)
 
 
 class Ceiling:

@@ -5,10 +5,23 @@ processes, or machines, draw from one budget. All instants are seconds on the le
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Generic, Literal, Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from closeout.worker.config.settings import Settings
+from closeout.worker.pace.law import (
+    Law,
+    Terms,
+    closed,
+    given,
+    moved_on,
+    opened,
+    rate_of,
+    refused,
+    set_back,
+    slow,
+    told_to_wait,
+)
 from closeout.worker.support.backoff import throttle_wait
 
 _T = TypeVar("_T")
@@ -26,15 +39,7 @@ SETTLE_SHARE = 0.2  # of the rate, while there is something to close
 _FEELER = 5.0  # requests/s after a wait, until one is answered: there is no use in a burst of refusals
 _SLOW_FLOOR = 0.1  # of the ceiling: slow answers alone cut no further
 _PROBE_LONGEST = 30.0  # seconds between two probes of an API that is down
-_INSTANTS = ("due", "settle_due", "closing_at", "cut_at", "held_at", "held_until", "down_since", "probe_at")
-
-# After a cut: how the rate returns.
-_CUT = 0.7  # of the rate
-_SLOWEST = 0.1  # requests/s that are tried at any rate: one in ten seconds finds out that there is room again
-_RISES = 25.0  # seconds from the cut to just below the peak
-_STAYS = 60.0  # seconds there: each look above the peak may cost a 429, and with it a wait of everyone
-_GROWS = 40.0  # seconds after that in which the rate rises by as much as it was cut by
-_BELOW_PEAK = 0.97  # the limit lies below the rate at which it was met: staying just under that meets it less often
+_INSTANTS = ("due", "settle_due", "closing_at", "held_at", "held_until", "down_since", "probe_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +55,16 @@ class Budget:
     """One row of the ledger.
 
     ``due``: up to there everything has been given out. ``settle_due``: settling waits until then while ``closing_at``,
-    the last time that closing asked, is fresh. ``cut_rate``: the rate right after the last cut, at ``cut_at``, from
-    ``peak``; None if never cut. ``held_until``: everyone waits; ``held_at`` is when that wait began, and ``holds``
-    counts such waits in a row. ``down_since``: the API gives no answer (None: it does); one probe leaves at
-    ``probe_at``, and ``probes`` have left. ``set_rate`` and ``paused`` are a person's word, said to the run ``set_by``.
-    ``seen_at``: the clock when last looked at.
+    the last time that closing asked, is fresh. ``held_until``: everyone waits; ``held_at`` is when that wait began, and
+    ``holds`` counts such waits in a row. ``down_since``: the API gives no answer (None: it does); one probe leaves at
+    ``probe_at``, and ``probes`` have left. ``set_rate``, ``set_tolerated``, ``set_floor`` and ``paused`` are a
+    person's word (see ``Word``), said to the run ``set_by``. ``seen_at``: the clock when last looked at. ``law``: what
+    is known of the rate that leaves production its room.
     """
 
     due: float = 0.0
     settle_due: float = 0.0
     closing_at: float = 0.0
-    cut_rate: float | None = None
-    peak: float | None = None
-    cut_at: float = 0.0
     held_at: float = 0.0
     held_until: float = 0.0
     holds: int = 0
@@ -73,13 +75,16 @@ class Budget:
     paused: bool = False
     set_by: str | None = None
     seen_at: float = 0.0
+    set_tolerated: float | None = None
+    set_floor: float | None = None
+    law: Law = field(default_factory=Law)
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A process asks for up to ``wanted`` permits; ``ceiling`` is the rate that its own settings allow, above 0."""
+    """A process asks for up to ``wanted`` permits, by ``terms``, whose ceiling is above 0."""
 
-    ceiling: float
+    terms: Terms
     wanted: int
     lane: Lane = "close"
 
@@ -141,29 +146,50 @@ class BudgetStore(Protocol):
         ...
 
 
-def ruled(budget: Budget, run: str, *, rate: float | None = None, paused: bool | None = None) -> Budget:
-    """A person's word to one run, which holds for the whole budget. None leaves what was said before."""
-    return replace(
-        budget,
-        set_rate=budget.set_rate if rate is None else rate,
-        paused=budget.paused if paused is None else paused,
-        set_by=run,
-    )
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a person says to a run while it runs; None leaves what was said before.
+
+    ``rate`` and ``floor`` are requests/s, ``tolerated`` is a share of 429s that changes nothing, 0 for none.
+    """
+
+    rate: float | None = None
+    paused: bool | None = None
+    tolerated: float | None = None
+    floor: float | None = None
+
+
+def ruled(budget: Budget, run: str, word: Word) -> Budget:
+    """A person's word to one run, which holds for the whole budget."""
+    said = {"set_rate": word.rate, "paused": word.paused, "set_tolerated": word.tolerated, "set_floor": word.floor}
+    heard: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    return replace(budget, set_by=run, **heard)
 
 
 def unruled(budget: Budget) -> Budget:
     """The run that a person spoke to has ended: its settings hold again."""
-    return replace(budget, set_rate=None, paused=False, set_by=None)
+    return replace(budget, set_rate=None, paused=False, set_by=None, set_tolerated=None, set_floor=None)
 
 
-def allowed(budget: Budget, ceiling: float, now: float) -> float:
+def in_force(budget: Budget, terms: Terms) -> Terms:
+    """The terms of a process, and what a person has said."""
+    return Terms(
+        ceiling=terms.ceiling if budget.set_rate is None else min(terms.ceiling, budget.set_rate),
+        limit=terms.limit,
+        floor=terms.floor if budget.set_floor is None else budget.set_floor,
+        tolerated=terms.tolerated if budget.set_tolerated is None else budget.set_tolerated,
+    )
+
+
+def allowed(budget: Budget, terms: Terms, now: float) -> float:
     """The rate that holds now: never above the ceiling nor what a person has set."""
-    rate = ceiling if budget.set_rate is None else min(ceiling, budget.set_rate)
-    if budget.cut_rate is None or budget.peak is None:
-        return rate
-    # While everyone waits nothing is learnt, so the climb begins after the wait.
-    calm = max(0.0, now - max(budget.cut_at, budget.held_until))
-    return min(rate, climbed(budget.cut_rate, budget.peak, calm))
+    return rate_of(budget.law, in_force(budget, terms), now, budget.held_until)
+
+
+def expected(budget: Budget, terms: Terms, now: float) -> float:
+    """The rate to plan by: as long as no refusal has said otherwise, all that may be sent."""
+    terms = in_force(budget, terms)
+    return terms.ceiling if budget.law.first else rate_of(budget.law, terms, now, budget.held_until)
 
 
 def reserve(budget: Budget, now: float, ask: Ask) -> tuple[Budget, Answer]:
@@ -180,12 +206,14 @@ def reserve(budget: Budget, now: float, ask: Ask) -> tuple[Budget, Answer]:
         return _probing(budget, now), obstacle
     if obstacle is not None:
         return budget, obstacle
-    rate = allowed(budget, ask.ceiling, now)
+    terms = in_force(budget, ask.terms)
+    law = moved_on(budget.law, terms, now, budget.held_until, max(0.0, now - TOLERANCE - budget.due))
+    rate = rate_of(law, terms, now, budget.held_until)
     if budget.holds:
         rate = min(rate, _FEELER)
     permits = max(1, min(ask.wanted, int(rate * LEASE)))
     grant = Grant(max(budget.due, now - TOLERANCE), permits, rate)
-    budget = replace(budget, due=grant.end)
+    budget = replace(budget, due=grant.end, law=given(law, terms, permits))
     if ask.lane == "settle":
         budget = replace(budget, settle_due=max(budget.settle_due, now - LEASE) + permits / (rate * SETTLE_SHARE))
     return budget, grant
@@ -214,49 +242,58 @@ def given_back(budget: Budget, grant: Grant, unused: int) -> Budget:
 
 
 def throttled(  # noqa: PLR0917  # what happened, in full
-    budget: Budget, now: float, sent_at: float, told: float | None, ceiling: float, draw: float
+    budget: Budget, now: float, sent_at: float, told: float | None, terms: Terms, draw: float
 ) -> Budget:
-    """A 429 to a request that left at ``sent_at``: the rate is cut, and everyone waits.
+    """A 429 to a request that left at ``sent_at``: the law says what it means for the rate, and everyone waits.
 
     ``told`` are the seconds that the API asked for, ``draw`` is from [0, 1) for the jitter of an untold wait. What left
     before the last cut or wait tells nothing of the time after it: it cuts nothing, and an untold wait is not made
-    longer for it.
+    longer for it. A refusal right after a wait says that the wait was too short. One that the law bears makes nobody
+    wait but the session that it met, unless the API has told a wait and the terms tolerate nothing.
     """
-    budget = _cut(budget, now, sent_at, allowed(budget, ceiling, now))
+    terms = in_force(budget, terms)
     fresh = sent_at >= budget.held_at and now >= budget.held_until
-    holds = budget.holds + 1 if fresh else budget.holds
+    if fresh and not budget.holds:
+        law, borne = refused(budget.law, terms, now, sent_at, budget.held_until)
+        budget = replace(budget, law=law)
+        if borne and (terms.tolerated or told is None):
+            return replace(budget, down_since=None)
+    return _held(budget, now, told, draw, fresh=fresh)
+
+
+def _held(budget: Budget, now: float, told: float | None, draw: float, *, fresh: bool) -> Budget:
     if not fresh and told is None:
         return budget
+    holds = budget.holds + 1 if fresh else budget.holds
     until = now + throttle_wait(told, max(holds, 1), draw)
+    law = closed(budget.law, now) if fresh and not budget.holds else budget.law
     return replace(
         budget,
         held_at=now if fresh else budget.held_at,
         held_until=max(budget.held_until, until),
         holds=holds,
         down_since=None,
+        law=told_to_wait(law, until - now if told is not None else 0.0),
     )
 
 
-def slowed(budget: Budget, now: float, sent_at: float, ceiling: float) -> Budget:
+def slowed(budget: Budget, now: float, sent_at: float, terms: Terms) -> Budget:
     """Answers take far longer than when the API is calm: the rate is cut, though for this alone never to nothing."""
-    rate = allowed(budget, ceiling, now)
-    return budget if rate < _SLOW_FLOOR * ceiling else _cut(budget, now, sent_at, rate)
-
-
-def _cut(budget: Budget, now: float, sent_at: float, rate: float) -> Budget:
-    """Once for all requests of one round trip. A refusal right after a wait says that the wait was too short."""
-    if sent_at <= budget.cut_at or budget.holds:
+    terms = in_force(budget, terms)
+    rate = rate_of(budget.law, terms, now, budget.held_until)
+    if sent_at <= budget.law.since or budget.holds or rate < _SLOW_FLOOR * terms.ceiling:
         return budget
-    return replace(budget, cut_rate=cut(rate), peak=rate, cut_at=now)
+    return replace(budget, law=slow(budget.law, terms, now, budget.held_until))
 
 
-def answered(budget: Budget, sent_at: float) -> Budget:
+def answered(budget: Budget, now: float, sent_at: float, terms: Terms) -> Budget:
     """Any other proper answer: the API is there; and a wait that was over when the request left has helped."""
-    holds = 0 if sent_at >= budget.held_until else budget.holds
     down_since = budget.down_since
     if down_since is not None and sent_at >= down_since:
         down_since = None
-    return replace(budget, holds=holds, down_since=down_since)
+    if budget.holds and sent_at >= budget.held_until:
+        budget = replace(budget, holds=0, law=opened(budget.law, in_force(budget, terms), now, budget.held_until))
+    return replace(budget, down_since=down_since)
 
 
 def suspected(budget: Budget, now: float) -> Budget:
@@ -286,24 +323,7 @@ def in_step(budget: Budget, now: float) -> Budget:
     if back <= _CLOCK_SET_BACK:
         return replace(budget, seen_at=max(now, budget.seen_at))
     moved = {name: at - back for name in _INSTANTS if (at := getattr(budget, name)) is not None}
-    return replace(budget, seen_at=now, **moved)
-
-
-def cut(rate: float) -> float:
-    """The rate after a 429."""
-    return max(_SLOWEST, rate * _CUT)
-
-
-def climbed(low: float, peak: float, calm: float) -> float:
-    """The rate ``calm`` seconds after it was cut from ``peak`` to ``low``: two cubics, as those of CUBIC (RFC 9438).
-
-    It nears the peak fast and stays just below it for long, as that is where the limit was met; then it climbs ever
-    faster, in case the limit has gone. Shape and constants were chosen by simulation: docs/decisions/pace.md.
-    """
-    level = max(low, peak * _BELOW_PEAK)
-    missing = max(0.0, 1 - calm / _RISES)
-    beyond = max(0.0, (calm - _RISES - _STAYS) / _GROWS)
-    return level + (level - low) * (beyond**3 - missing**3)
+    return replace(budget, seen_at=now, law=set_back(budget.law, back), **moved)
 
 
 def budget_key(settings: Settings) -> BudgetKey:

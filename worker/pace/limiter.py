@@ -4,6 +4,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import anyio
@@ -22,6 +23,7 @@ from closeout.worker.pace.budget import (
     Wait,
     allowed,
     answered,
+    expected,
     given_back,
     recovered,
     reserve,
@@ -30,6 +32,7 @@ from closeout.worker.pace.budget import (
     throttled,
     unruled,
 )
+from closeout.worker.pace.law import Terms
 
 _T = TypeVar("_T")
 Cause = str
@@ -99,7 +102,8 @@ class PermitLease:
 class Pace:
     """Hands out permits, one a request, and takes in what answers say of the rate.
 
-    ``ceiling`` gives the rate, in requests per second, that the settings allow now; 0: nothing may leave. ``probe``
+    ``ceiling`` gives the rate, in requests per second, that the settings allow now; 0: nothing may leave. ``terms`` is
+    what the process goes by besides (None: the ceiling is the whole limit). ``probe``
     sends one harmless request and says whether the API answered. ``on_wait`` is called again and again while requests
     are held up. ``waited`` are the seconds for which they were, by cause.
     """
@@ -110,8 +114,10 @@ class Pace:
         ceiling: Callable[[], float],
         rng: random.Random,
         clock: Callable[[], float] = time.monotonic,
+        terms: Terms | None = None,
     ) -> None:
         self.ceiling = ceiling
+        self._usual = terms
         self.probe: Callable[[], Awaitable[bool]] | None = None
         self.on_wait: Callable[[], None] = lambda: None
         self.waited: defaultdict[Cause, float] = defaultdict(float)
@@ -136,9 +142,20 @@ class Pace:
         return self._budget
 
     @property
+    def terms(self) -> Terms:
+        """What this process goes by now."""
+        ceiling = self.ceiling()
+        return Terms(ceiling, ceiling) if self._usual is None else replace(self._usual, ceiling=ceiling)
+
+    @property
     def rate(self) -> float:
         """Requests per second that are allowed now."""
-        return allowed(self._budget, self.ceiling(), self.now())
+        return allowed(self._budget, self.terms, self.now())
+
+    @property
+    def expected(self) -> float:
+        """Requests per second to plan by."""
+        return expected(self._budget, self.terms, self.now())
 
     @property
     def held_for(self) -> float:
@@ -169,11 +186,11 @@ class Pace:
 
     async def _lease(self, leased: PermitLease, lane: Lane, free: int) -> None:
         """Get a new lease, or wait and leave it to the caller to ask again."""
-        ceiling = self.ceiling()
-        if ceiling <= 0:
+        terms = self.terms
+        if terms.ceiling <= 0:
             await self._wait(_QUIET_LOOK, "quiet hours")
             return
-        ask = Ask(ceiling, leased.wanted(free, self._clock()), lane)
+        ask = Ask(terms, leased.wanted(free, self._clock()), lane)
         answer = await self._decide(lambda budget, now: reserve(budget, now, ask))
         if isinstance(answer, Grant):
             self.cause = None
@@ -214,15 +231,15 @@ class Pace:
 
     async def throttled(self, told: float | None, ms: int) -> None:
         """Take in a 429, ``ms`` after its request left: everyone waits, and what was leased is void."""
-        sent, ceiling, draw = self.now() - ms / 1000, self.ceiling(), self._rng.random()
+        sent, terms, draw = self.now() - ms / 1000, self.terms, self._rng.random()
         for leased in self._leased.values():
             leased.left = 0
-        await self._apply(lambda budget, now: throttled(budget, now, sent, told, ceiling, draw))
+        await self._apply(lambda budget, now: throttled(budget, now, sent, told, terms, draw))
 
     async def slowed(self, ms: int) -> None:
         """Take in that the API has become slow."""
-        sent, ceiling = self.now() - ms / 1000, self.ceiling()
-        await self._apply(lambda budget, now: slowed(budget, now, sent, ceiling))
+        sent, terms = self.now() - ms / 1000, self.terms
+        await self._apply(lambda budget, now: slowed(budget, now, sent, terms))
 
     async def suspect(self) -> None:
         """Take in that nothing but failures comes back: fire is held until a probe is answered."""
@@ -233,8 +250,8 @@ class Pace:
     async def answered(self, ms: int) -> None:
         """Take in a proper answer. Told to the ledger only where it changes something."""
         if self._budget.holds or self._budget.down_since is not None:
-            sent = self.now() - ms / 1000
-            await self._apply(lambda budget, _: answered(budget, sent))
+            sent, terms = self.now() - ms / 1000, self.terms
+            await self._apply(lambda budget, now: answered(budget, now, sent, terms))
 
     async def _send_probe(self) -> None:
         self.cause = "outage"

@@ -37,7 +37,7 @@ class Deadline:
             first_look=self._context.lag.first_look / 1000,
             none_grace=self._context.judge.grace.value / 1000,
             unsettled=max(0, progress.to_settle - progress.settled),
-            rate=self._context.gate.pace.rate,
+            rate=self._context.gate.pace.expected,
         )
 
 

@@ -13,6 +13,7 @@ from closeout.worker.engine.control import steer
 from closeout.worker.engine.inspect import as_it_is, find_anywhere
 from closeout.worker.ledger.open import shown_address
 from closeout.worker.ledger.protocol import Ledger
+from closeout.worker.pace.budget import Word
 from closeout.worker.report.html import html_report
 from closeout.worker.report.rendering import asset
 from closeout.worker.report.run_report import read_run_report
@@ -137,9 +138,9 @@ class Site:
             return _json({"error": refusal}, status=403)
         word = request.match_info["word"]
         try:
-            rate = parse_rate(str((await request.json())["rate"])) if word == "rate" else None
+            wish = await _word(word, request)
             run = await self._named(request)
-            said = await steer(await self.opened.get(), run, rate=rate, paused=True if word == "pause" else None)
+            said = await steer(await self.opened.get(), run, wish)
         except (ValueError, KeyError, TypeError) as error:
             return _json({"error": f"rate: {error}"}, status=400)
         except ConfigurationError as error:
@@ -147,6 +148,13 @@ class Site:
         except CloseoutError as error:
             return _json({"error": str(error)}, status=503)
         return _json({"said": said})
+
+
+async def _word(name: str, request: web.Request) -> Word | None:
+    """What a person says. Raises ValueError, KeyError or TypeError for what is no rate."""
+    if name == "rate":
+        return Word(rate=parse_rate(str((await request.json())["rate"])))
+    return Word(paused=True) if name == "pause" else None
 
 
 def _page(markup: str, status: int = 200) -> web.Response:

@@ -6,21 +6,23 @@ for the disk, which they need not: docs/decisions/pace.md.
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import apsw
 
+from closeout.worker.ledger.budget_row import budget_of, columns_of
 from closeout.worker.ledger.sqlite.connection import transaction
 from closeout.worker.ledger.sqlite.file import BUSY_MS, close_to_others, make_private_file, patiently
 from closeout.worker.ledger.sqlite.own_files import is_database
 from closeout.worker.ledger.statements import load_queries
-from closeout.worker.pace.budget import Budget, BudgetKey, Decided, Decision
+from closeout.worker.pace.budget import BudgetKey, Decided, Decision
 from closeout.worker.support.errors import LedgerError
 
 _T = TypeVar("_T")
+_ADDED = {"set_tolerated": "REAL", "set_floor": "REAL", "law": "TEXT NOT NULL DEFAULT '{}'"}  # after the first version
 
 
 class SqliteBudget:
@@ -48,11 +50,11 @@ class SqliteBudget:
         """See ``BudgetStore``. The clock is read once the row is ours: waiting for it takes time."""
         with transaction(self._db):
             (row,) = self._db.execute(self._queries["budget"], self._key).fetchall()
-            before = _budget_of(row)
+            before = budget_of(row)
             now = self._clock()
             budget, value = decision(before, now)
             if budget != before:
-                self._db.execute(self._queries["budget_changed"], asdict(budget) | self._key)
+                self._db.execute(self._queries["budget_changed"], columns_of(budget) | self._key)
         return Decided(budget, now, value)
 
 
@@ -74,10 +76,19 @@ def _connect(path: Path) -> apsw.Connection:
     # Permits that a power cut takes back harm nobody: they are not worth a write to the disk each.
     connection.pragma("synchronous", "normal")
     connection.execute(files("closeout.worker.ledger.sqlite").joinpath("budget.sql").read_text(encoding="utf-8"))
+    _bring_up_to_date(connection)
     return connection
 
 
-def _budget_of(row: tuple[Any, ...]) -> Budget:  # what a column holds is stated by the schema
-    """The columns of the statement ``budget`` bear the names of the fields, in their order."""
-    budget = Budget(*row)
-    return replace(budget, paused=bool(budget.paused))
+def _bring_up_to_date(connection: apsw.Connection) -> None:
+    """A file that an older version has made gets the columns that it lacks; those it has beyond stay."""
+    if not _lacking(connection):
+        return
+    with transaction(connection):
+        for name in _lacking(connection):  # another process may just have made them
+            connection.execute(f"ALTER TABLE budgets ADD COLUMN {name} {_ADDED[name]}")
+
+
+def _lacking(connection: apsw.Connection) -> list[str]:
+    there = {row[1] for row in connection.execute("PRAGMA table_info(budgets)")}
+    return [name for name in _ADDED if name not in there]

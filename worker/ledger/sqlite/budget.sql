@@ -6,9 +6,6 @@ CREATE TABLE IF NOT EXISTS budgets (
     due          REAL NOT NULL DEFAULT 0,     -- up to there every permit has been given out (GCRA)
     settle_due   REAL NOT NULL DEFAULT 0,     -- the same for settling, while there is something to close
     closing_at   REAL NOT NULL DEFAULT 0,     -- when closing asked last
-    cut_rate     REAL,                        -- requests/s right after the last cut; NULL: never cut
-    peak         REAL,                        -- requests/s right before it
-    cut_at       REAL NOT NULL DEFAULT 0,
     held_at      REAL NOT NULL DEFAULT 0,     -- when the last wait began for which a 429 asked
     held_until   REAL NOT NULL DEFAULT 0,
     holds        INTEGER NOT NULL DEFAULT 0,  -- such waits in a row
@@ -17,7 +14,10 @@ CREATE TABLE IF NOT EXISTS budgets (
     probes       INTEGER NOT NULL DEFAULT 0,
     set_rate     REAL,                        -- requests/s, a person's word
     paused       INTEGER NOT NULL DEFAULT 0,
-    set_by       TEXT,                        -- the run that these two were said to
+    set_by       TEXT,                        -- the run that a person's word was said to
     seen_at      REAL NOT NULL DEFAULT 0,
+    set_tolerated REAL,                       -- a share of 429s, a person's word; 0: yield
+    set_floor    REAL,                        -- requests/s, a person's word
+    law          TEXT NOT NULL DEFAULT '{}',  -- what is known of the rate that leaves production its room, as JSON
     PRIMARY KEY (host, organisation)
 ) STRICT, WITHOUT ROWID;

@@ -77,14 +77,15 @@ WHERE run = :run AND outcome = 'pending' AND due_at IS NOT NULL AND was IS NOT N
 INSERT INTO budgets (host, organisation) VALUES (:host, :organisation) ON CONFLICT DO NOTHING;
 
 -- name: budget
-SELECT due, settle_due, closing_at, cut_rate, peak, cut_at, held_at, held_until, holds, down_since, probe_at, probes,
-       set_rate, paused, set_by, seen_at
+SELECT due, settle_due, closing_at, held_at, held_until, holds, down_since, probe_at, probes,
+       set_rate, paused, set_by, seen_at, set_tolerated, set_floor, law
 FROM budgets WHERE host = :host AND organisation = :organisation;
 
 -- name: budget_changed
-UPDATE budgets SET due = :due, settle_due = :settle_due, closing_at = :closing_at, cut_rate = :cut_rate, peak = :peak,
-    cut_at = :cut_at, held_at = :held_at, held_until = :held_until, holds = :holds, down_since = :down_since,
-    probe_at = :probe_at, probes = :probes, set_rate = :set_rate, paused = :paused, set_by = :set_by, seen_at = :seen_at
+UPDATE budgets SET due = :due, settle_due = :settle_due, closing_at = :closing_at, held_at = :held_at,
+    held_until = :held_until, holds = :holds, down_since = :down_since, probe_at = :probe_at, probes = :probes,
+    set_rate = :set_rate, paused = :paused, set_by = :set_by, seen_at = :seen_at, set_tolerated = :set_tolerated,
+    set_floor = :set_floor, law = :law
 WHERE host = :host AND organisation = :organisation;
 
 -- name: admit

@@ -1,0 +1,152 @@
+"""The third promise: what production loses to a run beside it, and how much of the room that is safe the run uses.
+
+Production is a Poisson process, put to the same limit of 100/s. "Added" is the share of its requests that are refused,
+beyond what the same arrivals lose alone, in points; "safe room" is what the limit leaves after production and two of
+its standard deviations. All in virtual time; `make pace-lab` prints the whole table, over more seeds.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import mean, median
+
+import pytest
+
+from closeout.worker.sandbox.ratelimit import LimitKind, RateLimiter, make_limiter
+from tests.pace.simulation import Limit, Outcome, Production, Simulation, lost_alone
+
+LIMITERS: dict[str, tuple[LimitKind, int, float, int | None]] = {
+    "second": ("sliding", 100, 1.0, None),
+    "bucket": ("bucket", 100, 1.0, 100),
+    "minute": ("fixed", 6_000, 60.0, None),
+}
+TOLD = pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
+
+
+def steps(second: float) -> float:
+    """60/s, a step up to 85/s, and down to 30/s."""
+    return 60 if second < 25 else 85 if second < 50 else 30
+
+
+def wave(second: float) -> float:
+    """A day in ten minutes: 20 to 90/s."""
+    return 55 - 35 * math.cos(2 * math.pi * second / 600)
+
+
+def steady(rate: float) -> Production:
+    """The same all the time."""
+    return lambda _: rate
+
+
+def constant(limiter: RateLimiter) -> Limit:
+    """The same limiter all the time."""
+    return lambda _: limiter
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Means over some seeds: ``added`` in points, ``used`` a share of the safe room, ``rate`` requests/s."""
+
+    added: float
+    used: float
+    rate: float
+    runs: Sequence[Outcome]
+
+    def recovers(self, at: int, rate: float) -> float:
+        """Seconds from there to the first three in which so much is used; the median of the seeds."""
+        found = []
+        for run in self.runs:
+            until = int(run.rates[-1][0]) - 2
+            found.append(next((t - at for t in range(at, until) if run.rate(t, t + 3) >= rate), 999))
+        return median(found)
+
+
+def see(  # a world
+    production: Production, ceiling: float, told: bool, seconds: int, seeds: int = 6, kind: str = "second",
+    delay: float = 0.05, processes: int = 1, alien: float = 0.0, tolerated: float = 0.0,
+) -> Seen:  # fmt: skip
+    """Simulate it, with the law as it is in the code."""
+    waits: Callable[[float, float], float | None] = lambda _, wait: math.ceil(wait) if told else None  # noqa: E731
+    runs, added = [], []
+    for seed in range(1, seeds + 1):
+        world = Simulation(
+            constant(make_limiter(*LIMITERS[kind])), ceiling, processes, delay, waits, seed, production=production,
+            alien=alien, tolerated=tolerated,
+        )  # fmt: skip
+        runs.append(world.run(seconds))
+        added.append(100 * (runs[-1].lost - lost_alone(make_limiter(*LIMITERS[kind]), production, seconds, seed)))
+    room = [max(0.0, min(ceiling, 100 - p - 2 * math.sqrt(p))) for p in map(production, range(seconds))]
+    used = [sum(run.rate(t, t + 1) for t in range(seconds) if room[t]) / sum(room) if sum(room) else 0 for run in runs]
+    return Seen(mean(added), mean(used), mean(run.rate(0, seconds) for run in runs), runs)
+
+
+@TOLD
+def test_a_step_of_production_is_given_way_to_and_its_fall_is_found(told: bool) -> None:
+    """At 90% of the limit, where the law of before added 2.2 points, used 28% and never came back."""
+    seen = see(steps, 90, told, 80)
+    assert seen.added <= (1.5 if told else 1.8)
+    assert seen.used >= 0.44
+    assert seen.recovers(50, 0.8 * (70 - 2 * math.sqrt(30))) <= 25
+
+
+@TOLD
+def test_a_step_at_the_default_share(told: bool) -> None:
+    """1.6 points and 33% before."""
+    seen = see(steps, 50, told, 80)
+    assert seen.added <= (1.1 if told else 1.3)
+    assert seen.used >= 0.57
+    assert seen.recovers(50, 40) <= 20
+
+
+@pytest.mark.parametrize("delay", [0.03, 0.3])
+def test_a_step_however_long_answers_take(delay: float) -> None:
+    """A step is noticed a round trip later, whatever the law."""
+    seen = see(steps, 90, True, 80, delay=delay)
+    assert seen.added <= 1.9
+    assert seen.used >= 0.44
+
+
+def test_three_processes_give_way_as_one() -> None:
+    """They share one law."""
+    seen = see(steps, 90, True, 80, processes=3)
+    assert seen.added <= 1.5
+    assert seen.used >= 0.44
+
+
+@TOLD
+def test_production_that_fills_the_limit_by_itself_is_left_alone(told: bool) -> None:
+    """Each of our requests takes the place of one of its own; but the run goes on."""
+    seen = see(steady(98), 50, told, 120)
+    assert seen.added <= (1.3 if told else 1.6)
+    assert seen.rate >= 0.8
+
+
+@TOLD
+def test_where_nobody_else_is_there_nothing_is_lost(told: bool) -> None:
+    """47/s of 50/s from the first second on, and not one 429."""
+    seen = see(steady(0), 50, told, 60, seeds=1)
+    assert seen.rate >= 47
+    assert not seen.runs[0].refused
+
+
+def test_a_day_is_followed() -> None:
+    """Most of the safe room, for less than a point."""
+    seen = see(wave, 50, True, 600, seeds=2)
+    assert seen.added <= 1.0
+    assert seen.used >= 0.70
+
+
+def test_windows_of_a_minute_are_found_out() -> None:
+    """Production lost a quarter before."""
+    seen = see(steady(60), 90, True, 480, seeds=3, kind="minute")
+    assert seen.added <= 5.5
+    later = [at for run in seen.runs for at in run.others_refused if at >= 90]  # the first one is overfilled until 80
+    assert 100 * len(later) / sum(at >= 90 for run in seen.runs for at in run.others) <= 2
+    assert seen.used >= 0.7
+
+
+def test_a_bucket_may_be_used_up_but_not_kept_empty() -> None:
+    """What it holds in reserve is used by anyone who uses the room."""
+    seen = see(steps, 50, False, 80, kind="bucket")
+    assert seen.added <= 1.3
+    assert seen.used >= 0.75
