@@ -150,3 +150,52 @@ def test_a_bucket_may_be_used_up_but_not_kept_empty() -> None:
     seen = see(steps, 50, False, 80, kind="bucket")
     assert seen.added <= 1.3
     assert seen.used >= 0.75
+
+
+@TOLD
+def test_429s_that_come_at_any_pace_are_found_to_be_none_of_ours(told: bool) -> None:
+    """3% of answers, whatever we do: 1-4/s of 50/s before. Told waits are kept, which bounds the rate at 20/s."""
+    seen = see(steady(0), 50, told, 240, seeds=7, alien=0.03)
+    assert median(run.rate(180, 240) for run in seen.runs) >= (14 if told else 35)
+    assert min(run.rate(120, 240) for run in seen.runs) >= 0.5
+
+
+@TOLD
+def test_fairly_they_change_nothing(told: bool) -> None:
+    """``--pace fair``: from the first seconds on."""
+    seen = see(steady(0), 50, told, 60, seeds=3, alien=0.03, tolerated=0.05)
+    assert min(run.rate(20, 60) for run in seen.runs) >= 40
+
+
+def test_fairly_a_full_limit_is_shared() -> None:
+    """Both lose something; the run has the room that yielding leaves."""
+    seen = see(steady(75), 50, True, 120, seeds=3, tolerated=0.05)
+    assert seen.added <= 8
+    assert seen.rate >= 15
+
+
+def a_world(production: Production, ceiling: float, told: bool, seed: int, alien: float = 0.0) -> Simulation:
+    """One to look into."""
+    waits: Callable[[float, float], float | None] = lambda _, wait: math.ceil(wait) if told else None  # noqa: E731
+    limiter = constant(make_limiter(*LIMITERS["second"]))
+    return Simulation(limiter, ceiling, told=waits, seed=seed, production=production, alien=alien)
+
+
+@TOLD
+def test_no_verdict_is_given_where_production_is_what_refuses(told: bool) -> None:
+    """60/s beside 50/s: each of our 429s is due to the two of us."""
+    for seed in range(1, 7):
+        world = a_world(steady(60), 50, told, seed)
+        world.run(120)
+        assert world.budget.law.alien == 0
+
+
+@pytest.mark.parametrize(("told", "seconds"), [(False, 4), (True, 25)])
+def test_a_verdict_is_lost_when_production_comes(told: bool, seconds: int) -> None:
+    """A step from nothing to 98/s. Where waits are told and kept, the limit is empty after each, which hides it."""
+    kept = 0
+    for seed in range(1, 7):
+        world = a_world(lambda second: 98 if second >= 230 else 0, 50, told, seed, alien=0.03)
+        world.run(230 + seconds)
+        kept += world.budget.law.alien > 0
+    assert kept <= 2

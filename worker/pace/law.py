@@ -30,7 +30,7 @@ _STRAY = 0.25  # spreads, for one 429 in many
 _IDLE = 60.0  # waits without a request after which nothing is known of production any more
 _KEPT = 400  # requests from which the evidence for a verdict fades
 _FORGIVEN_LOOK = (0.05, 2.0)  # share and number of 429s that a look bears while they may be none of ours
-_VERDICT_DEPTH = 8.0
+_VERDICT_DEPTH = 6.0
 _FAIR_DEPTH, _FAIR_MARGIN = 6.0, 1.5
 
 
@@ -96,8 +96,11 @@ class Law:
 
     @property
     def odd(self) -> bool:
-        """Whether 429s came while we were hardly there: they may have nothing to do with us."""
-        return self.low_met >= 2 and self.low_met >= 0.01 * self.low
+        """Whether some 429s came while we were hardly there: they may have nothing to do with us.
+
+        Where that is more than one in twenty, production itself fills the limit.
+        """
+        return 2 <= self.low_met <= 2 + 0.05 * self.low and self.low_met >= 0.01 * self.low
 
 
 def spread(limit: float, rate: float) -> float:
@@ -251,9 +254,8 @@ def _cut(law: Law, terms: Terms, now: float, rate: float, flying: float, held_un
 
 
 def _stays(law: Law, base: float, now: float, look_at: float) -> Law:
-    return replace(
-        law, base=base, since=now, look_at=look_at, looking=False, first=False, capped=False, sent=0, forgiven=0
-    )
+    kept = replace(law, base=base, since=now, look_at=look_at, looking=False, first=False, capped=False)
+    return replace(kept, sent=0, forgiven=0, debt=0.0)
 
 
 def _unjudged(law: Law) -> Law:
