@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,9 +13,10 @@ import anyio.to_thread
 import click
 
 from closeout.jobs.config.invocation import PATIENCE, read_ledger
-from closeout.jobs.config.options import ID_COLUMN, JSON, LEDGER
+from closeout.jobs.config.options import ID_COLUMN, JSON, LEDGER, LENIENT_IDS
 from closeout.jobs.runner.source_runs import open_rows, reading_of
 from closeout.jobs.runner.terminal import say
+from closeout.worker.config.dialect import as_known
 from closeout.worker.domain.item import SourceRow
 from closeout.worker.feeds.source import OpenedSource
 from closeout.worker.ledger.open import open_ledger
@@ -28,6 +29,7 @@ from closeout.worker.support.backoff import backoff
 from closeout.worker.support.errors import QueueUnreachableError
 
 _INVALID_NAMED = 20
+_NEWEST = "1.90"  # the dialect that knows all reasons; who takes from the queue judges by its own
 _TRIES = 8  # of one batch, over about two minutes
 
 
@@ -48,23 +50,24 @@ class Pushed:
 @click.argument("source")
 @click.argument("queue_url", metavar="QUEUE_URL", envvar="CLOSEOUT_QUEUE_URL")
 @ID_COLUMN
+@LENIENT_IDS
 @LEDGER
 @JSON
 @click.pass_context
-def command(
-    context: click.Context, /, source: str, queue_url: str, *, id_column: str | None, as_json: bool, **_: Any
-) -> int:  # the ledger is read by name
+def command(context: click.Context, /, source: str, queue_url: str, **_: Any) -> int:  # the rest is read by name
     """Put the sessions that SOURCE lists into a queue, for `closeout work` to close.
 
     SOURCE is as for `closeout close`, QUEUE_URL as for `closeout work`. What a row says as `reason`, `not_before`
     and `key` goes with it.
     """
-    return anyio.run(partial(push_source, source, queue_url, id_column, read_ledger(context), as_json=as_json))
+    given = context.params
+    opening = partial(open_rows, source, given["id_column"], bool(given["lenient_ids"]))
+    return anyio.run(partial(push_source, opening, queue_url, read_ledger(context), as_json=given["as_json"]))
 
 
-async def push_source(source: str, url: str, id_column: str | None, ledger: str, *, as_json: bool) -> int:
+async def push_source(opening: Callable[[], OpenedSource], url: str, ledger: str, *, as_json: bool) -> int:
     """Push all rows that name a session; returns the exit code. Raises SourceError and QueueError."""
-    opened = await anyio.to_thread.run_sync(open_rows, source, id_column, abandon_on_cancel=True)
+    opened = await anyio.to_thread.run_sync(opening, abandon_on_cancel=True)
     async with _opened(url, ledger) as queue:
         say(reading_of(opened))
         done = Pushed()
@@ -109,6 +112,7 @@ def _message_of(row: SourceRow, owners: dict[str, str | None]) -> tuple[bytes, s
     """
     if row.problem is not None:
         return b"", row.problem
+    row.reason = as_known(row.reason, _NEWEST) if row.reason is not None else None
     body = write_message(row)
     if row.wishes is None:
         return body, None

@@ -67,6 +67,6 @@ def rest_of_source(run: Run, location: str | None, invocation: Invocation) -> Op
     """The source, opened where the run left it; None when there is nothing to read. Raises SourceError."""
     if run.source_done or location is None:
         return None
-    opened = open_rows(location, invocation.settings.id_column)
+    opened = open_rows(location, invocation.settings.id_column, invocation.settings.lenient_ids)
     opened.skip(run)
     return opened

@@ -45,11 +45,14 @@ _CONFIG: list[_Decorator] = [
 ID_COLUMN = _option(
     "--id-column", "The column with the ids.  [default: session_id, conversation_id, id, or the only one]"
 )
+LENIENT_IDS = _option(
+    "--lenient-ids", 'Read ids also from ="ID", <ID>, a URL that holds one, and `ID # note`.', is_flag=True
+)
 REASON: list[_Decorator] = [
     _option("--reason", "The close reason, for rows without their own.", metavar="REASON"),
     _option("--allow-unknown-reason", "Send reasons that the API would store as 'unknown'.", is_flag=True),
 ]
-CLOSE: list[_Decorator] = [ID_COLUMN, *REASON]
+CLOSE: list[_Decorator] = [ID_COLUMN, LENIENT_IDS, *REASON]
 GUARDS: list[_Decorator] = [
     _option(
         "--protect",

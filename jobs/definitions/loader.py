@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from closeout.jobs.config.file import FILE_NAME, read_toml
 from closeout.jobs.definitions.job import Job, Ping, Select, Webhook, contradiction
 from closeout.jobs.definitions.toml_position import line_of
-from closeout.worker.config.dialect import reason_problem
+from closeout.worker.config.dialect import as_known, reason_problem
 from closeout.worker.config.quiet_hours import parse_zone
 from closeout.worker.config.settings import Settings
 from closeout.worker.support.errors import ConfigurationError
@@ -117,7 +117,8 @@ class _JobFile:
         dialect = self._setting("api", job.profile)
         unknown = self._setting("allow_unknown_reason", job.profile) is True
         dialect = dialect if dialect in ("1.21", "1.90") else "1.21"
-        problem = reason_problem(job.reason, dialect, allow_unknown=unknown) if job.reason is not None else None
+        reason = as_known(job.reason, dialect) if job.reason is not None else None
+        problem = reason_problem(reason, dialect, allow_unknown=unknown) if reason is not None else None
         if problem is not None:
             raise self.mistake(("jobs", job.name, "reason"), problem)
 

@@ -101,7 +101,7 @@ def _estimated(opened: OpenedSource, rows: int) -> int | None:
 
 async def close_source(invocation: Invocation, source: str, *, new_run: bool) -> int:
     """Close all that the source lists; returns the exit code. Raises SourceError with nothing sent."""
-    opened = await anyio.to_thread.run_sync(open_rows, source, invocation.settings.id_column, abandon_on_cancel=True)
+    opened = await _opened(source, invocation.settings)
     expected = await anyio.to_thread.run_sync(expected_of, opened, invocation.settings)
     if invocation.export is not None:
         async with invocation.open_ledger(create=True) as ledger:
@@ -167,7 +167,7 @@ async def _unfinished(ledger: Ledger, location: str | None) -> Run | None:
 async def plan_source(invocation: Invocation, source: str) -> int:
     """Plan all that the source lists; returns the exit code. Raises SourceError with nothing sent."""
     invocation = invocation.that_plans()
-    opened = await anyio.to_thread.run_sync(open_rows, source, invocation.settings.id_column, abandon_on_cancel=True)
+    opened = await _opened(source, invocation.settings)
     async with invocation.open_ledger(create=True) as ledger:
         await expect_export(ledger, None, invocation, opened.location)
         run = await ledger.create_run(run_of_source(opened, invocation.settings), now_ms())
@@ -175,9 +175,15 @@ async def plan_source(invocation: Invocation, source: str) -> int:
         return await conclude(ledger, ended, invocation)
 
 
-def open_rows(source: str, id_column: str | None) -> OpenedSource:
-    """Open a file, or standard input; blocking."""
-    return OpenedSource(open_source(source, id_column=id_column))
+def open_rows(source: str, id_column: str | None, lenient: bool) -> OpenedSource:
+    """Open a file, or standard input; ``lenient``: with ids that are wrapped. Blocking."""
+    return OpenedSource(open_source(source, id_column=id_column, lenient=lenient))
+
+
+async def _opened(source: str, settings: Settings) -> OpenedSource:
+    return await anyio.to_thread.run_sync(
+        open_rows, source, settings.id_column, settings.lenient_ids, abandon_on_cancel=True
+    )
 
 
 def run_of_source(opened: OpenedSource, settings: Settings) -> NewRun:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closeout.worker.config.dialect import KNOWN_REASONS, MAX_LENGTH, check_reason, reason_problem
+from closeout.worker.config.dialect import KNOWN_REASONS, MAX_LENGTH, as_known, check_reason, reason_problem
+from closeout.worker.config.settings import Settings
 from closeout.worker.support.errors import ConfigurationError
 
 
@@ -39,9 +40,13 @@ def test_a_near_miss_is_told() -> None:
     assert "abandoned" in (reason_problem("abandonned", "1.21", allow_unknown=False) or "")
 
 
-def test_case_counts() -> None:
-    """The API compares letter for letter."""
+def test_what_is_sent_is_spelt_as_the_api_spells_it() -> None:
+    """The API compares letter for letter; people need not."""
     assert "resolved" in (reason_problem("Resolved", "1.21", allow_unknown=False) or "")
+    assert as_known("Resolved", "1.21") == "resolved"
+    assert as_known("Call_Ended", "1.21") == "Call_Ended"
+    assert as_known("Call_Ended", "1.90") == "call_ended"
+    assert Settings(reason="ABANDONED").reason == "abandoned"
 
 
 @pytest.mark.parametrize(("length", "allowed"), [(MAX_LENGTH, True), (MAX_LENGTH + 1, False)])

@@ -107,3 +107,14 @@ async def test_a_long_source_is_admitted_in_batches(ledger: Ledger) -> None:
         await ledger.admit(run, rows(range(first, first + 1_000), first_line=first), "d", NOW)
     found = await results_of(ledger, run)
     assert [row["session_id"] for row in found] == [session_id(n) for n in range(5_000)]
+
+
+async def test_the_reasons_of_sessions_are_those_of_their_first_rows(ledger: Ledger) -> None:
+    """Of this run alone; what it does not hold is left out."""
+    other, run = await a_run(ledger, [1, 2]), await a_run(ledger)
+    await ledger.admit(run, [SourceRow(2, session_id(1), "resolved"), SourceRow(3, session_id(3))], "d", NOW)
+    assert await ledger.reasons_of(run, [session_id(n) for n in (1, 2, 3)]) == {
+        session_id(1): (2, "resolved"),
+        session_id(3): (3, None),
+    }
+    assert set(await ledger.reasons_of(other, [session_id(1)])) == {session_id(1)}

@@ -107,7 +107,7 @@ def test_a_header_with_an_open_quote_costs_only_itself(tmp_path: Path) -> None:
 
 
 def test_a_file_of_nothing_but_bad_rows_is_read(tmp_path: Path) -> None:
-    rows = read_content(tmp_path, "a.csv", "id,reason\nx,\n,\n\n" + "y" * 300 + "\x07,\n")
+    rows = read_content(tmp_path, "a.csv", "id,reason\nx,\n,r\n\n" + "y" * 300 + "\x07,\n")
     assert [row.line for row in rows] == [2, 3, 5]
     assert [row.problem for row in rows] == [
         "not a UUID: 36 characters expected, found 1",

@@ -29,6 +29,11 @@ KNOWN_REASONS: dict[str, frozenset[str]] = {
 }
 
 
+def as_known(reason: str, dialect: str) -> str:
+    """The reason as the API spells it, which compares letter for letter, where only its case differs; else as it is."""
+    return reason.lower() if reason.lower() in KNOWN_REASONS[dialect] else reason
+
+
 def reason_problem(reason: str, dialect: str, *, allow_unknown: bool) -> str | None:
     """Why this reason must not be sent, or None if it may.
 

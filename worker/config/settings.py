@@ -5,9 +5,9 @@ from datetime import tzinfo
 from typing import Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from closeout.worker.config.dialect import parse_statuses
+from closeout.worker.config.dialect import as_known, parse_statuses
 from closeout.worker.config.failure_limit import MaxFailures, parse_max_failures
 from closeout.worker.config.quiet_hours import QuietWindow, parse_quiet_hours, parse_zone
 from closeout.worker.domain.session import WAITING_STATUSES
@@ -46,9 +46,10 @@ class Settings(BaseModel):
     """Durations in seconds, rates in requests per second, ``share`` as a fraction of ``org_limit``.
 
     ``max_failures``, ``quiet_hours`` and ``timezone`` are text as it is typed and stored; ``failure_limit``,
-    ``quiet_windows`` and ``zone`` are what it means. ``canary``, ``limit`` and ``max_close`` are in sessions. ``rule``
-    is that of a sweep, as JSON. ``closes`` is False for a plan; ``as_planned`` closes what one holds, if unchanged.
-    ``from_queue``: the run is that of a queue. ``profile`` is the one whose key it goes by, None for none.
+    ``quiet_windows`` and ``zone`` are what it means. ``canary``, ``limit`` and ``max_close`` are in sessions.
+    ``rule`` is that of a sweep, as JSON. ``closes`` is False for a plan; ``as_planned`` closes what one holds, if
+    unchanged. ``lenient_ids``: ids that are wrapped are read, too. ``from_queue``: the run is that of a queue.
+    ``profile`` is the one whose key it goes by, None for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -71,6 +72,7 @@ class Settings(BaseModel):
     reason: str | None = None
     allow_unknown_reason: bool = False
     id_column: str | None = None
+    lenient_ids: bool = False
     settle: bool = True
     settle_for: float = Field(900.0, ge=0)
     first_look: float | None = Field(None, ge=0)
@@ -126,6 +128,12 @@ class Settings(BaseModel):
     @classmethod
     def _no_blank(cls, value: str | None) -> str | None:
         return value.strip() or None if value is not None else None
+
+    @field_validator("reason")
+    @classmethod
+    def _reason(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Its case makes no difference."""
+        return as_known(value, info.data["api"]) if value is not None and "api" in info.data else value
 
     @field_validator("max_failures", mode="before")
     @classmethod

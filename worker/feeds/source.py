@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import anyio.to_thread
 
-from closeout.worker.config.dialect import reason_problem
+from closeout.worker.config.dialect import as_known, reason_problem
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.item import SourceRow
 from closeout.worker.domain.run import Run
@@ -16,6 +16,7 @@ from closeout.worker.sources.session_ids import problem_row
 from closeout.worker.support.errors import SourceError
 
 _BATCH = 2_000
+_CONFLICTS_TOLD = 5  # of one batch
 
 
 class RowDigest:
@@ -48,6 +49,7 @@ def with_known_reasons(rows: list[SourceRow], settings: Settings) -> list[Source
 def _checked(row: SourceRow, settings: Settings) -> SourceRow:
     if row.reason is None or row.session_id is None:
         return row
+    row.reason = as_known(row.reason, settings.api)
     problem = reason_problem(row.reason, settings.api, allow_unknown=settings.allow_unknown_reason)
     if problem is None:
         return row
@@ -172,6 +174,24 @@ async def admit_rows(context: Context, rows: list[SourceRow], digest: RowDigest)
     duplicates = await context.ledger.admit(context.run, checked, digest.value, context.now(), parked=parked)
     context.progress.admitted(checked, duplicates)
     context.stir()
+    if duplicates and any(row.reason for row in checked):
+        await _tell_of_conflicts(context, checked)
+
+
+async def _tell_of_conflicts(context: Context, rows: list[SourceRow]) -> None:
+    """The first row of a session holds: say where a later one asks for another reason."""
+    sessions = [row.session_id for row in rows if row.session_id is not None]
+    held = await context.ledger.reasons_of(context.run, sessions)
+    default = context.settings.reason
+    found = [(row, *held[row.session_id]) for row in rows if row.session_id in held]
+    differing = [(row, line, reason) for row, line, reason in found if (row.reason or default) != (reason or default)]
+    for row, line, reason in differing[:_CONFLICTS_TOLD]:
+        context.log.warning(
+            "a duplicate has another reason: the first row holds",
+            session=row.session_id, line=row.line, reason=row.reason, first_line=line, first_reason=reason,
+        )  # fmt: skip
+    if len(differing) > _CONFLICTS_TOLD:
+        context.log.warning("more duplicates have another reason", count=len(differing) - _CONFLICTS_TOLD)
 
 
 async def end_of_source(context: Context, sha256: str | None = None) -> None:

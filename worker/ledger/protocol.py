@@ -166,6 +166,10 @@ class Ledger(Protocol):
         """How many of these sessions the runs of this ledger on that host have closed, or found closed."""
         ...
 
+    async def reasons_of(self, run: Run, sessions: Sequence[str]) -> dict[str, tuple[int, str | None]]:
+        """The line and the own reason of those of these sessions that the run holds."""
+        ...
+
     async def parked(self, run: Run, limit: int, now: Millis) -> list[Claim]:
         """Items that are to be looked up now, before they may be closed."""
         ...

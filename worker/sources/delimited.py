@@ -21,11 +21,13 @@ from closeout.worker.sources.decompress import BrokenOffError
 from closeout.worker.sources.line_formats import id_within
 from closeout.worker.sources.lines import Lines
 from closeout.worker.sources.names import REASON_NAME, id_keys, name_key, number_of
-from closeout.worker.sources.records import DELIMITERS, Record, read_records, take_delimiter
+from closeout.worker.sources.records import DELIMITERS, Record, SpanningCells, is_ghost, read_records, take_delimiter
 from closeout.worker.sources.session_ids import (
     LONGEST_REASON,
     ReadingError,
+    given_reason,
     id_row,
+    is_uuid,
     normalise_id,
     problem_row,
     sample_of,
@@ -44,8 +46,9 @@ class Table:
     Raises SourceError, before any row, if no column holds the id, if more than one may, or if no row follows a header.
     """
 
-    def __init__(self, lines: Lines, id_column: str | None, *, tabs: bool = False) -> None:
+    def __init__(self, lines: Lines, id_column: str | None, *, tabs: bool = False, lenient: bool = False) -> None:
         self._lines = lines
+        self._lenient = lenient
         self._keys = id_keys(id_column if number_of(id_column) is None else None)
         self._asked = id_column is not None
         self._delimiter = take_delimiter(lines, id_column, tabs=tabs)
@@ -56,6 +59,7 @@ class Table:
         self._header = readable[first - 1] if self._layout.header is not None else None
         if self._header is not None and first < len(readable) and id_column is None:
             _expect_no_event(self._header[1], readable[first][1], self._layout)
+            _expect_no_numbers(self._header[1], readable[first][1], self._layout)
         below = readable[first][0] if first < len(readable) else None
         above = self._header[0] if self._header is not None else 0
         self._head = [
@@ -93,8 +97,10 @@ class Table:
         below_header, readable = False, 0
         try:
             for record in _awaited_records(self._lines, self._delimiter):
-                head.append(record)
                 _, cells, problem = record
+                if problem is None and is_ghost(cells):
+                    continue
+                head.append(record)
                 readable += problem is None
                 if problem is not None:
                     if not readable and len(head) > _MOST_UNREADABLE:
@@ -119,12 +125,18 @@ class Table:
                 continue
             session_id = normalise_id(cells[id_at]) if id_at < len(cells) else None
             fits = (len(cells) == widest and not hides) or layout.fits(cells)
-            if session_id is None or not fits or (guessed and len(cells) > 1) or self._after_short:
+            if (
+                session_id is None
+                or not fits
+                or (guessed and len(cells) > 1)
+                or self._after_short
+                or type(cells) is not list
+            ):
                 row = self._odd_row(line, cells)
                 if row is not None:
                     yield row
                 continue
-            reason = (cells[reason_at].strip() or None) if reason_at is not None and reason_at < len(cells) else None
+            reason = given_reason(cells[reason_at]) if reason_at is not None and reason_at < len(cells) else None
             if reason is not None and len(reason) > LONGEST_REASON:
                 yield id_row(line, cells[id_at], reason)
             elif layout.wishes_at:
@@ -139,7 +151,7 @@ class Table:
         and another column holds one as well.
         """
         layout = self._layout
-        if is_comment(cells) and (len(cells) == 1 or not layout.fits(cells)):
+        if is_ghost(cells) or (is_comment(cells) and (len(cells) == 1 or not layout.fits(cells))):
             return None
         if is_later_header(cells, layout, self._keys):
             if layout.header == header_keys(cells):
@@ -163,14 +175,18 @@ class Table:
             )
         if (problem := self._misfit(cells)) is not None:
             return problem_row(line, ",".join(cells), problem)
-        reason = cells[layout.reason_at].strip() if layout.reason_at is not None else ""
-        row = id_row(line, cells[layout.id_at], reason or None)
+        reason = given_reason(cells[layout.reason_at]) if layout.reason_at is not None else None
+        row = id_row(line, cells[layout.id_at], reason, lenient=self._lenient)
         row.wishes = _wishes(cells, layout) if row.session_id is not None and layout.wishes_at else None
         return row
 
     def _misfit(self, cells: list[str]) -> str | None:
         """Why the cells do not stand in the columns of the table, or None."""
         layout = self._layout
+        if type(cells) is SpanningCells and (swallowed := self._swallowed(cells)):
+            return (
+                f"a quote in the row takes in {counted(swallowed, 'line')} below that may be a row: correct the quotes"
+            )
         after_short, self._after_short = self._after_short, 1 < len(cells) < layout.narrowest
         if not layout.fits(cells):
             if len(cells) == layout.widest:
@@ -179,6 +195,14 @@ class Table:
         if after_short and not layout.is_whole(cells):
             return "the row seems to be the rest of the one above, cut by a line break"
         return None
+
+    def _swallowed(self, cells: list[str]) -> int:
+        """How many lines within the cells of a record look like rows: a UUID stands where the table has the id's."""
+        layout = self._layout
+        below = [line for cell in cells for line in cell.split("\n")[1:]]
+        parts = [line.split(self._delimiter) for line in below]
+        wide = min(layout.widest, 2)  # the last of them ends with the quote
+        return sum(len(part) >= max(wide, layout.id_at + 1) and is_uuid(part[layout.id_at]) for part in parts)
 
     @property
     def _measure(self) -> str:
@@ -200,6 +224,18 @@ def _expect_no_event(names: list[str], row: list[str], layout: Layout) -> None:
         raise SourceError(
             f"holds ids both in the column {shown(name.strip(), 40)!r} and within {shown(where.strip(), 40)!r}: "
             "name the id column with --id-column"
+        )
+
+
+def _expect_no_numbers(names: list[str], row: list[str], layout: Layout) -> None:
+    """Raises SourceError if the id's column begins with a number, and another has a UUID beside it."""
+    number = row[layout.id_at].strip() if layout.fits(row) else ""
+    beside = next((at for at, cell in enumerate(row) if is_uuid(cell)), None) if number.isdecimal() else None
+    if beside is not None:
+        name, other = (shown(names[at].strip(), 40) for at in (layout.id_at, beside))
+        raise SourceError(
+            f"holds a number ({sample_of(number)}) in the column {name!r}, and a UUID in column {beside + 1} {other!r}"
+            ": give the number of the right one with --id-column"
         )
 
 

@@ -47,22 +47,26 @@ class Checksum:
         self.value = digest.hexdigest()
 
 
-def open_source(source: str, *, id_column: str | None = None, stdin: BinaryIO | None = None) -> Source:
+def open_source(
+    source: str, *, id_column: str | None = None, lenient: bool = False, stdin: BinaryIO | None = None
+) -> Source:
     """The source that ``source`` names: a file, or ``-`` for standard input (``stdin``, where it is given).
 
-    ``id_column`` is the name of the id's column or field, or a column's 1-based number. Raises SourceError, here
-    or at the first batch, if the source cannot be read at all.
+    ``id_column`` is the name of the id's column or field, or a column's 1-based number; ``lenient``: ids are read
+    also where they are wrapped, as in a URL. Raises SourceError, here or at the first batch, if the source cannot be
+    read at all.
     """
     if not source:
         raise SourceError("SOURCE is empty: name a file, or - for standard input")
     if id_column is not None and not strip_blanks(id_column):
         raise SourceError("--id-column is empty: give the name of the id's column or field, or the column's number")
     if source == STANDARD_INPUT:
-        return _ByteSource("standard input", None, id_column, None, "", partial(_opened_stdin, stdin))
+        return _ByteSource("standard input", None, id_column, lenient, None, "", partial(_opened_stdin, stdin))
     name = shown(source, 4_096)
     try:
         location = _location(source)
-        return _ByteSource(name, location, id_column, *_promised_by_name(source), partial(_opened_file, location))
+        opened = partial(_opened_file, location)
+        return _ByteSource(name, location, id_column, lenient, *_promised_by_name(source), opened)
     except SourceError as error:
         raise SourceError(f"{name} {error}") from error.__cause__
 
@@ -109,6 +113,7 @@ class _ByteSource:
     name: str
     location: str | None
     id_column: str | None
+    lenient: bool
     format: str | None
     compression: str
     opened: Callable[[], AbstractContextManager[BinaryIO]]
@@ -137,7 +142,7 @@ class _ByteSource:
         while True:
             rows = _with_break(parsed.rows(), lines, any_row=any_row)
             while batch := _filled(rows, size, begun=any_row):
-                self.reading = self.reading or _reading_of(parsed, batch)
+                self.reading = self.reading or _reading_of(parsed, batch, lenient=self.lenient)
                 any_row = True
                 yield batch
             if not lines.paused:
@@ -152,11 +157,11 @@ class _ByteSource:
             raise SourceError(refusal)
         match self.format or format_of_beginning(beginning):
             case "jsonl":
-                return JsonLines(lines, self.id_column)
+                return JsonLines(lines, self.id_column, lenient=self.lenient)
             case "txt":
-                return PlainLines(lines, self.id_column)
+                return PlainLines(lines, self.id_column, lenient=self.lenient)
             case name:
-                return Table(lines, self.id_column, tabs=name == "tsv")
+                return Table(lines, self.id_column, tabs=name == "tsv", lenient=self.lenient)
 
 
 def _show_format(beginning: list[str]) -> bool:
@@ -167,9 +172,10 @@ def _says_something(line: str) -> bool:
     return bool(line.strip()) and not strip_blanks(line).startswith("#")
 
 
-def _reading_of(parsed: _Rows, batch: list[SourceRow]) -> str:
+def _reading_of(parsed: _Rows, batch: list[SourceRow], *, lenient: bool) -> str:
     first = next((row.session_id for row in batch if row.session_id is not None), None)
-    return f"ids: {parsed.reading}" + (f"; first {sample_of(first)}" if first is not None else "")
+    how = f"ids: {parsed.reading}{', also wrapped (lenient)' if lenient else ''}"
+    return how + (f"; first {sample_of(first)}" if first is not None else "")
 
 
 def _filled(rows: Iterator[SourceRow], size: int, *, begun: bool) -> list[SourceRow]:

@@ -22,6 +22,7 @@ from closeout.worker.sources.names import (
 from closeout.worker.sources.records import DELIMITERS
 from closeout.worker.sources.session_ids import (
     ReadingError,
+    given_reason,
     id_row,
     is_uuid,
     normalise_id,
@@ -44,7 +45,7 @@ _KINDS = {
 _DEPTH = 8  # so deep an object is searched for other ids
 
 
-class _Object(dict[str, Any]):
+class JsonObject(dict[str, Any]):
     """A JSON object; ``pairs`` has all its members, also where a name stands twice."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
@@ -52,14 +53,15 @@ class _Object(dict[str, Any]):
         self.pairs = pairs
 
 
-_decode = json.JSONDecoder(object_pairs_hook=_Object).decode
+decode_json = json.JSONDecoder(object_pairs_hook=JsonObject).decode
 
 
 class JsonLines:
     """A file of JSON lines. The first line says whether they are objects or strings, the first object which field."""
 
-    def __init__(self, lines: Lines, id_column: str | None) -> None:
+    def __init__(self, lines: Lines, id_column: str | None, *, lenient: bool = False) -> None:
         self._lines = lines
+        self._lenient = lenient
         self._id_column = id_column
         self._keys = id_keys(id_column)
         self._field: str | None = None
@@ -88,21 +90,27 @@ class JsonLines:
         if first:
             self._strings = line.lstrip().startswith('"')
         try:
-            value = _decode(line)
+            value = decode_json(line)
         except json.JSONDecodeError as error:
             if first and error.pos >= len(line.rstrip()):
                 raise ReadingError(number, "ends within a JSON value: give one object a line (JSON lines)") from None
             return problem_row(number, line, f"not JSON: {error.msg} at character {error.pos + 1}")
         except (ValueError, RecursionError):
             return problem_row(number, line, "not JSON: nested too deeply, or a number too long")
+        return self.value_row(number, line, value)
+
+    def value_row(self, number: int, line: str, value: object) -> SourceRow:
+        """The row of one value; the first says whether they are objects or strings. ``line`` is its text."""
+        if self._strings is None:
+            self._strings = isinstance(value, str)
         if isinstance(value, str) and self._strings:
-            return id_row(number, value)
-        if isinstance(value, _Object) and not self._strings:
+            return id_row(number, value, lenient=self._lenient)
+        if isinstance(value, JsonObject) and not self._strings:
             return self._object_row(number, line, value)
         expected = "a string" if self._strings else "an object"
         return problem_row(number, line, f"{expected} expected, as in the lines above, found {kind_of(value)}")
 
-    def _object_row(self, number: int, line: str, value: _Object) -> SourceRow:
+    def _object_row(self, number: int, line: str, value: JsonObject) -> SourceRow:
         keys = self._keys if self._id_column is not None else with_rivals(frozenset(map(name_key, value)))
         found = [(name, field) for name, field in value.pairs if name_key(name) in keys]
         if not found:
@@ -114,9 +122,9 @@ class JsonLines:
             return problem_row(number, line, f"field {shown(name, 40)!r} holds {kind_of(held)}, not a string")
         self._field = self._field or name
         reasons = [field for other, field in value.pairs if name_key(other) == REASON_NAME and other != name]
-        return _row_of(number, line, held, reasons, _wishes(value, name))
+        return _row_of(number, line, held, reasons, _wishes(value, name), lenient=self._lenient)
 
-    def _chosen(self, number: int, found: list[tuple[str, Any]], value: _Object) -> tuple[str, Any]:
+    def _chosen(self, number: int, found: list[tuple[str, Any]], value: JsonObject) -> tuple[str, Any]:
         """The field that holds the id. Raises ReadingError where more than one may."""
         named = self._id_column is not None
         if named:
@@ -134,7 +142,9 @@ class JsonLines:
         return name, held
 
 
-def _row_of(number: int, line: str, held: str, reasons: list[object], wishes: dict[str, object] | None) -> SourceRow:
+def _row_of(
+    number: int, line: str, held: str, reasons: list[object], wishes: dict[str, object] | None, *, lenient: bool
+) -> SourceRow:
     told = [reason for reason in reasons if reason is not None]
     if len(told) > 1:
         return problem_row(number, line, "holds more than one field 'reason'")
@@ -143,7 +153,8 @@ def _row_of(number: int, line: str, held: str, reasons: list[object], wishes: di
         return problem_row(number, line, f"field 'reason' holds {kind_of(reason)}, not a string")
     if reason is not None and "\0" in reason:
         return problem_row(number, line, "contains a NUL byte")
-    row = id_row(number, held, _encodable(reason.strip()) or None if reason else None)
+    own = given_reason(reason) if reason else None
+    row = id_row(number, held, _encodable(own) if own else None, lenient=lenient)
     row.wishes = wishes
     return row
 
@@ -197,7 +208,7 @@ def _written_out(held: object) -> object:
     """The object or array that a string holds as JSON, as the messages of queues do; any other value as it is."""
     if isinstance(held, str) and held.lstrip().startswith(("{", "[")) and uuids_in(held):
         with suppress(ValueError, RecursionError):
-            return _decode(held)
+            return decode_json(held)
     return held
 
 
@@ -226,8 +237,9 @@ def _encodable(text: str) -> str:
 class PlainLines:
     """A list of ids. A line that is the id's name may stand above them, and again further down."""
 
-    def __init__(self, lines: Lines, id_column: str | None) -> None:
+    def __init__(self, lines: Lines, id_column: str | None, *, lenient: bool = False) -> None:
         self._lines = lines
+        self._lenient = lenient
         self._keys = id_keys(id_column)
         self._header: int | None = None
         self._any = False
@@ -264,7 +276,7 @@ class PlainLines:
             raise ReadingError(number, "holds the name of other ids, but ids stand above: give each list as a file")
         several = list(dict.fromkeys(uuids_in(text)))
         if len(several) < 2:
-            return id_row(number, text)
+            return id_row(number, text, lenient=self._lenient)
         problem = f"holds several UUIDs ({' and '.join(map(sample_of, several))}): give one a line"
         if not self._any:
             raise ReadingError(number, f"{problem}, or a .csv with a header")

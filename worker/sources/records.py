@@ -9,7 +9,7 @@ from closeout.worker.sources.columns import holds_id, is_header
 from closeout.worker.sources.decompress import BrokenOffError
 from closeout.worker.sources.lines import CutLine, Lines, line_problem
 from closeout.worker.sources.names import id_keys, number_of
-from closeout.worker.sources.session_ids import LONGEST_SHOWN, is_uuid
+from closeout.worker.sources.session_ids import LONGEST_SHOWN, is_uuid, strip_blanks
 from closeout.worker.support.errors import SourceError
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -40,6 +40,15 @@ def read_records(lines: Lines, delimiter: str) -> Iterator[Record]:
             yield record
         elif line and (delimiter in line or not line.isspace()):
             yield lines.number, line.split(delimiter), None
+
+
+class SpanningCells(list[str]):
+    """The cells of a record that spans lines."""
+
+
+def is_ghost(cells: list[str]) -> bool:
+    """Whether the record is separators alone, as spreadsheets write below a table: nothing stands there."""
+    return len(cells) > 1 and not any(map(strip_blanks, cells))
 
 
 def delimiter_of(beginning: list[str], id_column: str | None, *, tabs: bool = False) -> str:
@@ -142,7 +151,7 @@ class _QuotedRecords:
             raise
         if any("\0" in following for following in self._following):
             return number, [line[:LONGEST_SHOWN]], "contains a NUL byte"
-        return number, cells, None
+        return number, SpanningCells(cells) if self._following else cells, None
 
     def _read_leniently(self, line: str) -> Record:
         """The record of one line with quotes in odd places."""

@@ -18,6 +18,19 @@ _anywhere = re.compile(
     r"(?<![0-9a-f])([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})(?![0-9a-f])",
     re.IGNORECASE | re.ASCII,
 ).finditer
+_uuid = r"\{?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\}?"
+# How people and programs wrap an id: read where it is asked for, since what is wrapped may be another thing's id.
+_WRAPPINGS = tuple(
+    (words, re.compile(pattern, re.IGNORECASE | re.ASCII).fullmatch)
+    for words, pattern in (
+        ("a spreadsheet formula that holds a UUID", rf"=\s*[\"']?{_uuid}[\"']?"),
+        ("a UUID in angle brackets", rf"<\s*{_uuid}\s*>"),
+        ("a URL that holds a UUID", r"[a-z][a-z0-9+.\-]*://\S+"),
+        ("a UUID with a comment behind it", rf"[\"']?{_uuid}[\"']?\s+#.*"),
+    )
+)
+_NO_VALUES = frozenset({"null", "\\n", "nan", "none"})
+_LONGEST_NOTHING = max(map(len, _NO_VALUES))
 LONGEST_SHOWN = 200
 LONGEST_REASON = 65_536
 # Controls, line separators, direction overrides and lone surrogates: they break terminals, logs and encoders.
@@ -37,6 +50,25 @@ def normalise_id(text: str) -> str | None:
         return text
     found = _canonical(text)
     return found if found != NIL else None
+
+
+def is_no_value(text: str) -> bool:
+    """Whether the text is what programs write where there is no value: ``NULL``, ``\\N``, ``NaN`` or ``None``."""
+    return strip_blanks(text).lower() in _NO_VALUES
+
+
+def given_reason(text: str) -> str | None:
+    """A row's own reason, without the blanks around it; None where it gives none."""
+    bare = text.strip()
+    return None if not bare or (len(bare) <= _LONGEST_NOTHING and is_no_value(bare)) else bare
+
+
+def wrapped_id(text: str) -> tuple[str, str] | None:
+    """The only UUID in a text of one of the forms in ``_WRAPPINGS``, and the form in words; None for any other text."""
+    bare = strip_blanks(text)
+    form = next((words for words, matches in _WRAPPINGS if matches(bare)), None)
+    found = uuids_in(bare) if form is not None else []
+    return (found[0], form) if form is not None and len(found) == 1 and found[0] != NIL else None
 
 
 def is_uuid(text: str) -> bool:
@@ -66,15 +98,16 @@ def explain_no_id(text: str) -> str:
     bare = text.strip(_WRAPPING)
     if "\0" in text:
         return "contains a NUL byte"
-    if not bare:
-        return "the cell is empty"
+    if not bare or is_no_value(bare):
+        return "the cell is empty" + (f": {bare} stands for no value" if bare else "")
     if len(text) > 200:
         return f"not a UUID: the cell is {len(text):,} characters long"
     if _canonical(text) == NIL:
         return "the nil UUID (all zeros) names no session"
-    if len(bare) != 36:
-        return f"not a UUID: 36 characters expected, found {len(bare)}"
-    return "not a UUID: hexadecimal digits in groups of 8-4-4-4-12 expected"
+    if (wrapped := wrapped_id(text)) is not None:
+        return f"not a UUID, but {wrapped[1]}"
+    shape = "hexadecimal digits in groups of 8-4-4-4-12 expected"
+    return f"not a UUID: {shape if len(bare) == 36 else f'36 characters expected, found {len(bare)}'}"
 
 
 def _canonical(text: str) -> str | None:
@@ -116,9 +149,17 @@ def problem_row(line: int, text: str, problem: str, reason: str | None = None) -
     return SourceRow(line, None, reason[:LONGEST_SHOWN] if reason else None, shown(text), problem)
 
 
-def id_row(line: int, text: str, reason: str | None = None) -> SourceRow:
-    """The row for a record whose id cell holds ``text``: a session, or a problem that says why not."""
+def id_row(line: int, text: str, reason: str | None = None, *, lenient: bool | None = None) -> SourceRow:
+    """The row for a record whose id cell holds ``text``: a session, or a problem that says why not.
+
+    ``lenient``: whether one that is wrapped is an id as well; None where nobody could ask for that.
+    """
     session_id = normalise_id(text)
+    wrapped = wrapped_id(text) if session_id is None and lenient is not None else None
+    if wrapped is not None and not lenient:
+        return problem_row(line, text, f"{explain_no_id(text)}: --lenient-ids reads it")
+    if wrapped is not None:
+        session_id = wrapped[0]
     if session_id is None:
         return problem_row(line, text, explain_no_id(text))
     if reason is not None and len(reason) > LONGEST_REASON:

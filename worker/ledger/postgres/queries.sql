@@ -196,6 +196,10 @@ SELECT count(*) FROM unnest(:sessions::text[]::uuid[]) AS w (session) WHERE EXIS
         SELECT run, outcome FROM items WHERE session_id = w.session AND outcome IN ('claimed', 'in_doubt', 'closed', 'already_closed') OFFSET 0) o
     WHERE o.outcome IN ('closed', 'already_closed') AND o.run IN (SELECT id FROM there));
 
+-- name: reasons_of
+-- Where the run has these sessions, and with which reason.
+SELECT session_id, line, reason FROM items WHERE run = :run AND session_id = ANY (:sessions::text[]::uuid[]);
+
 -- name: look_first
 -- Items that are put off until their sessions have been looked up. `rows`: number, due time, detail, and start if known.
 UPDATE items SET outcome = 'in_doubt', due_at = w.due, detail = w.detail, looks = 0, turn = :turn, owner = NULL,

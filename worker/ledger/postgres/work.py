@@ -119,6 +119,10 @@ class Work:
     async def known_count(self, host: str, sessions: Sequence[str]) -> int:
         return await self._count("known_count", host=host, sessions=list(sessions))
 
+    async def reasons_of(self, run: Run, sessions: Sequence[str]) -> dict[str, tuple[int, str | None]]:
+        found = await self._database.read(lambda sql: sql.rows("reasons_of", run=run.id, sessions=list(sessions)))
+        return {str(session): (line, reason) for session, line, reason in found}
+
     async def release(self, claims: Sequence[Claim]) -> None:
         if claims:
             seqs = [claim.seq for claim in claims]

@@ -9,7 +9,7 @@ import apsw
 from closeout.worker.domain.item import Claim
 from closeout.worker.domain.run import Run
 from closeout.worker.ledger.elsewhere import IN_DOUBT, PUT_OFF_AT_ONCE, Held, PutOff, put_off, rows_to_look_up, waiting
-from closeout.worker.ledger.rows import Row, claim_of, digits_of
+from closeout.worker.ledger.rows import Row, claim_of, digits_of, text_of
 from closeout.worker.ledger.sqlite.connection import transaction
 from closeout.worker.ledger.statements import load_queries
 from closeout.worker.support.clock import Millis
@@ -75,6 +75,12 @@ class ClaimTable:
         digits = json.dumps([digits_of(session) for session in sessions])
         ((count,),) = self._rows("known_count", host=host, sessions=digits)
         return int(count)
+
+    def reasons_of(self, run: Run, sessions: Sequence[str]) -> dict[str, tuple[int, str | None]]:
+        """See ``protocol.Ledger``."""
+        digits = json.dumps([digits_of(session) for session in sessions])
+        rows = self._rows("reasons_of", run=run.id, sessions=digits)
+        return {text_of(session.hex()): (line, reason) for session, line, reason in rows}
 
     def _turn(self, run: Run) -> int:
         ((turn,),) = self._rows("turn", run=run.id)

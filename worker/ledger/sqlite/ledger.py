@@ -207,6 +207,9 @@ class SqliteLedger:
     async def known_count(self, host: str, sessions: Sequence[str]) -> int:
         return await self._reader.run(self._reader.store.claims.known_count, host, sessions)
 
+    async def reasons_of(self, run: Run, sessions: Sequence[str]) -> dict[str, tuple[int, str | None]]:
+        return await self._reader.run(self._reader.store.claims.reasons_of, run, sessions)
+
     async def parked(self, run: Run, limit: int, now: Millis) -> list[Claim]:
         return await self._reader.run(self._reader.store.parked, run, limit, now)
 

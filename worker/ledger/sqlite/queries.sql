@@ -207,6 +207,11 @@ SELECT count(*) FROM json_each(:sessions) w WHERE EXISTS (
     WHERE o.session_id = unhex(w.value) AND o.outcome IN ('claimed', 'in_doubt', 'closed', 'already_closed')
       AND o.outcome IN ('closed', 'already_closed') AND o.run IN (SELECT id FROM there));
 
+-- name: reasons_of
+-- Where the run has these sessions, by their digits, and with which reason.
+SELECT session_id, line, reason FROM items INDEXED BY items_session
+WHERE run = :run AND session_id IN (SELECT unhex(value) FROM json_each(:sessions));
+
 -- name: look_first
 -- Items that are put off until their sessions have been looked up. `rows`: number, due time, detail, and start if known.
 UPDATE items SET outcome = 'in_doubt', due_at = w.due, detail = w.detail, looks = 0, turn = :turn,
