@@ -113,6 +113,7 @@ class Change:
     error: str | None = None
     attempts: int | None = None
     first_attempt_at: Millis | None = None
+    first_attempt_earliest: Millis | None = None
     looks: int = 0
     session: SessionState | None = None
     settled: bool = False

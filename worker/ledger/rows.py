@@ -141,7 +141,7 @@ def change_values(change: Change) -> Row:
     return (
         change.seq, change.outcome, change.due_at, change.detail, change.error, change.http_status, change.attempts,
         change.first_attempt_at, change.looks, int(change.settled), change.settle_at,
-        change.looked_at,
+        change.looked_at, change.first_attempt_earliest,
         *(_session_values(session) if session else ()),
     )  # fmt: skip
 

@@ -158,10 +158,15 @@ class Judge:
             Outcome.IN_DOUBT,
             due_at=now + delay,
             http_status=answer.http_status,
+            first_attempt_earliest=self._noted(claim),
             error=answer.exchange.error,
             attempts=attempts,
             detail="the close was sent and its outcome is not verified yet",
         )
+
+    def _noted(self, claim: Claim) -> Millis | None:
+        """When the first attempt was on the API's clock, where that was not known yet as this process took it up."""
+        return None if not claim.fresh or claim.first_attempt_at is None else self.clock.noted(claim.first_attempt_at)
 
     def _again(self, claim: Claim, answer: Answer, now: Millis) -> Change:
         """Pending once more. Throttled and unconnected attempts are the API's trouble, not counted for the item."""
@@ -170,6 +175,7 @@ class Judge:
             Outcome.PENDING,
             due_at=now + max(self._told(answer), self.wait(max(claim.attempts, 1)), 1),
             http_status=answer.http_status,
+            first_attempt_earliest=self._noted(claim),
             error=answer.exchange.error,
             attempts=claim.attempts,
         )

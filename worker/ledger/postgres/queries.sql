@@ -404,6 +404,7 @@ UPDATE items SET
     attempts = coalesce(c.attempts, items.attempts),
     first_attempt_at = CASE WHEN c.outcome = 'skipped' AND items.attempts = 0 THEN NULL -- claimed, and then left alone
         ELSE coalesce(c.first_attempt_at, items.first_attempt_at) END,
+    first_attempt_earliest = coalesce(items.first_attempt_earliest, c.earliest),
     looks = c.looks, looked_at = coalesce(c.looked_at, items.looked_at), recorded_at = CASE WHEN c.outcome IS NULL THEN items.recorded_at ELSE :now::bigint END,
     eval_settled = c.settled, settle_at = c.settle_at, settled_at = CASE WHEN c.settled = 1 THEN :now::bigint END,
     started_at = coalesce(c.started_at, items.started_at), closed_at = coalesce(c.closed_at, items.closed_at),
@@ -418,13 +419,13 @@ UPDATE items SET
 FROM (
     SELECT (v ->> 0)::bigint AS seq, v ->> 1 AS outcome, (v ->> 2)::bigint AS due_at, v ->> 3 AS detail,
            v ->> 4 AS error, (v ->> 5)::integer AS http_status, (v ->> 6)::integer AS attempts,
-           (v ->> 7)::bigint AS first_attempt_at, (v ->> 8)::integer AS looks, (v ->> 9)::integer AS settled,
-           (v ->> 10)::bigint AS settle_at, (v ->> 11)::bigint AS looked_at, (v ->> 12)::bigint AS started_at,
-           (v ->> 13)::bigint AS closed_at, v ->> 14 AS final_status, v ->> 15 AS eval_status,
-           (v ->> 16)::integer AS total, (v ->> 17)::integer AS succeeded, (v ->> 18)::integer AS failed,
-           (v ->> 19)::integer AS pending, (v ->> 20)::integer AS critical_total,
-           (v ->> 21)::integer AS critical_succeeded, (v ->> 22)::integer AS critical_failed,
-           (v ->> 23)::integer AS critical_pending, (v ->> 24)::bigint AS updated_at, v ->> 25 AS channel
+           (v ->> 7)::bigint AS first_attempt_at, (v ->> 8)::integer AS looks, (v ->> 12)::bigint AS earliest, (v ->> 9)::integer AS settled,
+           (v ->> 10)::bigint AS settle_at, (v ->> 11)::bigint AS looked_at, (v ->> 13)::bigint AS started_at,
+           (v ->> 14)::bigint AS closed_at, v ->> 15 AS final_status, v ->> 16 AS eval_status,
+           (v ->> 17)::integer AS total, (v ->> 18)::integer AS succeeded, (v ->> 19)::integer AS failed,
+           (v ->> 20)::integer AS pending, (v ->> 21)::integer AS critical_total,
+           (v ->> 22)::integer AS critical_succeeded, (v ->> 23)::integer AS critical_failed,
+           (v ->> 24)::integer AS critical_pending, (v ->> 25)::bigint AS updated_at, v ->> 26 AS channel
     FROM jsonb_array_elements(:changes::jsonb) AS change(v)
 ) AS c
 WHERE items.seq = c.seq AND CASE

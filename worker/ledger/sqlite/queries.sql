@@ -370,6 +370,7 @@ UPDATE items SET
     attempts = coalesce(c.attempts, items.attempts),
     first_attempt_at = CASE WHEN c.outcome = 'skipped' AND items.attempts = 0 THEN NULL -- claimed, and then left alone
         ELSE coalesce(c.first_attempt_at, items.first_attempt_at) END,
+    first_attempt_earliest = coalesce(items.first_attempt_earliest, c.earliest),
     looks = c.looks, looked_at = coalesce(c.looked_at, items.looked_at), recorded_at = CASE WHEN c.outcome IS NULL THEN items.recorded_at ELSE :now END,
     eval_settled = c.settled, settle_at = c.settle_at, settled_at = CASE WHEN c.settled = 1 THEN :now END,
     started_at = coalesce(c.started_at, items.started_at), closed_at = coalesce(c.closed_at, items.closed_at),
@@ -383,12 +384,12 @@ UPDATE items SET
     updated_at = coalesce(c.updated_at, items.updated_at), channel = coalesce(c.channel, items.channel)
 FROM (
     SELECT value ->> 0 AS seq, value ->> 1 AS outcome, value ->> 2 AS due_at, value ->> 3 AS detail, value ->> 4 AS error,
-           value ->> 5 AS http_status, value ->> 6 AS attempts, value ->> 7 AS first_attempt_at, value ->> 8 AS looks,
-           value ->> 9 AS settled, value ->> 10 AS settle_at, value ->> 11 AS looked_at, value ->> 12 AS started_at,
-           value ->> 13 AS closed_at, value ->> 14 AS final_status, value ->> 15 AS eval_status, value ->> 16 AS total,
-           value ->> 17 AS succeeded, value ->> 18 AS failed, value ->> 19 AS pending, value ->> 20 AS critical_total,
-           value ->> 21 AS critical_succeeded, value ->> 22 AS critical_failed, value ->> 23 AS critical_pending,
-           value ->> 24 AS updated_at, value ->> 25 AS channel
+           value ->> 5 AS http_status, value ->> 6 AS attempts, value ->> 7 AS first_attempt_at, value ->> 8 AS looks, value ->> 12 AS earliest,
+           value ->> 9 AS settled, value ->> 10 AS settle_at, value ->> 11 AS looked_at, value ->> 13 AS started_at,
+           value ->> 14 AS closed_at, value ->> 15 AS final_status, value ->> 16 AS eval_status, value ->> 17 AS total,
+           value ->> 18 AS succeeded, value ->> 19 AS failed, value ->> 20 AS pending, value ->> 21 AS critical_total,
+           value ->> 22 AS critical_succeeded, value ->> 23 AS critical_failed, value ->> 24 AS critical_pending,
+           value ->> 25 AS updated_at, value ->> 26 AS channel
     FROM json_each(:changes)
 ) AS c
 WHERE items.seq = c.seq;
