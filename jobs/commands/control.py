@@ -1,5 +1,6 @@
 """``closeout rate``, ``pause`` and ``go``: a person's word to a run, while it runs."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,25 +14,42 @@ from closeout.worker.engine.control import steer
 from closeout.worker.ledger.open import open_ledger
 from closeout.worker.pace.budget import Word
 from closeout.worker.support.errors import ConfigurationError
-from closeout.worker.support.units import parse_rate
+from closeout.worker.support.units import parse_rate, parse_share
 
 
 @click.command("rate")
 @click.argument("run")
-@click.argument("rate", metavar="RATE")
+@click.argument("rate", metavar="[RATE]", required=False)
+@click.option("--pace", type=click.Choice(["yield", "fair"]), help="Give way to production, or bear 429s first.")
+@click.option("--tolerate", metavar="PERCENT", help="The share of 429s that changes nothing with fair.  [default: 5%]")
+@click.option("--min-rate", metavar="RATE", help="Never go slower.")
 @LEDGER
 @click.pass_context
-def rate(context: click.Context, /, run: str, rate: str, **_: Any) -> int:  # the rest is read by name
-    """Limit RUN to RATE (20/s, 600/min) while it runs.
+def rate(context: click.Context, /, run: str, **_: Any) -> int:  # the rest is read by name
+    """Limit RUN to RATE (20/s, 600/min) while it runs, or change how it gives way to production.
 
     It takes effect within a second, for every run on this ledger that draws from the same budget, and never lifts
     the rate above what a run's own settings allow.
     """
+    return anyio.run(partial(say_to, read_ledger(context), run, _word(context)))
+
+
+def _word(context: click.Context) -> Word:
+    """What the flags say. Raises ConfigurationError."""
+    rate, pace, tolerate, floor = (context.params[name] for name in ("rate", "pace", "tolerate", "min_rate"))
+    if rate is pace is tolerate is floor is None:
+        raise click.UsageError("Name a RATE such as 20/s, or --pace, --tolerate or --min-rate.", context)
+    if tolerate is not None and pace != "fair":
+        raise ConfigurationError("--tolerate: goes with --pace fair")
+    tolerated = {"yield": 0.0, "fair": _read("--tolerate", parse_share, tolerate or "5%"), None: None}[pace]
+    return Word(_read("RATE", parse_rate, rate), None, tolerated, _read("--min-rate", parse_rate, floor))
+
+
+def _read(name: str, parse: Callable[[str], float], text: str | None) -> float | None:
     try:
-        wanted = parse_rate(rate)
+        return None if text is None else parse(text)
     except ValueError as error:
-        raise ConfigurationError(f"RATE: {error}") from None
-    return anyio.run(partial(say_to, read_ledger(context), run, Word(rate=wanted)))
+        raise ConfigurationError(f"{name}: {error}") from None
 
 
 @click.command("pause")

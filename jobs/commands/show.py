@@ -20,7 +20,8 @@ from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import Found
 from closeout.worker.report.console import stdout_console
 from closeout.worker.report.formatting import command as to_type
-from closeout.worker.report.formatting import width_of
+from closeout.worker.report.formatting import fact, width_of
+from closeout.worker.report.pace_now import pace_now
 from closeout.worker.report.summary import INVALID_KINDS_NAMED, command_lines, ways_on
 from closeout.worker.report.tables import attempts_table, found_table, run_details, run_json, session_json
 from closeout.worker.sources import normalise_id, shown
@@ -58,6 +59,8 @@ async def show_run(address: str, name: str, *, as_json: bool) -> int:
         invalid = await ledger.invalid_kinds(run, INVALID_KINDS_NAMED)
         settings = Settings.model_validate_json(run.options)
         more = await facts_of_plan(ledger, run, settings)
+        if (case := await pace_now(ledger, run, settings)) is not None:
+            more = [*more, fact("pace", case.words, "yellow"), fact("", case.choice, "dim")]
     if as_json:
         click.echo(json.dumps(run_json(run, counts, settings), ensure_ascii=False))
     else:

@@ -86,6 +86,13 @@ PACE: list[_Decorator] = [
     _option("--rate", "Requests a second (40/s, 600/min), instead of a share.", metavar="RATE"),
     _option("--share", "The share of the organisation's limit to use.  [default: 50%]", metavar="PERCENT"),
     _option("--org-limit", "The organisation's limit.  [default: 6000/min]", metavar="RATE"),
+    _option(
+        "--pace",
+        "Give way to production (yield), or bear a share of 429s first (fair).  [default: yield]",
+        metavar="yield|fair",
+    ),
+    _option("--tolerate", "The share of 429s that changes nothing with --pace fair.  [default: 5%]", metavar="PERCENT"),
+    _option("--min-rate", "Never go slower.  [default: 0.5% of the organisation's limit]", metavar="RATE"),
     _option("--concurrency", "Maximum number of requests in flight.  [default: 64]", metavar="N"),
     _option("--max-attempts", "Maximum number of closes sent for one session.  [default: 8]", metavar="N"),
     _option("--give-up-after", "Time for one session, and for an API in trouble.  [default: 10m]", metavar="TIME"),

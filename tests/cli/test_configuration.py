@@ -33,6 +33,8 @@ def test_a_flag_wins_over_the_environment_over_the_file_over_the_default() -> No
         ("--timeout", "5s", "timeout", 5.0), ("--api", "1.90", "api", "1.90"),
         ("--base-url", "http://127.0.0.1:1", "base_url", "http://127.0.0.1:1"),
         ("--org-limit", "60/s", "org_limit", 60.0), ("--reason", "error", "reason", "error"),
+        ("--pace", "fair", "pace", "fair"), ("--tolerate", "3%", "tolerate", 0.03),
+        ("--min-rate", "2/s", "min_rate", 2.0),
         ("--give-up-after", "1m", "give_up_after", 60.0), ("--settle-for", "0s", "settle_for", 0.0),
         ("--id-column", "uuid", "id_column", "uuid"), ("--ledger", "other.db", "ledger", "other.db"),
         ("--first-look", "1s", "first_look", 1.0), ("--none-grace", "1s", "none_grace", 1.0),

@@ -89,7 +89,8 @@ def test_the_refusal_of_a_host_does_not_repeat_a_password(url: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("rate", "40/s", 40.0), ("org_limit", "600/min", 10.0), ("share", "25%", 0.25), ("timeout", "5s", 5.0),
+        ("rate", "40/s", 40.0), ("pace", "fair", "fair"), ("tolerate", "3%", 0.03), ("min_rate", "60/min", 1.0),
+         ("org_limit", "600/min", 10.0), ("share", "25%", 0.25), ("timeout", "5s", 5.0),
         ("give_up_after", "2m", 120.0), ("settle_for", "1h30m", 5400.0), ("first_look", "500ms", 0.5),
         ("none_grace", "20s", 20.0), ("concurrency", "8", 8), ("max_attempts", "3", 3), ("api", "1.90", "1.90"),
         ("settle_for", "0s", 0.0), ("reason", " resolved ", "resolved"), ("reason", "  ", None),
@@ -108,7 +109,8 @@ def test_values_as_people_write_them(name: str, value: str, expected: object) ->
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("rate", "40"), ("rate", "0/s"), ("rate", 0), ("rate", -1), ("org_limit", "lots"), ("org_limit", 0),
+        ("rate", "40"), ("pace", "hard"), ("tolerate", "3"), ("tolerate", "0%"), ("min_rate", "0/s"),
+        ("rate", "0/s"), ("rate", 0), ("rate", -1), ("org_limit", "lots"), ("org_limit", 0),
         ("org_limit", -5), ("share", "0%"), ("share", "150%"), ("share", "0.5"), ("share", 0), ("share", -0.5),
         ("timeout", "0s"), ("timeout", -1), ("timeout", "soon"), ("give_up_after", "0s"), ("give_up_after", 0),
         ("settle_for", -1), ("first_look", -1), ("none_grace", -1), ("concurrency", 0), ("concurrency", 10_001),

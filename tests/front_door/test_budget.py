@@ -183,6 +183,28 @@ def test_a_rate_that_is_set_reaches_every_process_within_a_second(tmp_path: Path
     assert [each.summary["outcomes"]["closed"] for each in ended] == [140, 140]
 
 
+def test_what_holds_the_pace_is_said_and_may_be_chosen_otherwise(tmp_path: Path) -> None:
+    """Where others fill the limit: which case it is, what a person could say, and that it was heard."""
+    with desk_of(tmp_path, quick(rate_limit=4, rate_period=1.0)) as (desk, sandbox):
+        desk.write_ids(sandbox.add_sessions(20))
+        words = [word for word in WORDS if word != "--json"]
+        with desk.started("close", "sessions.csv", *words, "--rate", "40/s", "--no-progress") as child:
+            wait_until(lambda: sandbox.counts.answers[429] >= 2)
+            wait_until(lambda: desk.budget_row("holds") == (0,))
+            shown = desk.run("show", "last")
+            said = desk.run("rate", "last", "--pace", "fair", "--tolerate", "40%", "--min-rate", "4/s")
+            (floor, tolerated) = desk.budget_row("set_floor", "set_tolerated")
+            back = desk.run("go", "last")
+            done = child.ended()
+    assert done.code == 0
+    assert "production fills the limit: " in shown.out
+    assert "`--min-rate` sets a floor" in shown.out
+    assert (floor, tolerated) == (4.0, 0.4)
+    assert "at least 4/s, up to 40% of 429s change nothing; it holds for every run" in said.err
+    assert "continues at 40/s at most" in back.err
+    assert "production filled the limit for about " in done.out
+
+
 def test_answers_that_take_far_longer_than_usual_slow_the_run(tmp_path: Path) -> None:
     """Without a single 429: the rate is cut in the budget, and at the wire."""
     with desk_of(tmp_path, quick(latency=0.02)) as (desk, sandbox):

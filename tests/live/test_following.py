@@ -1,6 +1,7 @@
 """What the live page costs: one look for all, none for nobody, and counts that are rare where they are slow."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +15,7 @@ from closeout.worker.ledger.open import open_ledger
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import Counts
 from closeout.worker.ledger.stores import Traffic
+from closeout.worker.pace.budget import BudgetKey, BudgetStore
 from closeout.worker.report.run_report import read_run_report
 from closeout.worker.support.errors import LedgerError
 from closeout.worker.web.ledger_handle import OpenedLedger
@@ -22,6 +24,7 @@ from closeout.worker.web.run_feed import Following, RunList
 from closeout.worker.web.updates import STILL_THERE, Refresh, Watch
 from tests.engine.virtual_time import run_virtually
 from tests.ledger.support import NOW
+from tests.pace.support import MemoryBudget
 from tests.pages.nights import eventful, make_eventful
 
 
@@ -54,6 +57,9 @@ class Slow:
 
     async def find_run(self, _: str) -> Run:
         return self.run
+
+    def budget(self, _: BudgetKey) -> AbstractAsyncContextManager[BudgetStore]:
+        return nullcontext(MemoryBudget(self.clock))
 
     async def busy(self, _: Run) -> bool:
         return True

@@ -25,8 +25,8 @@ DURATIONS = (
     "give_up_after", "timeout", "lease", "settle_for", "first_look", "none_grace", "deadline", "idle_for",
     "state_max_age", "dedupe_for", "probe_every",
 )  # fmt: skip
-RATES = ("org_limit", "rate")
-SHARES = ("share",)
+RATES = ("org_limit", "rate", "min_rate")
+SHARES = ("share", "tolerate")
 _TOLD = {
     "int_parsing": "invalid whole number {given!r}",
     "int_type": "invalid whole number {given!r}",
@@ -45,11 +45,13 @@ _TOLD = {
 class Settings(BaseModel):
     """Durations in seconds, rates in requests per second, ``share`` as a fraction of ``org_limit``.
 
-    ``max_failures``, ``quiet_hours`` and ``timezone`` are text as it is typed and stored; ``failure_limit``,
-    ``quiet_windows`` and ``zone`` are what it means. ``canary``, ``limit`` and ``max_close`` are in sessions.
-    ``rule`` is that of a sweep, as JSON. ``closes`` is False for a plan; ``as_planned`` closes what one holds, if
-    unchanged. ``lenient_ids``: ids that are wrapped are read, too. ``from_queue``: the run is that of a queue.
-    ``profile`` is the one whose key it goes by, None for none.
+    ``pace`` says who bears the doubt where 429s may be production's or not: "yield" gives way to it, "fair" lets up to
+    ``tolerate`` of all answers be 429s before it does. Neither goes below ``min_rate`` (None: half a percent of the
+    limit). ``max_failures``, ``quiet_hours`` and ``timezone`` are text as it is typed and stored; ``failure_limit``,
+    ``quiet_windows`` and ``zone`` are what it means. ``canary``, ``limit`` and ``max_close`` are in sessions. ``rule``
+    is that of a sweep, as JSON. ``closes`` is False for a plan; ``as_planned`` closes what one holds, if unchanged.
+    ``lenient_ids``: ids that are wrapped are read, too. ``from_queue``: the run is that of a queue. ``profile`` is the
+    one whose key it goes by, None for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -59,6 +61,9 @@ class Settings(BaseModel):
     org_limit: float = Field(100.0, gt=0)
     share: float = Field(0.5, gt=0, le=1)
     rate: float | None = Field(None, gt=0)
+    pace: Literal["yield", "fair"] = "yield"
+    tolerate: float = Field(0.05, gt=0, le=1)
+    min_rate: float | None = Field(None, gt=0)
     concurrency: int = Field(64, ge=1, le=10_000)
     max_attempts: int = Field(8, ge=1)
     give_up_after: float = Field(600.0, gt=0)
@@ -262,6 +267,9 @@ class SettingsGiven(TypedDict, total=False):
     org_limit: float | str
     share: float | str
     rate: float | str | None
+    pace: Literal["yield", "fair"]
+    tolerate: float | str
+    min_rate: float | str | None
     concurrency: int
     max_attempts: int
     give_up_after: float | str

@@ -5,7 +5,7 @@ from closeout.worker.domain.run import Run
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.pace.budget import Budget, Decided, Word, budget_key, ruled, unruled
 from closeout.worker.support.errors import ConfigurationError
-from closeout.worker.support.units import format_rate
+from closeout.worker.support.units import format_rate, format_share
 
 _SHARED = "it holds for every run on this ledger that talks to {host}, until the run ends"
 
@@ -33,6 +33,14 @@ def _said(decided: Decided[None], settings: Settings) -> str:
     shared = _SHARED.format(host=settings.base_url)
     if decided.budget.paused:
         return f"paused; {shared} or `closeout go` takes it back, and with it what `closeout rate` said"
-    if decided.budget.set_rate is not None:
-        return f"at most {format_rate(min(decided.budget.set_rate, settings.allowed_rate))}; {shared}"
+    budget, parts = decided.budget, []
+    if budget.set_rate is not None:
+        parts.append(f"at most {format_rate(min(budget.set_rate, settings.allowed_rate))}")
+    if budget.set_floor is not None:
+        parts.append(f"at least {format_rate(min(budget.set_floor, settings.allowed_rate))}")
+    if budget.set_tolerated is not None:
+        share = format_share(budget.set_tolerated)
+        parts.append(f"up to {share} of 429s change nothing" if budget.set_tolerated else "gives way to production")
+    if parts:
+        return f"{', '.join(parts)}; {shared}"
     return f"continues at {format_rate(settings.allowed_rate)} at most"

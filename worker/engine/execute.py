@@ -22,7 +22,20 @@ from closeout.worker.support.clock import now_ms
 from closeout.worker.support.errors import CloseoutError, ConfigurationError, HaltError, primary_error
 
 # What each process of a run goes by as it is told itself.
-_OWN = ("concurrency", "timeout", "lease", "give_up_after", "org_limit", "share", "rate", "quiet_hours", "timezone")
+_OWN = (
+    "concurrency",
+    "timeout",
+    "lease",
+    "give_up_after",
+    "org_limit",
+    "share",
+    "rate",
+    "pace",
+    "tolerate",
+    "min_rate",
+    "quiet_hours",
+    "timezone",
+)
 
 
 async def _alone(_run: Run) -> Sequence[Watcher]:

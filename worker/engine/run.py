@@ -144,7 +144,7 @@ async def _end(context: Context, *, settle_only: bool) -> RunResult:
     if settle_only:
         state, why = before.state, before.why
     pace, seconds = context.gate.pace, context.progress.seconds - context.led_from
-    ended = await context.crew.leave(RunEnd(state, why, seconds, pace.waited), context.now())
+    ended = await context.crew.leave(RunEnd(state, why, seconds, {**pace.waited, **pace.slower}), context.now())
     await (pace.leave(context.run.name) if ended else pace.give_back())
     run = await context.ledger.find_run(context.run.name)
     told = context.stop.why or why  # also why settling alone broke off, which the ledger does not keep
@@ -210,6 +210,8 @@ async def note_paces(context: Context) -> None:
     noted: PaceSample | None = None
     while True:
         pace = context.gate.pace
+        if noted is not None and (case := pace.case) is not None:
+            pace.slower[case.kind] += _NOTE_EVERY
         sample = PaceSample(context.now(), round(pace.rate, 1), pace.cause)
         if noted is None or (noted.allowed, noted.waiting) != (sample.allowed, sample.waiting):
             await context.ledger.reports.note_pace(context.run, sample)

@@ -12,7 +12,8 @@ from closeout.worker.support.clock import Millis
 
 def terms_of(settings: Settings) -> Terms:
     """What a run with these settings goes by, out of its quiet hours."""
-    return Terms(settings.allowed_rate, settings.org_limit)
+    tolerated = settings.tolerate if settings.pace == "fair" else 0.0
+    return Terms(settings.allowed_rate, settings.org_limit, settings.min_rate, tolerated)
 
 
 class Ceiling:

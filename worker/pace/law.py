@@ -167,9 +167,25 @@ def given(law: Law, terms: Terms, permits: int) -> Law:
 def _may_look(law: Law, terms: Terms, now: float, held_until: float) -> bool:
     if law.capped:
         return terms.ceiling > law.base
-    calm = now - max(law.since, held_until)
-    small = law.base < spread(terms.whole, law.base)
-    return law.first or small or calm >= _STAYS * law.wait or law.wait > _LONG
+    return law.first or now >= next_look(law, terms, held_until)
+
+
+def next_look(law: Law, terms: Terms, held_until: float) -> float:
+    """When it looks again, if nothing is refused until then."""
+    at = max(law.look_at, held_until)
+    if is_small(law, terms) or counts_by_long_windows(law):
+        return at
+    return max(at, max(law.since, held_until) + _STAYS * law.wait)
+
+
+def is_small(law: Law, terms: Terms) -> bool:
+    """Whether the rate that is kept would be lost in production's own noise."""
+    return law.base < spread(terms.whole, law.base)
+
+
+def counts_by_long_windows(law: Law) -> bool:
+    """Whether the API counts by windows of many seconds, as its waits tell."""
+    return law.wait > _LONG
 
 
 def started_anew(law: Law, now: float) -> Law:

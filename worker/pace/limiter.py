@@ -32,6 +32,7 @@ from closeout.worker.pace.budget import (
     throttled,
     unruled,
 )
+from closeout.worker.pace.case import Case, case_of
 from closeout.worker.pace.law import Terms
 
 _T = TypeVar("_T")
@@ -103,9 +104,10 @@ class Pace:
     """Hands out permits, one a request, and takes in what answers say of the rate.
 
     ``ceiling`` gives the rate, in requests per second, that the settings allow now; 0: nothing may leave. ``terms`` is
-    what the process goes by besides (None: the ceiling is the whole limit). ``probe``
-    sends one harmless request and says whether the API answered. ``on_wait`` is called again and again while requests
-    are held up. ``waited`` are the seconds for which they were, by cause.
+    what the process goes by besides (None: the ceiling is the whole limit). ``probe`` sends one harmless request and
+    says whether the API answered. ``on_wait`` is called again and again while requests are held up. ``waited`` are the
+    seconds for which they were, by cause, and ``slower`` those for which the law kept the rate below what is allowed,
+    by case, as far as somebody looked.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class Pace:
         self.probe: Callable[[], Awaitable[bool]] | None = None
         self.on_wait: Callable[[], None] = lambda: None
         self.waited: defaultdict[Cause, float] = defaultdict(float)
+        self.slower: defaultdict[str, float] = defaultdict(float)
         self._store = store
         self._rng = rng
         self._clock = clock
@@ -156,6 +159,11 @@ class Pace:
     def expected(self) -> float:
         """Requests per second to plan by."""
         return expected(self._budget, self.terms, self.now())
+
+    @property
+    def case(self) -> Case | None:
+        """Why the rate is not what the settings allow, where it is the law that says so."""
+        return case_of(self._budget, self.terms, self.now()) if self.ceiling() > 0 else None
 
     @property
     def held_for(self) -> float:

@@ -83,7 +83,7 @@ def line_of(shot: Snapshot) -> str:
     parts += [f"{shot.in_flight:,} in flight", _pace(shot), f"{shot.throttled:,} throttled"]
     if shot.to_settle is not None:
         parts.append(f"settled {shot.settled:,}")
-    parts.append(_waiting(shot))
+    parts.append(_waiting(shot) or (shot.case.words if shot.case else ""))
     if shot.draining:
         parts.append(printable(shot.why or ""))
     elif shot.phase == "closing":
@@ -156,6 +156,8 @@ class Frame:
             yield "draining", [(f"{shot.in_flight:,} in flight", "bold"), *((line, "yellow") for line in why)]
         elif shot.phase == "closing":
             yield "ETA", [(_left(shot), "")]
+        if shot.case and not shot.draining:
+            yield "pace", [(shot.case.words, "yellow"), (shot.case.choice, "dim")]
         if waiting := _waiting(shot):
             yield "", [(waiting, "yellow")]
 

@@ -4,7 +4,7 @@ from closeout.worker.config.settings import DURATIONS, RATES, SHARES, Settings
 from closeout.worker.domain.item import Outcome
 from closeout.worker.report.formatting import DASH, instant, tally_words, words_of
 from closeout.worker.report.run_report import RunReport
-from closeout.worker.report.summary import WAITED_FOR, achieved_rate
+from closeout.worker.report.summary import achieved_rate, slower_words, waited_words
 from closeout.worker.support.units import format_duration, format_rate, format_share
 
 Facts = list[tuple[str, str]]
@@ -67,9 +67,6 @@ def source_facts(story: RunReport) -> Facts:
 def pace_facts(story: RunReport) -> Facts:
     """How it was done: host, rates, requests, waits."""
     run, settings, counts = story.run, story.settings, story.counts
-    waited = ", ".join(
-        f"{format_duration(seconds)} {WAITED_FOR.get(cause, cause)}" for cause, seconds in run.waited.items()
-    )
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.requests.items(), key=lambda one: -one[1]))
     total = f"{sum(counts.requests.values()):,}"
     return _told(
@@ -84,7 +81,9 @@ def pace_facts(story: RunReport) -> Facts:
         ("requests", f"{total} ({kinds})" if kinds else total),
         ("sent again", f"{counts.retried:,} closes" if counts.retried else ""),
         ("answers of 429", f"{counts.throttled:,}"),
-        ("waited", waited),
+        ("waited", waited_words(run)),
+        ("pace", slower_words(run)),
+        ("pace now", f"{story.case.words} ({story.case.choice})" if story.case else ""),
         ("active time", format_duration(run.seconds)),
     )
 

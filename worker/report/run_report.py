@@ -11,7 +11,9 @@ from closeout.worker.domain.run import Run
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import COLUMNS, Counts
 from closeout.worker.ledger.stores import Cause, LatencyCount, PaceSample, Traffic
+from closeout.worker.pace.case import Case
 from closeout.worker.report.formatting import WRONG, Fact
+from closeout.worker.report.pace_now import pace_now
 from closeout.worker.report.plan_summary import plan_facts
 from closeout.worker.support.clock import Millis
 
@@ -58,7 +60,7 @@ class RunReport:
     """One run: its figures, and the rows that are shown (``complete``: all of them).
 
     ``plan`` is what closing would do, of a plan. ``until`` is the instant up to which a run at work is told; None where
-    its last exchange is its end.
+    its last exchange is its end. ``case`` is what keeps a run at work below what it may send.
     """
 
     run: Run
@@ -73,6 +75,7 @@ class RunReport:
     complete: bool = True
     plan: Sequence[Fact] = ()
     until: Millis | None = None
+    case: Case | None = None
 
     @property
     def running(self) -> bool:
@@ -135,6 +138,7 @@ async def read_run_report(ledger: Ledger, run: Run, now: Millis, rows_shown: int
         complete=complete,
         plan=plan_facts(await ledger.plan_groups(run), settings, now) if run.state == "planned" else (),
         until=now if run.state == "running" else None,
+        case=await pace_now(ledger, run, settings),
     )
 
 

@@ -9,6 +9,7 @@ from closeout.worker.config.settings import Settings
 from closeout.worker.domain.item import Outcome
 from closeout.worker.domain.run import Run, RunState
 from closeout.worker.ledger.records import Counts, InvalidKind
+from closeout.worker.pace.case import WENT_SLOWER
 from closeout.worker.report.formatting import (
     DEFAULT_LEDGER,
     OUTCOME_STYLES,
@@ -136,8 +137,26 @@ def run_facts(run: Run, counts: Counts, settings: Settings, invalid: Sequence[In
 
 def _waited(run: Run) -> list[Fact]:
     """For what requests were held up, and how long."""
-    told = [f"{format_duration(seconds)} {WAITED_FOR.get(cause, cause)}" for cause, seconds in run.waited.items()]
-    return [fact("waited", ", ".join(told), "yellow")] if told else []
+    told, slower = waited_words(run), slower_words(run)
+    return [
+        *([fact("waited", told, "yellow")] if told else []),
+        *([fact("pace", slower, "yellow")] if slower else []),
+    ]
+
+
+def waited_words(run: Run) -> str:
+    """For what requests were held up, and how long."""
+    waits = {cause: seconds for cause, seconds in run.waited.items() if cause not in WENT_SLOWER}
+    return ", ".join(f"{format_duration(seconds)} {WAITED_FOR.get(cause, cause)}" for cause, seconds in waits.items())
+
+
+def slower_words(run: Run) -> str:
+    """What made the run slower than its settings allow, and for about how long."""
+    return "; ".join(
+        f"{words} for about {format_duration(run.waited[kind])}"
+        for kind, words in WENT_SLOWER.items()
+        if kind in run.waited
+    )
 
 
 def _asked(run: Run) -> str:

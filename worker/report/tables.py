@@ -27,7 +27,7 @@ from closeout.worker.report.grid import Grid
 from closeout.worker.report.summary import run_facts, run_figures
 from closeout.worker.support.clock import Millis, format_instant
 from closeout.worker.support.terminal import printable
-from closeout.worker.support.units import format_duration, format_rate
+from closeout.worker.support.units import format_duration, format_rate, format_share
 
 Row = Sequence[object]
 
@@ -88,9 +88,12 @@ def run_details(
 
 
 def _limits(settings: Settings) -> str:
+    fair = f", up to {format_share(settings.tolerate)} of 429s tolerated" if settings.pace == "fair" else ""
+    least = f", {format_rate(settings.min_rate)} at least" if settings.min_rate is not None else ""
     return (
-        f"{format_rate(settings.allowed_rate)}, {settings.concurrency:,} in flight, {settings.max_attempts} attempts "
-        f"within {format_duration(settings.give_up_after)}, {format_duration(settings.timeout)} a request"
+        f"{format_rate(settings.allowed_rate)}{fair}{least}, {settings.concurrency:,} in flight, "
+        f"{settings.max_attempts} attempts within {format_duration(settings.give_up_after)}, "
+        f"{format_duration(settings.timeout)} a request"
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from closeout.worker.domain.item import Outcome
 from closeout.worker.ledger.records import Counts
+from closeout.worker.pace.case import Case
 from closeout.worker.runtime.context import Context
 from closeout.worker.runtime.stop import Stop
 
@@ -34,9 +35,9 @@ class Rate:
 class Snapshot:
     """One moment of a run. Rates are per second, ``left`` and ``held_for`` are in seconds.
 
-    ``waiting_for`` is what holds requests up (``outage``, ``paused``, ``quiet hours``, ``throttled``), or None.
-    ``total`` is None until the source has been read to its end, ``left`` while it cannot be told. ``to_settle`` is None
-    where evaluations are not looked at.
+    ``waiting_for`` is what holds requests up (``outage``, ``paused``, ``quiet hours``, ``throttled``), or None;
+    ``case`` what keeps the rate below what is allowed, or None. ``total`` is None until the source has been read to its
+    end, ``left`` while it cannot be told. ``to_settle`` is None where evaluations are not looked at.
     """
 
     run: str
@@ -60,6 +61,7 @@ class Snapshot:
     settled: int
     to_settle: int | None
     waiting_for: str | None = None
+    case: Case | None = None
 
     @property
     def sessions(self) -> int:
@@ -109,6 +111,7 @@ class Meter:
             left=time_left(total, done, closing) if foreseeable else None,
             settled=self._settled(),
             waiting_for=context.gate.pace.cause,
+            case=context.gate.pace.case,
             to_settle=self._to_settle() if context.settings.settle else None,
         )
 

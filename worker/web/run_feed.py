@@ -10,6 +10,7 @@ from closeout.worker.engine.inspect import AtWork
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import Counts
 from closeout.worker.ledger.stores import Cause, Traffic
+from closeout.worker.report.pace_now import pace_now
 from closeout.worker.report.run_report import CAUSES_SHOWN, RunReport, width_for
 from closeout.worker.support.clock import Millis, now_ms
 from closeout.worker.web import pages
@@ -47,15 +48,17 @@ class Following:
             self._width = width_for((run.ended_at or now_ms()) - run.created_at)
         self._add(await ledger.reports.traffic(run, self._width, after=self._last))
         await self._count(ledger, run)
+        settings = Settings.model_validate_json(run.options)
         return RunReport(
             run=run,
-            settings=Settings.model_validate_json(run.options),
+            settings=settings,
             counts=self._counts,
             width=self._width,
             traffic=[self._traffic[key] for key in sorted(self._traffic)],
             paces=await ledger.reports.paces(run),
             causes=[cause for cause in self._causes if not _on_its_way(run, cause)],
             until=now_ms() if run.state == "running" else None,
+            case=await pace_now(ledger, run, settings),
         )
 
     @property
