@@ -5,7 +5,7 @@ BIN := .venv/bin
 # What is tested: the code in place, or `wheel`, which is built from the sdist and installed as users have it.
 FROM ?= editable
 
-.PHONY: demo test wheel lint types docs check bench requirements clean
+.PHONY: demo test wheel lint types docs check bench pace-lab requirements clean
 
 demo: .venv/ready
 	$(BIN)/closeout demo
@@ -31,6 +31,10 @@ check: lint types docs test
 
 bench: .venv/ready-dev
 	$(BIN)/python -m benchmarks
+
+# The law of the pace beside production, in virtual time: the table of docs/decisions/pace.md.
+pace-lab: .venv/ready-dev
+	$(BIN)/python -m benchmarks.pace_lab
 
 # Every package is pinned with its hashes; closeout itself is installed in place, without looking for anything more.
 .venv/ready: requirements.txt pyproject.toml

@@ -5,8 +5,9 @@ import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from closeout.worker.pace.budget import Ask, Budget, Grant, Wait, answered, reserve, throttled
+from closeout.worker.pace.budget import Answer, Ask, Budget, Grant, Wait, answered, reserve, throttled
 from closeout.worker.pace.law import Terms
 from closeout.worker.sandbox.ratelimit import RateLimiter
 
@@ -14,6 +15,33 @@ Limit = Callable[[float], RateLimiter]  # the limiter in force at a time
 Told = Callable[[float, float], float | None]  # of (now, wait): what a 429 tells
 Production = Callable[[float], float]  # requests per second at a time
 _BUSIEST = 300.0  # requests per second that production never exceeds
+
+
+class Decisions(Protocol):
+    """What a law decides: as the functions of the budget, which these are."""
+
+    def reserve(self, budget: Budget, now: float, ask: Ask) -> tuple[Budget, Answer]:
+        """Who may leave when."""
+        ...
+
+    def throttled(  # as that of the budget
+        self, budget: Budget, now: float, sent_at: float, told: float | None, terms: Terms, draw: float
+    ) -> Budget:
+        """Take in a 429."""
+        ...
+
+    def answered(self, budget: Budget, now: float, sent_at: float, terms: Terms) -> Budget:
+        """Take in any other answer."""
+        ...
+
+
+class _Ours:
+    """The law as it is in the code."""
+
+    reserve, throttled, answered = staticmethod(reserve), staticmethod(throttled), staticmethod(answered)
+
+
+OURS: Decisions = _Ours()
 
 
 def no_production(_: float) -> float:
@@ -65,7 +93,7 @@ def lost_alone(
 class Simulation:
     """``processes`` clients by ``terms`` each, ``delay`` seconds to an answer, against ``limit`` for ``seconds``.
 
-    ``alien`` is the share of our requests that is refused whatever the limit says.
+    ``alien`` is the share of our requests that is refused whatever the limit says; ``decisions`` those of another law.
     """
 
     limit: Limit
@@ -79,6 +107,7 @@ class Simulation:
     tolerated: float = 0.0
     production: Production = no_production
     alien: float = 0.0
+    decisions: Decisions = OURS
     budget: Budget = field(default_factory=Budget)
 
     def run(self, seconds: float, start: float = 1_000.0) -> Outcome:
@@ -124,7 +153,7 @@ class _World:
 
     def _ask(self, now: float) -> None:
         plan = self._plan
-        plan.budget, answer = reserve(plan.budget, now, Ask(self._terms, plan.wanted))
+        plan.budget, answer = plan.decisions.reserve(plan.budget, now, Ask(self._terms, plan.wanted))
         if isinstance(answer, Wait):
             self._at(now + answer.seconds, self._ask)
         elif isinstance(answer, Grant):
@@ -151,8 +180,8 @@ class _World:
     def _refused(self, now: float, sent: float, wait: float) -> None:
         self._dropped = now
         told, draw = self._plan.told(now, wait), self._rng.random()
-        self._plan.budget = throttled(self._plan.budget, now, sent, told, self._terms, draw)
+        self._plan.budget = self._plan.decisions.throttled(self._plan.budget, now, sent, told, self._terms, draw)
 
     def _answered(self, now: float, sent: float) -> None:
         if self._plan.budget.holds:
-            self._plan.budget = answered(self._plan.budget, now, sent, self._terms)
+            self._plan.budget = self._plan.decisions.answered(self._plan.budget, now, sent, self._terms)
