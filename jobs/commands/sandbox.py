@@ -11,7 +11,7 @@ from closeout.jobs.config.options import DEFAULT_LEDGER
 from closeout.worker.export.formats import check_place
 from closeout.worker.export.placement import Wanted, write_own
 from closeout.worker.ledger.peek import sources_at
-from closeout.worker.sandbox import FAULT_NAMES, Sandbox, SandboxConfig, describe, serve
+from closeout.worker.sandbox import FAULT_NAMES, Sandbox, SandboxConfig, describe, parse_production, serve
 from closeout.worker.support.errors import ConfigurationError
 from closeout.worker.support.suggestions import did_you_mean
 from closeout.worker.support.units import parse_duration
@@ -41,6 +41,12 @@ _FAULTS = "\b\nFaults:\n" + "\n".join(f"  {name:<16}{what}" for name, what in FA
     metavar="N",
     help="The organisation's limit, in requests a minute.  [default: none]",
 )
+@click.option("--window", default="60s", show_default=True, metavar="TIME", help="The time that the limit counts by.")
+@click.option(
+    "--production",
+    metavar="FROM-TO:RATE,…",
+    help="The organisation's own traffic on the limit, in seconds after the first request, such as 0-25:60,25-50:85.",
+)
 @click.option("--latency", default="0s", show_default=True, metavar="TIME", help="The latency of each answer.")
 @click.option(
     "--fault",
@@ -69,6 +75,9 @@ def command(
         )
     except OSError as error:
         raise ConfigurationError(f"--port {port}: {error.strerror or error}") from None
+    finally:
+        if sandbox.production is not None:
+            click.echo(f"Saw {sandbox.production.in_words()}")
     return 0
 
 
@@ -95,13 +104,21 @@ def _fault(text: str) -> tuple[str, float]:
         raise ConfigurationError(f"--fault {text!r}: write it like 503=0.05") from None
 
 
-def _config(
-    seed: int, rate_limit: int | None, latency: str, faults: tuple[str, ...], second_close: Any
+def _config(  # noqa: PLR0917  # one for each flag
+    seed: int,
+    rate_limit: int | None,
+    window: str,
+    production: str | None,
+    latency: str,
+    faults: tuple[str, ...],
+    second_close: Any,
 ) -> SandboxConfig:
     try:
         return SandboxConfig(
             seed=seed,
-            rate_limit=rate_limit,
+            rate_limit=None if rate_limit is None else max(1, round(rate_limit * parse_duration(window) / 60)),
+            rate_period=parse_duration(window),
+            production=parse_production(production) if production is not None else (),
             latency=parse_duration(latency),
             close_faults=dict(map(_fault, faults)),
             second_close=second_close,

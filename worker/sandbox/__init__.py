@@ -6,6 +6,7 @@ It shares no code with the rest of the project, so that a mistake there shows he
 from closeout.worker.sandbox.config import ALL_SCOPES, SandboxConfig
 from closeout.worker.sandbox.facets import PRIVATE_MARKER
 from closeout.worker.sandbox.faults import FAULT_NAMES
+from closeout.worker.sandbox.production import Production, parse_production
 from closeout.worker.sandbox.run import describe, running_sandbox, serve
 from closeout.worker.sandbox.sandbox import Sandbox
 from closeout.worker.sandbox.truth import Truth
@@ -14,10 +15,12 @@ __all__ = [
     "ALL_SCOPES",
     "FAULT_NAMES",
     "PRIVATE_MARKER",
+    "Production",
     "Sandbox",
     "SandboxConfig",
     "Truth",
     "describe",
+    "parse_production",
     "running_sandbox",
     "serve",
 ]

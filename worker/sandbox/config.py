@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from closeout.worker.sandbox.faults import check_shares
+from closeout.worker.sandbox.production import Stretch
 from closeout.worker.sandbox.ratelimit import LimitKind
 
 Dialect = Literal["1.21", "1.90"]
@@ -34,6 +35,7 @@ class SandboxConfig:
     Rate limit
         ``rate_limit`` requests per ``rate_period`` and organisation (None: no limit), kept by ``rate_kind``;
         ``rate_burst`` is the bucket's size (None: ``rate_limit``). ``retry_after`` is how a 429 tells the wait.
+        ``production`` is what the organisation ``own`` sends itself, from the first request of anybody else on.
     Latency
         Each answer is sent ``latency`` seconds, and up to ``latency_jitter`` more, after the request took effect.
     Faults
@@ -66,6 +68,7 @@ class SandboxConfig:
     rate_kind: LimitKind = "sliding"
     rate_burst: int | None = None
     retry_after: RetryAfter = "seconds"
+    production: tuple[Stretch, ...] = ()
 
     latency: float = 0.0
     latency_jitter: float = 0.0
@@ -83,6 +86,8 @@ class SandboxConfig:
             check_shares(shares)
         if self.rate_limit is not None and self.rate_limit < 1:
             raise ValueError("rate_limit must be at least 1, or None for no limit")
+        if self.production and self.rate_limit is None:
+            raise ValueError("production does nothing without a rate limit")
         if self.rate_period <= 0:
             raise ValueError("rate_period must be above 0")
         if self.partial_share + self.failure_share > 1:

@@ -12,6 +12,7 @@ from typing import Literal
 from closeout.worker.sandbox.config import ALL_SCOPES, SandboxConfig
 from closeout.worker.sandbox.evaluations import NO_EVALS, SKIPPED_EVALS, EvalCounts, count_evaluations, plan_evaluations
 from closeout.worker.sandbox.faults import parse_fault
+from closeout.worker.sandbox.production import Production
 from closeout.worker.sandbox.ratelimit import RateLimiter, make_limiter
 from closeout.worker.sandbox.sessions import TERMINAL, Session, Store, make_sessions
 from closeout.worker.sandbox.times import iso, to_datetime, to_micros
@@ -55,6 +56,7 @@ class Sandbox:
         self.limiters: dict[str, RateLimiter] = {}
         self.listings: dict[str, tuple[int, int]] = {}  # per query: how often it was asked, and how often it failed
         self.jitter = random.Random(self.config.seed)
+        self.production: Production | None = None  # once the first request has come
         self._organisation_ids: dict[str, str] = {}
         self._batches = 0
 
@@ -180,7 +182,13 @@ class Sandbox:
 
     def stats(self) -> dict[str, object]:
         """Give the totals over all requests as plain values, with the number of sessions."""
-        return {"sessions": len(self.store.by_id), **self.counts.as_json()}
+        found: dict[str, object] = {"sessions": len(self.store.by_id), **self.counts.as_json()}
+        if self.production is not None:
+            self.production.up_to(self.monotonic())
+            own = self.production
+            told = {"requests": own.sent, "refused": own.refused, "refused_alone": own.refused_alone}
+            found["production"] = told
+        return found
 
     def now_us(self) -> int:
         """Read the server's clock."""
@@ -219,10 +227,16 @@ class Sandbox:
         if config.rate_limit is None:
             return None
         if organisation not in self.limiters:
-            self.limiters[organisation] = make_limiter(
-                config.rate_kind, config.rate_limit, config.rate_period, config.rate_burst
-            )
+            self.limiters[organisation] = self._new_limiter(config.rate_limit)
+            if organisation == OWN and config.production:
+                alone = self._new_limiter(config.rate_limit)
+                self.production = Production(config.production, config.seed, self.limiters[OWN], alone)
+        if organisation == OWN and self.production is not None:
+            self.production.up_to(self.monotonic())
         return self.limiters[organisation]
+
+    def _new_limiter(self, limit: int) -> RateLimiter:
+        return make_limiter(self.config.rate_kind, limit, self.config.rate_period, self.config.rate_burst)
 
     def _evals_after(self, session: Session, elapsed: float) -> EvalCounts:
         plan = plan_evaluations(self.config, session.id)
