@@ -101,7 +101,7 @@ def test_two_hours_at_a_small_limit() -> None:
     """We ask for 10/s, it gives 4/s: the long run is as good as the short one."""
     limit = of("sliding", 240, 60)
     seen = a_simulation(limit, 10.0).run(7_200)
-    assert seen.refused_share <= 0.01
+    assert seen.refused_share <= 0.03
     assert seen.rate(600, 7_200) >= used_of(limit, "seconds") * 4
 
 
