@@ -76,7 +76,8 @@ def closeout(*arguments: str) -> "subprocess.CompletedProcess[str]":
     "arguments",
     [
         ["close", "missing.csv"], ["show", "last"], ["runs", "--ledger", "missing.db"], ["resume", "last"], ["explode"],
-        ["close"], ["sandbox", "--latency", "soon"], ["close", "rows.csv", "--rate", "fast"],
+        ["close"], ["sandbox", "--latency", "soon"], ["sandbox", "--production", "5"],
+        ["close", "rows.csv", "--rate", "fast"],
         ["close", "rows.csv", "--base-url", "http://api.example.com"],
         ["close", "rows.csv", "--base-url", "https://api.example.com:port"],
     ],

@@ -137,3 +137,12 @@ def test_a_verdict_is_lost_when_production_comes(told: bool, seconds: int) -> No
         world.run(230 + seconds)
         kept += world.budget.law.alien > 0
     assert kept <= 2
+
+
+@TOLD
+def test_what_was_refused_at_another_time_says_nothing_of_now(told: bool) -> None:
+    """Production that filled the limit and has fallen is not taken for 429s that come at any pace."""
+    for seed in range(1, 7):
+        world = a_world(lambda second: 98 if second < 60 else 30, 50, told, seed)
+        world.run(85)
+        assert world.budget.law.alien == 0

@@ -28,6 +28,7 @@ _CREEP = 0.01  # of the margin, in each wait: how fast a plateau rises
 _WIDEST, _NARROWEST = 3.0, 0.3  # spreads between the rate and where it was refused
 _STRAY = 0.25  # spreads, for one 429 in many
 _IDLE = 60.0  # waits without a request after which nothing is known of production any more
+_CHANGED = 5.0  # 429s that did not come: by chance that is one case in 150
 _KEPT = 400  # requests from which the evidence for a verdict fades
 _FORGIVEN_LOOK = (0.05, 2.0)  # share and number of 429s that a look bears while they may be none of ours
 _VERDICT_DEPTH = 6.0
@@ -66,8 +67,9 @@ class Law:
     rate of the last refusal. ``sent`` and ``forgiven``: permits given and 429s borne since the last cut. The limiter
     ``open_at``: opened; ``open_sent``: permits since then; ``open_for``: seconds that it was open before it closed at
     ``closed_at``, for ``long`` or a moment. ``low`` and ``high``: permits given while we were hardly there, and while
-    we went fast, and how many of them were met by a 429; ``alien``: the share of 429s that slowing down does not
-    remove (0: none is known); ``debt``: 429s that were borne and are not yet paid for by requests.
+    we went fast, and how many of them were met by a 429; ``clean``: permits since the last 429. ``alien``: the share of
+    429s that slowing down does not remove (0: none is known); ``debt``: 429s that were borne and are not yet paid for
+    by requests.
     """
 
     base: float = 0.0
@@ -91,6 +93,7 @@ class Law:
     low_met: float = 0.0
     high: float = 0.0
     high_met: float = 0.0
+    clean: int = 0
     alien: float = 0.0
     debt: float = 0.0
 
@@ -156,7 +159,7 @@ def given(law: Law, terms: Terms, permits: int) -> Law:
     share, _ = _borne(law, terms)
     root, sent = math.sqrt(terms.whole), law.open_sent + permits
     debt = max(0.0, law.debt - permits * share)
-    law = replace(law, sent=law.sent + permits, open_sent=sent, debt=debt)
+    law = replace(law, sent=law.sent + permits, open_sent=sent, debt=debt, clean=law.clean + permits)
     if sent < root:
         law = replace(law, low=law.low + permits)
     elif sent >= 2 * root:
@@ -208,8 +211,17 @@ def _faded(law: Law) -> Law:
 
 
 def _judged(law: Law) -> Law:
-    """The verdict that 429s are not ours: they are as rare where we go fast as where we are hardly there."""
-    if law.odd and law.high >= 40 and law.high_met / law.high <= min(0.05, 1.5 * law.low_met / law.low + 0.01):
+    """The verdict that 429s are not ours: they are as many where we go fast as where we are hardly there.
+
+    Of one time: as many requests without a single 429 as it takes to know that something has changed, and what was seen
+    before is forgotten.
+    """
+    if law.low_met and law.clean * (law.alien or law.low_met / max(law.low, 1.0)) > _CHANGED:
+        return _forgotten(law)
+    if not law.odd or law.high < 40 or not law.high_met:
+        return law
+    low, high = law.low_met / law.low, law.high_met / law.high
+    if (low - 1 / law.low) / 3 <= high <= min(0.05, 1.5 * low + 0.01):
         return replace(law, alien=(law.low_met + law.high_met) / (law.low + law.high))
     return law
 
@@ -231,7 +243,7 @@ def refused(law: Law, terms: Terms, now: float, sent_at: float, held_until: floa
     rate = rate_of(law, terms, now, held_until)
     flying = rate * max(0.0, now - sent_at)
     law = _counted(law, flying, math.sqrt(terms.whole))
-    law = replace(law, debt=law.debt + 1)
+    law = replace(law, debt=law.debt + 1, clean=0)
     _, depth = _borne(law, terms)
     if law.debt <= depth:
         return replace(law, forgiven=law.forgiven + 1), True
@@ -276,8 +288,10 @@ def _stays(law: Law, base: float, now: float, look_at: float) -> Law:
 
 def _unjudged(law: Law) -> Law:
     """A cut after a verdict takes it back."""
-    if not law.alien:
-        return law
+    return _forgotten(law) if law.alien else law
+
+
+def _forgotten(law: Law) -> Law:
     return replace(law, alien=0.0, low=0.0, low_met=0.0, high=0.0, high_met=0.0)
 
 
