@@ -1,6 +1,7 @@
 """Runs on a file or standard input: what is expected of it, and closing or planning it."""
 
-from collections.abc import AsyncIterator
+import hashlib
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from closeout.jobs.config.invocation import Invocation
 from closeout.jobs.runner.run_to_end import conclude, expect_export, reading, run_to_end
 from closeout.jobs.runner.terminal import ask, keyboard
 from closeout.worker.config.settings import Settings
-from closeout.worker.domain.run import Run
+from closeout.worker.domain.run import LOCATIONS_APART, Run
 from closeout.worker.engine.new_run import whoami
 from closeout.worker.feeds.source import OpenedSource
 from closeout.worker.ledger.open import on_postgres
@@ -26,7 +27,6 @@ from closeout.worker.support.clock import now_ms
 from closeout.worker.support.errors import ConfigurationError, RunBusyError
 from closeout.worker.support.units import counted
 
-_COMPRESSED = (".gz", ".zst")
 _CHUNK = 1 << 20
 _ASK_AGAIN = 0.05  # seconds; to make a run takes no longer
 
@@ -78,12 +78,12 @@ def _sessions_of(opened: OpenedSource) -> set[str]:
 
 def _is_file(opened: OpenedSource) -> bool:
     """A named pipe has a location, too, and must not be opened again."""
-    return opened.location is not None and Path(opened.location).is_file()
+    return opened.location is not None and all(Path(path).is_file() for path in opened.location.split(LOCATIONS_APART))
 
 
 def _estimated(opened: OpenedSource, rows: int) -> int | None:
     """As many more rows as the rest of the file is longer than its beginning."""
-    if opened.location is None or not _is_file(opened) or opened.location.lower().endswith(_COMPRESSED):
+    if opened.location is None or not opened.by_lines or not Path(opened.location).is_file():
         return None
     lines = opened.beginning[-1].line
     with open(opened.location, "rb") as file:  # a location is text, as the ledger keeps it
@@ -99,7 +99,7 @@ def _estimated(opened: OpenedSource, rows: int) -> int | None:
     return estimate_sessions(rows, read, size)
 
 
-async def close_source(invocation: Invocation, source: str, *, new_run: bool) -> int:
+async def close_source(invocation: Invocation, source: Sequence[str], *, new_run: bool) -> int:
     """Close all that the source lists; returns the exit code. Raises SourceError with nothing sent."""
     opened = await _opened(source, invocation.settings)
     expected = await anyio.to_thread.run_sync(expected_of, opened, invocation.settings)
@@ -164,7 +164,7 @@ async def _unfinished(ledger: Ledger, location: str | None) -> Run | None:
     return found
 
 
-async def plan_source(invocation: Invocation, source: str) -> int:
+async def plan_source(invocation: Invocation, source: Sequence[str]) -> int:
     """Plan all that the source lists; returns the exit code. Raises SourceError with nothing sent."""
     invocation = invocation.that_plans()
     opened = await _opened(source, invocation.settings)
@@ -175,12 +175,12 @@ async def plan_source(invocation: Invocation, source: str) -> int:
         return await conclude(ledger, ended, invocation)
 
 
-def open_rows(source: str, id_column: str | None, lenient: bool) -> OpenedSource:
+def open_rows(source: str | Sequence[str], id_column: str | None, lenient: bool) -> OpenedSource:
     """Open a file, or standard input; ``lenient``: with ids that are wrapped. Blocking."""
     return OpenedSource(open_source(source, id_column=id_column, lenient=lenient))
 
 
-async def _opened(source: str, settings: Settings) -> OpenedSource:
+async def _opened(source: Sequence[str], settings: Settings) -> OpenedSource:
     return await anyio.to_thread.run_sync(
         open_rows, source, settings.id_column, settings.lenient_ids, abandon_on_cancel=True
     )
@@ -199,11 +199,12 @@ def run_of_source(opened: OpenedSource, settings: Settings) -> NewRun:
 
 
 def source_stat(location: str | None) -> str | None:
-    """Size and time of change of a file: while they are the same, so is the file."""
+    """Size and time of change of a file: while they are the same, so is the file. Of several files, their digest."""
     if location is None:
         return None
-    stat = Path(location).stat()
-    return f"{stat.st_size}:{stat.st_mtime_ns}"
+    stats = [Path(path).stat() for path in location.split(LOCATIONS_APART)]
+    told = [f"{stat.st_size}:{stat.st_mtime_ns}" for stat in stats]
+    return told[0] if len(told) == 1 else hashlib.sha256(" ".join(told).encode()).hexdigest()
 
 
 async def _go_on(ledger: Ledger, run: Run, invocation: Invocation, opened: OpenedSource) -> RunResult:

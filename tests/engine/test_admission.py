@@ -31,6 +31,7 @@ class ListedSource:
     location: str | None = "/rows.csv"
     sha256: str | None = None
     reading: str | None = "ids: one a line"
+    by_lines: bool = True
 
     def batches(self, size: int) -> Iterator[list[SourceRow]]:
         step = min(size, self.size)

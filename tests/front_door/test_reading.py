@@ -35,7 +35,10 @@ def nothing_was_sent(sandbox: Sandbox) -> bool:
         ("a.jsonl", '{{"id":"{0}","sessionId":"{1}"}}\n', ["'sessionId'", "'id'", "--id-column"]),
         ("a.jsonl", '{{"id":"{0}","items":[{{"id":"{1}"}}]}}\n', ["within 'items'"]),
         ("a.txt", "{0} {1}\n", ["several UUIDs"]),
-        ("-", '["{0}","{1}"]\n', ["JSON array"]),
+        ("-", '["{0}","{1}"]\n["{1}","{0}"]\n', ["another array of strings"]),
+        ("a.json", '{{"items":[{{"id":"{0}"}}],\n"session_id":"{1}"}}\n', ["'session_id' and within 'items'"]),
+        ("a.csv", "<!doctype html><title>Sign in</title>{0}", ["a web page (HTML) titled 'Sign in'"]),
+        ("a.pdf", "%PDF-1.7 {0}", ["is a PDF document"]),
         ("-", "{0};{1}\n", ["--id-column"]),
     ],
 )

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from closeout.worker.sources.files import format_of_beginning
+from closeout.worker.sources.reader import format_of_beginning
 from closeout.worker.sources.records import delimiter_of
 from tests.sources.reading import A, B, C, ids, read_content, read_stdin
 

@@ -9,6 +9,16 @@ from closeout.worker.support.clock import Millis
 
 RunState = Literal["running", "finished", "halted", "interrupted", "planned"]
 
+LOCATIONS_APART = "\x1f"  # stands between the paths of several files
+_MOST_SHOWN = 3
+
+
+def location_words(location: str) -> str:
+    """Where a source is, for a person: of many files the first ones."""
+    paths = location.split(LOCATIONS_APART)
+    more = f" and {len(paths) - _MOST_SHOWN:,} more" if len(paths) > _MOST_SHOWN else ""
+    return ", ".join(paths[:_MOST_SHOWN]) + more
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:

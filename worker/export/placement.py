@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 import anyio
 import anyio.to_thread
 
-from closeout.worker.domain.run import Run
+from closeout.worker.domain.run import LOCATIONS_APART, Run
 from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.sqlite.own_files import is_beside_ledger, is_database, is_ledger_itself
 from closeout.worker.support.errors import CloseoutError, ConfigurationError
@@ -104,9 +104,10 @@ def same_file_as(path: Path, others: Sequence[str | None]) -> bool:
     """Whether it is one of these files, by whatever name, or what standard input reads."""
     with suppress(OSError):
         found = path.stat()
-        for other in others:
+        paths = (each for other in others if other is not None for each in other.split(LOCATIONS_APART))
+        for each in paths:
             with suppress(OSError, ValueError):
-                if other is not None and os.path.samestat(found, Path(other).stat()):
+                if os.path.samestat(found, Path(each).stat()):
                     return True
         with suppress(OSError, ValueError, AttributeError):
             given = os.fstat(sys.stdin.fileno())

@@ -74,6 +74,7 @@ class OpenedSource:
         batches = source.batches(_BATCH)
         self.beginning = next(batches, [])
         self.reading = source.reading
+        self.by_lines = source.by_lines
         self.complete = self.location is not None and len(self.beginning) < _BATCH
         self._batches = _chain(self.beginning, batches)
 

@@ -2,6 +2,7 @@
 
 from closeout.worker.config.settings import DURATIONS, RATES, SHARES, Settings
 from closeout.worker.domain.item import Outcome
+from closeout.worker.domain.run import location_words
 from closeout.worker.report.formatting import DASH, instant, tally_words, words_of
 from closeout.worker.report.run_report import RunReport
 from closeout.worker.report.summary import achieved_rate, slower_words, waited_words
@@ -52,7 +53,7 @@ def source_facts(story: RunReport) -> Facts:
         ("run", run.name),
         ("job", run.job),
         ("source", run.source),
-        ("location", run.location),
+        ("location", location_words(run.location) if run.location else None),
         ("read as", run.reading),
         ("SHA-256 of the source", run.source_sha256 or ("not known" if run.source_done and not run.job else "")),
         ("rows read", read if run.source_done else f"{read}; not read to its end"),

@@ -9,7 +9,7 @@ from rich.text import Text
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.exchange import Exchange
 from closeout.worker.domain.item import Outcome
-from closeout.worker.domain.run import Run
+from closeout.worker.domain.run import Run, location_words
 from closeout.worker.ledger.records import COLUMNS, Counts, Found, InvalidKind
 from closeout.worker.report.formatting import (
     STATE_STYLES,
@@ -76,7 +76,7 @@ def run_details(
         *([fact("why", run.why, "yellow")] if run.why else []),
         *([fact("job", run.job)] if run.job else []),
         *([fact("counted", tally_words(run.tally))] if run.tally else []),
-        *([fact("location", run.location)] if run.location else []),
+        *([fact("location", location_words(run.location))] if run.location else []),
         fact("started", to_the_second(run.created_at)),
         fact("ended", to_the_second(run.ended_at)),
         *run_facts(run, counts, settings, invalid),

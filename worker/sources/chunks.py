@@ -4,17 +4,19 @@ import io
 import os
 import select
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from stat import S_ISREG
-from typing import BinaryIO
+from typing import IO
 
 from closeout.worker.sources.decompress import CHUNK, BrokenOffError
 
 PATIENCE = 0.2  # seconds
 
 
-def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
+def read_chunks(stream: IO[bytes]) -> Iterator[bytes]:
     """The bytes of ``stream``, at most CHUNK at a time. Raises BrokenOffError when reading fails.
 
     A stream that may make its reader wait, a pipe above all, also yields empty chunks: see ``with_pauses``.
@@ -27,6 +29,8 @@ def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
             yield from with_pauses(partial(_read, descriptor), partial(_arrives, descriptor))
     except OSError as error:
         raise BrokenOffError(f"reading fails ({error.strerror or error})") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise BrokenOffError("the ZIP archive is damaged, or packed in a way that is not known here") from error
 
 
 def with_pauses(
@@ -49,7 +53,7 @@ def with_pauses(
             return
 
 
-def _slow_descriptor(stream: BinaryIO) -> int | None:
+def _slow_descriptor(stream: IO[bytes]) -> int | None:
     """The descriptor of a stream that may make its reader wait; None for files and for what is in memory."""
     try:
         descriptor = stream.fileno()

@@ -3,6 +3,8 @@
 An empty chunk is a pause: for now nothing more has come. It is passed on behind all that came before it.
 """
 
+import bz2
+import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -13,7 +15,7 @@ from closeout.worker.support.errors import SourceError
 
 CHUNK = 65_536
 
-_MAGIC = 4
+MAGIC = 5  # bytes that tell whether data is packed
 # One zstd block takes as little as four bytes and unfolds to 128 KiB: this bounds what one step can unfold to.
 _ZSTD_STEP = 64
 
@@ -26,22 +28,30 @@ class BrokenOffError(Exception):
 
 
 def decompressed(chunks: Iterator[bytes], suffix: str = "") -> Iterator[bytes]:
-    """The content of ``chunks``, unfolded where they begin like gzip or zstd data; each chunk stays bounded.
+    """The content of ``chunks``, unfolded where they begin like gzip, zstd, bzip2 or xz data; each chunk stays bounded.
 
     Raises SourceError, before anything, where they do not, though the name's ``suffix`` (".gz") promises it, and
     BrokenOffError where the compressed data is cut off or damaged.
     """
-    head, chunks = take_head(chunks, _MAGIC)
+    head, chunks = take_head(chunks, MAGIC)
     if head.startswith(b"\x1f\x8b"):
         return _gunzip(chunks)
+    if head.startswith((b"BZh", b"\xfd7zXZ")):
+        name, make = ("bzip2", bz2.BZ2Decompressor) if head.startswith(b"BZh") else ("xz", lzma.LZMADecompressor)
+        return _unfolded(chunks, name, make)
     if head.startswith(b"\x28\xb5\x2f\xfd") or _is_skippable_frame(head):
         return _regrouped(_unzstd(chunks))
     if head and suffix:
         raise SourceError(
-            f"is named {suffix}, but holds neither gzip nor zstd data: get it again, or drop {suffix} from its name "
+            f"is named {suffix}, but holds no compressed data: get it again, or drop {suffix} from its name "
             "if it is text"
         )
     return chunks
+
+
+def is_packed(head: bytes) -> bool:
+    """Whether what begins so is unfolded here."""
+    return head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")) or _is_skippable_frame(head)
 
 
 def take_head(
@@ -98,6 +108,31 @@ def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise BrokenOffError("the gzip data is damaged") from error
     if not member.eof:
         raise BrokenOffError("the gzip data ends early")
+
+
+def _unfolded(
+    chunks: Iterable[bytes], name: str, make: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]
+) -> Iterator[bytes]:
+    """The content of all bzip2 or xz streams, one after the other; zeros after one are padding."""
+    stream = make()
+    try:
+        for chunk in chunks:
+            if not chunk:
+                yield chunk
+            data = chunk
+            while data or not (stream.eof or stream.needs_input):
+                if stream.eof:
+                    data = data.lstrip(b"\0")
+                    if not data:
+                        break
+                    stream = make()
+                if piece := stream.decompress(data, CHUNK):
+                    yield piece
+                data = stream.unused_data if stream.eof else b""
+    except (OSError, lzma.LZMAError, EOFError) as error:
+        raise BrokenOffError(f"the {name} data is damaged") from error
+    if not stream.eof:
+        raise BrokenOffError(f"the {name} data ends early")
 
 
 def _unzstd(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -33,7 +33,7 @@ from closeout.worker.sources.session_ids import (
     sample_of,
     shown,
 )
-from closeout.worker.support.errors import SourceError
+from closeout.worker.support.errors import EmptySourceError, SourceError
 from closeout.worker.support.units import counted
 
 _MOST_UNREADABLE = 1_000
@@ -66,7 +66,7 @@ class Table:
             one for one in head if one[0] > above and (one[2] is not None or (below is not None and one[0] >= below))
         ]
         if not self._head and self._layout.header is not None and lines.broken is None:
-            raise SourceError("has a header but no rows: there is nothing to close")
+            raise EmptySourceError("has a header but no rows: there is nothing to close")
 
     @property
     def reading(self) -> str:

@@ -1,257 +1,168 @@
-"""Sources that are files or standard input: which one, in which format, and what to say when it cannot be read."""
+"""Sources that are files or standard input: opened, read part after part, and what to say when that fails."""
 
-import hashlib
-import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
-from pathlib import Path
-from stat import S_ISDIR
-from typing import BinaryIO, Protocol
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
+from typing import BinaryIO, TypeVar
 
 from closeout.worker.domain.item import SourceRow
+from closeout.worker.domain.run import LOCATIONS_APART
+from closeout.worker.sources.checksum import Checksum
 from closeout.worker.sources.chunks import read_chunks
-from closeout.worker.sources.decoding import decoded
-from closeout.worker.sources.decompress import BrokenOffError, decompressed
-from closeout.worker.sources.delimited import Table
-from closeout.worker.sources.line_formats import JsonLines, PlainLines
-from closeout.worker.sources.lines import Lines
+from closeout.worker.sources.places import LONGEST_NAME, MOST_FILES, Part, Place, files_named, place_of, standard_input
 from closeout.worker.sources.protocol import Source
-from closeout.worker.sources.session_ids import ReadingError, normalise_id, problem_row, sample_of, shown, strip_blanks
-from closeout.worker.support.errors import SourceError
-from closeout.worker.support.suggestions import file_meant
+from closeout.worker.sources.reader import Asked, Reader
+from closeout.worker.sources.session_ids import ReadingError, problem_row, shown, strip_blanks
+from closeout.worker.support.errors import EmptySourceError, SourceError
+from closeout.worker.support.units import counted
 
 STANDARD_INPUT = "-"
-_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt"}
-_COMPRESSIONS = (".gz", ".zst")
-_begins_array = re.compile(r'\[\s*(["\[{\]]|$|-?\d|null|true|false)').match
-_begins_object = re.compile(r'\{\s*("|$|\})').match
-_WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
-
-
-class Checksum:
-    """``value`` is the digest in hexadecimal, once the bytes have been read to their end."""
-
-    def __init__(self) -> None:
-        self.value: str | None = None
-
-    def over(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """The same chunks."""
-        digest, self.value = hashlib.sha256(), None
-        for chunk in chunks:
-            digest.update(chunk)
-            yield chunk
-        self.value = digest.hexdigest()
+_Found = TypeVar("_Found")
 
 
 def open_source(
-    source: str, *, id_column: str | None = None, lenient: bool = False, stdin: BinaryIO | None = None
+    source: str | Sequence[str], *, id_column: str | None = None, lenient: bool = False, stdin: BinaryIO | None = None
 ) -> Source:
-    """The source that ``source`` names: a file, or ``-`` for standard input (``stdin``, where it is given).
+    """The source that ``source`` names: files, folders or patterns, or ``-`` for standard input (``stdin``, if given).
 
+    One text may also be the location of an earlier source.
     ``id_column`` is the name of the id's column or field, or a column's 1-based number; ``lenient``: ids are read
     also where they are wrapped, as in a URL. Raises SourceError, here or at the first batch, if the source cannot be
     read at all.
     """
-    if not source:
+    names = source.split(LOCATIONS_APART) if isinstance(source, str) else list(source)
+    if not names or not all(names):
         raise SourceError("SOURCE is empty: name a file, or - for standard input")
     if id_column is not None and not strip_blanks(id_column):
         raise SourceError("--id-column is empty: give the name of the id's column or field, or the column's number")
-    if source == STANDARD_INPUT:
-        return _ByteSource("standard input", None, id_column, lenient, None, "", partial(_opened_stdin, stdin))
-    name = shown(source, 4_096)
+    asked = Asked(id_column, lenient)
+    if STANDARD_INPUT in names:
+        if len(names) > 1:
+            raise SourceError("SOURCE: standard input (-) stands alone")
+        return _ByteSource("standard input", [standard_input(stdin)], asked)
+    files = _expanded(names)
+    told = shown(names[0], LONGEST_NAME) if len(names) == 1 else counted(len(files), "file")
+    return _ByteSource(told, [_named(file, place_of) for file in files], asked)
+
+
+def _expanded(names: Sequence[str]) -> list[str]:
+    """All files, each once. Raises SourceError where one stands there twice, or where they are too many."""
+    files = [file for name in names for file in _named(name, files_named)]
+    if len(files) > MOST_FILES:
+        raise SourceError(f"SOURCE: {len(files):,} files are too many: at most {MOST_FILES:,} are read in one run")
+    return list(dict.fromkeys(files))
+
+
+def _named(name: str, find: Callable[[str], _Found]) -> _Found:
     try:
-        location = _location(source)
-        opened = partial(_opened_file, location)
-        return _ByteSource(name, location, id_column, lenient, *_promised_by_name(source), opened)
+        return find(name)
     except SourceError as error:
-        raise SourceError(f"{name} {error}") from error.__cause__
+        raise SourceError(f"{shown(name, LONGEST_NAME)} {error}") from error.__cause__
 
 
-def format_of_beginning(beginning: list[str]) -> str:
-    """The format of a text of unknown name with these first lines: ``jsonl``, ``txt`` or ``csv``.
-
-    A first line in quotes is JSON only if it holds an id: CSV headers come in quotes as well.
-    """
-    line = next((line.strip() for line in beginning if _says_something(line)), "")
-    is_id = normalise_id(line) is not None  # which may stand in braces
-    if (line.startswith("{") and not is_id) or (line.startswith('"') and is_id):
-        return "jsonl"
-    return "txt" if is_id else "csv"
-
-
-def refusal_of_json(beginning: list[str], format_: str | None) -> str | None:
-    """Why a text with these first lines is not read: it is JSON, but not one value a line; None where it may be."""
-    line = next((line.strip() for line in beginning if line.strip()), "")
-    if _begins_array(line):
-        return "is a JSON array: give one object or id a line (JSON lines)"
-    if _begins_object(line) and format_ not in (None, "jsonl"):
-        return f"holds JSON, and is named .{format_}: name it .jsonl, with one object a line"
-    if line == "{":
-        return "is JSON that spans lines: give one object a line (JSON lines)"
-    return None
-
-
-class _Rows(Protocol):
-    """The rows of one format. ``reading`` says how their ids are found, once the first row has been read."""
-
-    @property
-    def reading(self) -> str: ...
-    def rows(self) -> Iterator[SourceRow]: ...
-
-
-@dataclass
 class _ByteSource:
-    """Rows from a stream of bytes; ``name`` stands at the beginning of every complaint.
+    """Rows from one or several streams of bytes. A complaint about one begins with its name."""
 
-    ``format`` is None where the beginning of the stream has to tell; ``compression`` is the suffix that promises one.
-    """
-
-    name: str
-    location: str | None
-    id_column: str | None
-    lenient: bool
-    format: str | None
-    compression: str
-    opened: Callable[[], AbstractContextManager[BinaryIO]]
-    checksum: Checksum = field(default_factory=Checksum)
-    reading: str | None = field(default=None, init=False)
+    def __init__(self, name: str, places: Sequence[Place], asked: Asked) -> None:
+        self.name = name
+        self.reading: str | None = None
+        self.by_lines = False
+        self._places = places
+        self._asked = asked
+        self._checksum = Checksum()
+        self._several = sum(len(place.parts) for place in places) > 1
+        paths = [place.path for place in places]
+        if len(paths) > 1 and None in paths:
+            raise SourceError("SOURCE: a pipe stands alone, since several files are looked at before they are read")
+        self.location = None if None in paths else LOCATIONS_APART.join(map(str, paths))
 
     @property
     def sha256(self) -> str | None:
-        return self.checksum.value
+        """See the protocol. Of several files it is that of all their bytes, one file after the other."""
+        return self._checksum.value
 
     def batches(self, size: int) -> Iterator[list[SourceRow]]:
-        """Yields the rows in order, ``size`` at a time, or fewer where the stream pauses, as the protocol says."""
+        """Yields the rows in order, as the protocol says. Of several parts all are looked at before the first row."""
         if size < 1:
             raise ValueError("a batch holds at least one row")
-        try:
-            with self.opened() as stream:
-                yield from self._batches(
-                    Lines(decoded(decompressed(self.checksum.over(read_chunks(stream)), self.compression))), size
-                )
-        except (SourceError, ReadingError) as error:
-            raise SourceError(f"{self.name} {error}") from error.__cause__
+        self._checksum = Checksum()
+        if not self._several:
+            yield from self._all_batches(size, empty=set())
+        else:
+            rows = chain.from_iterable(self._all_batches(size, empty=self._look_at_all()))
+            yield from iter(lambda: list(islice(rows, size)), [])
 
-    def _batches(self, lines: Lines, size: int) -> Iterator[list[SourceRow]]:
+    def _all_batches(self, size: int, *, empty: set[str]) -> Iterator[list[SourceRow]]:
         any_row = False
-        parsed = self._parsed(lines)
-        while True:
-            rows = _with_break(parsed.rows(), lines, any_row=any_row)
-            while batch := _filled(rows, size, begun=any_row):
-                self.reading = self.reading or _reading_of(parsed, batch, lenient=self.lenient)
-                any_row = True
-                yield batch
-            if not lines.paused:
-                break
-            lines.go_on()
-        if not any_row:
-            raise SourceError("is empty: give a source with at least one session id")
+        try:
+            for place in self._places:
+                for part in place.parts:
+                    for batch in self._batches(part, size, packed=place.packed, empty=part.name in empty):
+                        any_row = True
+                        yield batch
+                if place.packed:
+                    self._checksum.add_file(str(place.path))
+        except SourceError as error:
+            if not any_row:
+                raise
+            yield [problem_row(1, "", f"{error}; nothing is read from there on")]
+            return
+        self._checksum.end()
 
-    def _parsed(self, lines: Lines) -> _Rows:
-        beginning = lines.peek(_show_format)
-        if (refusal := refusal_of_json(beginning, self.format)) is not None:
-            raise SourceError(refusal)
-        match self.format or format_of_beginning(beginning):
-            case "jsonl":
-                return JsonLines(lines, self.id_column, lenient=self.lenient)
-            case "txt":
-                return PlainLines(lines, self.id_column, lenient=self.lenient)
-            case name:
-                return Table(lines, self.id_column, tabs=name == "tsv", lenient=self.lenient)
+    def _batches(self, part: Part, size: int, *, packed: bool, empty: bool) -> Iterator[list[SourceRow]]:
+        try:
+            with part.opened() as stream:
+                chunks = read_chunks(stream)
+                reader = Reader(chunks if packed else self._checksum.over(chunks), self._asked, part.promised)
+                if empty:
+                    deque(reader.chunks, maxlen=0)
+                    return
+                for batch in reader.batches(size):
+                    if self.reading is None:
+                        self.reading = self._reading_of(reader)
+                        self.by_lines = reader.by_lines and not packed and not self._several
+                    yield [_of_part(row, part.name) for row in batch] if self._several else batch
+        except EmptySourceError as error:
+            raise EmptySourceError(f"{part.name} {error}") from error.__cause__
+        except (SourceError, ReadingError) as error:
+            raise SourceError(f"{part.name} {error}") from error.__cause__
 
-
-def _show_format(beginning: list[str]) -> bool:
-    return any(map(_says_something, beginning))
-
-
-def _says_something(line: str) -> bool:
-    return bool(line.strip()) and not strip_blanks(line).startswith("#")
-
-
-def _reading_of(parsed: _Rows, batch: list[SourceRow], *, lenient: bool) -> str:
-    first = next((row.session_id for row in batch if row.session_id is not None), None)
-    how = f"ids: {parsed.reading}{', also wrapped (lenient)' if lenient else ''}"
-    return how + (f"; first {sample_of(first)}" if first is not None else "")
-
-
-def _filled(rows: Iterator[SourceRow], size: int, *, begun: bool) -> list[SourceRow]:
-    """The next batch. Where the file is read otherwise from a line on, the last row says so; raises ReadingError if no
-    batch has ``begun`` before: then nothing of it is read."""
-    batch: list[SourceRow] = []
-    try:
-        batch.extend(islice(rows, size))
-    except ReadingError as error:
-        if not begun:
-            raise
-        batch.append(problem_row(error.line, "", f"{error}; nothing is read from there on"))
-    return batch
-
-
-def _with_break(rows: Iterator[SourceRow], lines: Lines, *, any_row: bool) -> Iterator[SourceRow]:
-    """The rows, and where they break off a row that says so; SourceError if there was none before that."""
-    try:
-        for row in rows:
-            any_row = True
-            yield row
-    except BrokenOffError as error:
-        if not any_row:
-            raise SourceError(f"cannot be read: {error} before the first row; get the file again") from error
-        after = lines.number if error.after_line is None else error.after_line
-        yield problem_row(after + 1, "", f"{error}: rows after line {after} could not be read")
-
-
-def _opened_file(location: str) -> BinaryIO:
-    try:
-        return Path(location).open("rb")
-    except OSError as error:
-        raise SourceError(_refusal(error)) from error
-
-
-def _opened_stdin(stdin: BinaryIO | None) -> AbstractContextManager[BinaryIO]:
-    if stdin is not None:
-        return nullcontext(stdin)
-    if sys.stdin is None:
-        raise SourceError("is closed: pipe the session ids in, or name a file")
-    return nullcontext(sys.stdin.buffer)
-
-
-def _location(source: str) -> str:
-    """The absolute path of an existing file, links resolved."""
-    path = Path(source)
-    try:
-        if S_ISDIR(path.stat().st_mode):
-            raise SourceError("is a folder: name one of its files")
-        return str(path.resolve())
-    except FileNotFoundError as error:
-        near = file_meant(path)
-        hint = f"did you mean {shown(str(near), 4_096)!r}?" if near is not None else "check its path"
-        raise SourceError(f"does not exist: {hint}") from error
-    except OSError as error:
-        raise SourceError(_refusal(error)) from error
-    except ValueError as error:
-        raise SourceError("is no file name") from error
-
-
-def _promised_by_name(source: str) -> tuple[str, str]:
-    """The format, and the suffix of a compression or nothing."""
-    name = Path(source).name.lower()
-    if name.endswith(_WORKBOOKS):
-        raise SourceError("is a workbook: export it as CSV")
-    compression = next((suffix for suffix in _COMPRESSIONS if name.endswith(suffix)), "")
-    format_ = _FORMATS.get(Path(name.removesuffix(compression)).suffix)
-    if format_ is None:
-        supported = " ".join(_FORMATS)
-        raise SourceError(
-            f"has no extension that is known here: {supported} are, each also with {' or '.join(_COMPRESSIONS)}"
+    def _reading_of(self, reader: Reader) -> str:
+        files = (
+            f"{counted(sum(len(place.parts) for place in self._places), 'file')}, each so: " if self._several else ""
         )
-    return format_, compression
+        return f"{files}ids: {reader.how}" + (f"; first {reader.first}" if reader.first is not None else "")
+
+    def _look_at_all(self) -> set[str]:
+        """The names of the parts without rows. Raises SourceError where one cannot be read, or is read otherwise.
+
+        Parts of one export are alike. Where one is not, what names its ids may not be what names those of the others.
+        """
+        how: dict[str, str] = {}
+        empty: set[str] = set()
+        for part in (part for place in self._places for part in place.parts):
+            try:
+                with part.opened() as stream:
+                    reader = Reader(read_chunks(stream), self._asked, part.promised)
+                    next(reader.batches(1), None)
+            except EmptySourceError:
+                empty.add(part.name)
+            except (SourceError, ReadingError) as error:
+                raise SourceError(f"{part.name} {error}") from error.__cause__
+            else:
+                how[part.name] = reader.how or ""
+        if not how:
+            raise EmptySourceError(f"{self.name}: none of the files holds a row: there is nothing to close")
+        (name, first), *others = how.items()
+        if (other := next((one for one in others if one[1] != first), None)) is not None:
+            raise SourceError(
+                f"{other[0]} is read otherwise ({other[1]}) than {name} ({first}): give files that differ one by one"
+            )
+        return empty
 
 
-def _refusal(error: OSError) -> str:
-    if isinstance(error, PermissionError):
-        return "cannot be opened, its permissions forbid it: allow reading it"
-    return f"cannot be opened: {error.strerror or error}"
+def _of_part(row: SourceRow, part: str) -> SourceRow:
+    """What is wrong with a row of several files says in which one."""
+    if row.problem is not None:
+        row.problem = f"{part}: {row.problem}"
+    return row

@@ -42,6 +42,7 @@ _KINDS = {
     int: "a number",
     float: "a number",
 }
+_ERROR_KEYS = frozenset({"error", "errors", "message", "detail", "fault", "exception", "errormessage"})
 _DEPTH = 8  # so deep an object is searched for other ids
 
 
@@ -66,6 +67,7 @@ class JsonLines:
         self._keys = id_keys(id_column)
         self._field: str | None = None
         self._strings: bool | None = None
+        self._first = True  # no object has been read yet
 
     @property
     def reading(self) -> str:
@@ -113,7 +115,10 @@ class JsonLines:
     def _object_row(self, number: int, line: str, value: JsonObject) -> SourceRow:
         keys = self._keys if self._id_column is not None else with_rivals(frozenset(map(name_key, value)))
         found = [(name, field) for name, field in value.pairs if name_key(name) in keys]
+        first, self._first = self._first, False
         if not found:
+            if first:
+                _expect_no_error(number, value)
             return problem_row(number, line, f"no field {self._field or self._id_column or ID_NAMES[0]!r}")
         name, held = self._chosen(number, found, value)
         if self._field is not None and name_key(name) != name_key(self._field):
@@ -140,6 +145,14 @@ class JsonLines:
             mend = f"give what is in {where!r} a line each, or name the field with --id-column"
             raise ReadingError(number, f"holds ids both in {shown(name, 40)!r} and within {where!r}: {mend}")
         return name, held
+
+
+def _expect_no_error(number: int, value: JsonObject) -> None:
+    """Raises ReadingError if the first object is the answer of an API that has not given the list."""
+    told = next((held for name, held in value.pairs if name_key(name) in _ERROR_KEYS and held), None)
+    if told is not None:
+        words = told if isinstance(told, str) else json.dumps(told)
+        raise ReadingError(number, f"is an error that an API answered ({shown(words, 80)}), not a list: get it again")
 
 
 def _row_of(

@@ -29,6 +29,11 @@ class Source(Protocol):
         """How its ids are found, in one line for a person; None until the first batch was read."""
         ...
 
+    @property
+    def by_lines(self) -> bool:
+        """Whether it is one file of rows that stand on lines as they are, not packed; known with the first batch."""
+        ...
+
     def batches(self, size: int) -> Iterator[list[SourceRow]]:
         """Yield the rows in order, at most ``size`` and at least one at a time.
 

@@ -15,6 +15,10 @@ class SourceError(CloseoutError):
     """The source cannot be read at all; nothing was sent."""
 
 
+class EmptySourceError(SourceError):
+    """The source is whole, and lists nothing: there is a header, or an empty list, and no row."""
+
+
 class LedgerError(CloseoutError):
     """The ledger cannot be opened, or is not one that this version may write."""
 
