@@ -61,7 +61,7 @@ def command(context: click.Context, /, source: str, queue_url: str, **_: Any) ->
     and `key` goes with it.
     """
     given = context.params
-    opening = partial(open_rows, source, given["id_column"], bool(given["lenient_ids"]))
+    opening = partial(open_rows, source, given["id_column"], lenient=bool(given["lenient_ids"]))
     return anyio.run(partial(push_source, opening, queue_url, read_ledger(context), as_json=given["as_json"]))
 
 

@@ -13,7 +13,7 @@ from closeout.jobs.config.invocation import Invocation, read_invocation_for
 from closeout.jobs.config.options import BRAKE, GUARDS, OPERATIONS, PACE, PORTION, SETTLE, working_options
 from closeout.jobs.definitions.loader import known_job
 from closeout.jobs.runner.run_to_end import conclude, expect_export, expect_no_plan, reading, run_to_end
-from closeout.jobs.runner.source_runs import open_rows, reading_of
+from closeout.jobs.runner.source_runs import open_as_set, reading_of
 from closeout.jobs.runner.sweep_runs import sweep_on
 from closeout.jobs.runner.terminal import say
 from closeout.worker.domain.run import Run
@@ -67,6 +67,6 @@ def rest_of_source(run: Run, location: str | None, invocation: Invocation) -> Op
     """The source, opened where the run left it; None when there is nothing to read. Raises SourceError."""
     if run.source_done or location is None:
         return None
-    opened = open_rows(location, invocation.settings.id_column, invocation.settings.lenient_ids)
+    opened = open_as_set(location, invocation.settings)
     opened.skip(run)
     return opened

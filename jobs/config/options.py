@@ -48,11 +48,14 @@ ID_COLUMN = _option(
 LENIENT_IDS = _option(
     "--lenient-ids", 'Read ids also from ="ID", <ID>, a URL that holds one, and `ID # note`.', is_flag=True
 )
+ALLOW_EMPTY = _option(
+    "--allow-empty", "Finish with exit code 0 where the source is a header, or an empty list, alone.", is_flag=True
+)
 REASON: list[_Decorator] = [
     _option("--reason", "The close reason, for rows without their own.", metavar="REASON"),
     _option("--allow-unknown-reason", "Send reasons that the API would store as 'unknown'.", is_flag=True),
 ]
-CLOSE: list[_Decorator] = [ID_COLUMN, LENIENT_IDS, *REASON]
+CLOSE: list[_Decorator] = [ID_COLUMN, LENIENT_IDS, ALLOW_EMPTY, *REASON]
 GUARDS: list[_Decorator] = [
     _option(
         "--protect",

@@ -8,7 +8,16 @@ from closeout.jobs.help.examples import EXAMPLES, MORE, PURPOSES, codes_of
 
 # Options by purpose; what stands nowhere here comes first, as the command's own.
 _SECTIONS: dict[str, tuple[str, ...]] = {
-    "What is closed": ("id_column", "lenient_ids", "reason", "allow_unknown_reason", "limit", "canary", "yes"),
+    "What is closed": (
+        "id_column",
+        "lenient_ids",
+        "allow_empty",
+        "reason",
+        "allow_unknown_reason",
+        "limit",
+        "canary",
+        "yes",
+    ),
     "What is left alone": ("protect", "only_status", "idle_for", "expired", "state_max_age"),
     "Host and key": ("base_url", "api", "api_key_file", "profile", "config", "organisation"),
     "Pace": ("rate", "share", "org_limit", "concurrency", "timeout", "quiet_hours", "timezone"),

@@ -24,7 +24,7 @@ from closeout.worker.pace.forecast import estimate_sessions, forecast, in_words
 from closeout.worker.runtime.result import RunResult
 from closeout.worker.sources import open_source
 from closeout.worker.support.clock import now_ms
-from closeout.worker.support.errors import ConfigurationError, RunBusyError
+from closeout.worker.support.errors import ConfigurationError, EmptySourceError, RunBusyError
 from closeout.worker.support.units import counted
 
 _CHUNK = 1 << 20
@@ -125,7 +125,7 @@ async def close_source(invocation: Invocation, source: Sequence[str], *, new_run
 async def _expect_consent(invocation: Invocation, opened: OpenedSource, expected: Expected | None) -> None:
     """A person on a terminal agrees to close what the source lists, as it is read. Raises ConfigurationError."""
     with keyboard(stdin_is_read=opened.location is None) as typed_at:
-        if invocation.yes or typed_at is None:
+        if invocation.yes or typed_at is None or opened.empty:
             return
         facts = (reading_of(opened), _what_is_closed(invocation.settings, expected))
         if not await ask("Close them?", *facts, typed_at=typed_at):
@@ -175,15 +175,22 @@ async def plan_source(invocation: Invocation, source: Sequence[str]) -> int:
         return await conclude(ledger, ended, invocation)
 
 
-def open_rows(source: str | Sequence[str], id_column: str | None, lenient: bool) -> OpenedSource:
-    """Open a file, or standard input; ``lenient``: with ids that are wrapped. Blocking."""
+def open_rows(source: str | Sequence[str], id_column: str | None, *, lenient: bool) -> OpenedSource:
+    """Open files, or standard input; ``lenient``: with ids that are wrapped. Blocking."""
     return OpenedSource(open_source(source, id_column=id_column, lenient=lenient))
 
 
+def open_as_set(source: str | Sequence[str], settings: Settings) -> OpenedSource:
+    """Open files, or standard input, to be read as the settings of a run say. Blocking."""
+    opened = open_source(source, id_column=settings.id_column, lenient=settings.lenient_ids)
+    try:
+        return OpenedSource(opened, allow_empty=settings.allow_empty)
+    except EmptySourceError as error:
+        raise EmptySourceError(f"{error} (--allow-empty: that is no error)") from error
+
+
 async def _opened(source: Sequence[str], settings: Settings) -> OpenedSource:
-    return await anyio.to_thread.run_sync(
-        open_rows, source, settings.id_column, settings.lenient_ids, abandon_on_cancel=True
-    )
+    return await anyio.to_thread.run_sync(open_as_set, source, settings, abandon_on_cancel=True)
 
 
 def run_of_source(opened: OpenedSource, settings: Settings) -> NewRun:

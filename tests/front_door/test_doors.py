@@ -80,6 +80,46 @@ def test_an_interrupted_run_of_a_folder_goes_on_with_it(tmp_path: Path) -> None:
         assert sandbox.counts.requests["close"] == 60
 
 
+EMPTY = {
+    "a header": ("a.csv", "session_id,reason\n"),
+    "an array": ("a.json", "[]"),
+    "a listing": ("a.json", '{"items": [], "has_more": false}'),
+    "a pipe": ("-", "session_id\n"),
+}
+
+
+@pytest.mark.parametrize("shape", EMPTY)
+def test_an_empty_night_is_a_run_of_its_own_where_it_is_allowed(tmp_path: Path, shape: str) -> None:
+    """Exit code 0, an export that is a header, and a run that says so; without the flag nothing is made."""
+    name, content = EMPTY[shape]
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        given = content.encode() if name == "-" else None
+        if given is None:
+            (desk.home / name).write_text(content)
+        refused = desk.run("close", name, *JSON, input=given)
+        assert (refused.code, desk.ledger.exists()) == (2, False)
+        assert "--allow-empty" in refused.err
+        done = desk.run("close", name, *JSON, "--allow-empty", "--export", "out.csv", input=given)
+        assert done.code == 0, done.err
+        assert sum(sandbox.counts.requests.values()) == 0
+        summary = json.loads(done.out)
+        assert (summary["state"], summary["rows_read"], set(summary["outcomes"].values())) == ("finished", 0, {0})
+        assert (desk.home / "out.csv").read_text().splitlines()[0].startswith("run,session_id,outcome")
+        assert len((desk.home / "out.csv").read_text().splitlines()) == 1
+        planned = desk.run("plan", name, *JSON, "--allow-empty", input=given)
+        assert planned.code == 0, planned.err
+        assert [run for (run,) in desk.query("SELECT reading FROM runs")] == ["no rows", "no rows"]
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "<html>", "session,x\n"])
+def test_what_is_no_list_at_all_is_never_an_empty_night(tmp_path: Path, content: str) -> None:
+    """As where the program before it in the pipe has failed."""
+    with desk_of(tmp_path, quick()) as (desk, _):
+        (desk.home / "a.csv").write_text(content)
+        assert desk.run("close", "a.csv", *JSON, "--allow-empty").code == 2
+        assert not desk.ledger.exists()
+
+
 def test_a_file_unlike_the_others_sends_nothing(tmp_path: Path) -> None:
     with desk_of(tmp_path, quick()) as (desk, sandbox):
         one, parent = sandbox.add_sessions(2)

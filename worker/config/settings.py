@@ -50,8 +50,8 @@ class Settings(BaseModel):
     limit). ``max_failures``, ``quiet_hours`` and ``timezone`` are text as it is typed and stored; ``failure_limit``,
     ``quiet_windows`` and ``zone`` are what it means. ``canary``, ``limit`` and ``max_close`` are in sessions. ``rule``
     is that of a sweep, as JSON. ``closes`` is False for a plan; ``as_planned`` closes what one holds, if unchanged.
-    ``lenient_ids``: ids that are wrapped are read, too. ``from_queue``: the run is that of a queue. ``profile`` is the
-    one whose key it goes by, None for none.
+    ``lenient_ids``: ids that are wrapped are read, too. ``allow_empty``: a source without rows is no error.
+    ``from_queue``: the run is that of a queue. ``profile`` is the one whose key it goes by, None for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -78,6 +78,7 @@ class Settings(BaseModel):
     allow_unknown_reason: bool = False
     id_column: str | None = None
     lenient_ids: bool = False
+    allow_empty: bool = False
     settle: bool = True
     settle_for: float = Field(900.0, ge=0)
     first_look: float | None = Field(None, ge=0)

@@ -13,7 +13,7 @@ from closeout.worker.domain.run import Run
 from closeout.worker.runtime.context import Context
 from closeout.worker.sources.protocol import Source
 from closeout.worker.sources.session_ids import problem_row
-from closeout.worker.support.errors import SourceError
+from closeout.worker.support.errors import EmptySourceError, SourceError
 
 _BATCH = 2_000
 _CONFLICTS_TOLD = 5  # of one batch
@@ -60,10 +60,11 @@ class OpenedSource:
     """A source that has been found readable, and how far it has been read. Blocking: for worker threads.
 
     ``beginning`` are its first rows, and ``reading`` says how their ids are found; ``complete`` tells that these are
-    all, so far as one may know before reading on. Raises SourceError when nothing at all can be read.
+    all, so far as one may know before reading on; ``empty``, that it lists nothing. Raises SourceError when
+    nothing at all can be read, or when it is empty, unless that is allowed.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, allow_empty: bool = False) -> None:
         self.name = source.name
         self.location = source.location
         self.digest = RowDigest()
@@ -72,8 +73,14 @@ class OpenedSource:
         self._turn = threading.Lock()
         self._source = source
         batches = source.batches(_BATCH)
-        self.beginning = next(batches, [])
-        self.reading = source.reading
+        self.empty = False
+        try:
+            self.beginning = next(batches, [])
+        except EmptySourceError:
+            if not allow_empty:
+                raise
+            self.beginning, self.empty = [], True
+        self.reading = source.reading if not self.empty else "no rows"
         self.by_lines = source.by_lines
         self.complete = self.location is not None and len(self.beginning) < _BATCH
         self._batches = _chain(self.beginning, batches)

@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections import deque
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from itertools import chain
 from typing import Any, Self
 
@@ -20,6 +22,7 @@ _LONGEST_TOKEN = 12  # of those that are no strings: what is cut at the end of a
 _MOST_IN_ROW = 50  # an array of more strings is no row of a table
 _begins_array = re.compile(r'\[\s*(["\[{\]]|$|-?\d|null|true|false)').match
 _begins_object = re.compile(r'\{\s*("|$|\})').match
+_numeric = re.compile(r"[0-9.eE+\-]*").match
 _blank = re.compile(r"[ \t\r\n\x1e\ufeff]*").match
 _raw_decode = json.JSONDecoder(object_pairs_hook=JsonObject).raw_decode
 
@@ -56,10 +59,9 @@ def _is_no_json_line(line: str) -> bool:
 def _lists_early(text: str) -> bool:
     """Whether a list of records begins in a text that begins with an object, before what is cut off."""
     elements = JsonElements(iter([text]), expects_no_id=False)
-    try:
-        return any(elements)
-    except (BrokenOffError, ReadingError):
-        return False
+    with suppress(BrokenOffError, ReadingError):
+        deque(elements, maxlen=0)
+    return elements.lists
 
 
 def _is_envelope(value: object) -> bool:
@@ -109,6 +111,7 @@ class JsonElements:
         self.number = 1
         self.paused = False
         self.begun = False  # whether an array or an object has begun
+        self.lists = False  # whether a list of records has begun within an object
         self._chunks = chunks
         self._expects_no_id = expects_no_id
         self._text, self._at = "", 0
@@ -191,7 +194,7 @@ class JsonElements:
             begins = yield from self._token()
             lists = begins == "[" and name_key(name) in LIST_KEYS and not any(_names_id(one) for one, _ in members)
             if lists and listed is None:
-                listed = name
+                listed, self.lists = name, True
                 self._check_beside(line, listed, members)
                 yield from self._array()
             else:
@@ -254,7 +257,8 @@ class JsonElements:
             except (ValueError, RecursionError) as error:
                 raise self._damaged("nested too deeply, or a number too long") from error
             else:
-                if end < len(self._text) or isinstance(value, str | dict | list) or self._ended:
+                whole = isinstance(value, str | dict | list) or _numeric(self._text, end).end() < len(self._text)  # type: ignore[union-attr]
+                if whole or self._ended:
                     self._at = end
                     return value
             wanted = 2 * (len(self._text) - self._at)  # so that a long value is not looked at too often
