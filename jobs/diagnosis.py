@@ -39,7 +39,7 @@ def of_host(answer: Answer, base_url: str) -> Finding:
     """The answer to whoami: is this the API, and does it know the key?"""
     status = answer.http_status
     if status is None:
-        told = f"{base_url} gives no answer ({answer.exchange.error})"
+        told = f"{base_url} gives no answer: {answer.cause or answer.exchange.error}"
         return Finding("host", "problem", told, "check --base-url, the network and the firewall")
     if status >= 500:
         told = f"{base_url} answers {answer.trouble if answer.foreign else status}"
@@ -109,7 +109,7 @@ def of_closing(answer: Answer) -> Finding:
 def _answered(answer: Answer) -> str:
     if answer.foreign:
         return answer.trouble
-    return str(answer.http_status) if answer.http_status is not None else answer.exchange.error or "nothing"
+    return str(answer.http_status) if answer.http_status is not None else answer.trouble
 
 
 def of_clock(answer: Answer) -> Finding:

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from closeout.worker.api.client import Api, Endpoint, open_api
+from closeout.worker.config.network import Network
 
 KEY = "key-0f9e8d7c6b5a"
 SESSION = "0190c1f2-0000-7000-8000-000000000001"
@@ -26,9 +27,11 @@ class Seen:
     bodies: list[bytes] = field(default_factory=list)
 
 
-def client(url: str, *, dialect: str = "1.21", timeout: float = 5.0) -> Any:  # a context manager that yields an Api
+def client(  # a context manager that yields an Api
+    url: str, *, dialect: str = "1.21", timeout: float = 5.0, connections: int = 4, network: Network | None = None
+) -> Any:
     """An Api that talks to this address."""
-    return open_api(Endpoint(url, dialect, KEY, timeout, connections=4))
+    return open_api(Endpoint(url, dialect, KEY, timeout, connections, network or Network()))
 
 
 @asynccontextmanager

@@ -114,7 +114,7 @@ async def test_an_untrusted_certificate_is_refused_before_anything_is_sent(certi
     """The key must not reach whoever stands between."""
     async with serving(json_reply(GOOD), tls=server_context(certificate)) as (url, seen):
         answer: Answer = await closed_by(url)
-    assert (answer.http_status, answer.exchange.error, answer.sent) == (None, "connection_failed", False)
+    assert (answer.http_status, answer.exchange.error, answer.sent) == (None, "unsent_tls_untrusted", False)
     assert not seen.requests
 
 
@@ -136,5 +136,5 @@ async def test_a_certificate_for_another_host_is_refused(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     async with serving(json_reply(GOOD), tls=server_context(certificate)) as (url, seen):
         answer: Answer = await closed_by(url.replace("127.0.0.1", "localhost"))
-    assert (answer.exchange.error, answer.sent) == ("connection_failed", False)
+    assert (answer.exchange.error, answer.sent) == ("unsent_tls_name", False)
     assert not seen.requests

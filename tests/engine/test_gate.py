@@ -1,6 +1,7 @@
 """The gate: slots, and what answers say of the API as a whole."""
 
 import random
+from dataclasses import replace
 
 import anyio
 import anyio.lowlevel
@@ -351,3 +352,41 @@ async def test_an_outage_is_given_up_on_time() -> None:
     bench.now += 2
     bench.pace.on_wait()
     assert "no usable answer from the API" in (bench.stop.why or "")
+
+
+UNTRUSTED = replace(
+    an_answer(None, sent=False, error="unsent_tls_untrusted"), cause="the certificate is a stranger's", lasting=True
+)
+
+
+async def test_what_only_a_person_can_mend_halts_at_once() -> None:
+    """No attempt to come can be better, and nothing has been closed yet."""
+    bench = Bench()
+    await bench.gate.told(UNTRUSTED)
+    assert bench.stop.state == "halted"
+    assert (bench.stop.why or "").startswith("the certificate is a stranger's; remaining")
+
+
+@pytest.mark.parametrize("way", ["requests", "probes"])
+async def test_what_only_a_person_can_mend_halts_within_seconds_once_the_api_has_spoken(way: str) -> None:
+    """A server that is just being set up anew gets ten; any other trouble, or an answer, starts them anew."""
+    bench = Bench()
+    await bench.gate.told(an_answer(200))
+
+    async def tell() -> None:
+        if way == "requests":
+            await bench.gate.told(UNTRUSTED)
+        else:
+            bench.gate.probed(UNTRUSTED)
+
+    for other in (an_answer(None), an_answer(200)):
+        await tell()
+        bench.now += 9_999
+        await tell()
+        assert not bench.stop.requested
+        await bench.gate.told(other)
+        bench.now += 1
+    await tell()
+    bench.now += 10_000
+    await tell()
+    assert bench.stop.state == "halted"

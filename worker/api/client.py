@@ -3,18 +3,20 @@
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import httpx
 
 from closeout.worker.api.error_body import error_code, told_wait
+from closeout.worker.api.failures import FailedExchangeError, Failure
 from closeout.worker.api.schemas import organisation_of, parse_json, parse_page, parse_row, parse_rows, parse_session
-from closeout.worker.api.transport import open_transport
+from closeout.worker.api.transport import AiohttpTransport, open_transport
 from closeout.worker.api.voice import error_is_the_apis, form_of, is_exact, page_is_the_apis
-from closeout.worker.domain.exchange import FOREIGN_ANSWER, Answer, Exchange, Kind
+from closeout.worker.config.network import Network
+from closeout.worker.domain.exchange import FOREIGN_ANSWER, UNREADABLE, Answer, Exchange, Kind
 from closeout.worker.domain.session import PAGE_SIZE, Listing, SessionRow, SessionState
 from closeout.worker.support.clock import Millis, ServerClock, format_instant, now_ms, parse_http_date
 
@@ -31,6 +33,7 @@ class Endpoint:
     key: str
     timeout: float
     connections: int
+    network: Network = field(default_factory=Network)
 
     @property
     def collection(self) -> str:
@@ -106,8 +109,9 @@ class ReadingApi:
         try:
             response = await self._transport.handle_async_request(request())
         except Exception as error:  # whatever a transport raises, the request has no answer
-            code, sent = _failure(error)
-            return Answer(Exchange(at, kind, None, code, _elapsed(began)), sent=sent)
+            failed = _failure(error)
+            exchange = Exchange(at, kind, None, failed.code, _elapsed(began))
+            return Answer(exchange, sent=failed.sent, cause=failed.cause, lasting=failed.lasting)
         ms = _elapsed(began)
         date = parse_http_date(response.headers.get("date"))
         if response.status_code == 200:
@@ -173,7 +177,7 @@ def _good(  # the parts of an exchange
     else:
         session = parse_row(response.content) if rows else parse_session(response.content)
         sessions, usable = (session,) if session else (), session is not None and session.session_id == about
-    exchange = Exchange(at, kind, 200, None if usable else "unreadable_answer", ms)
+    exchange = Exchange(at, kind, 200, None if usable else UNREADABLE, ms)
     return Answer(
         exchange,
         sessions=sessions,
@@ -198,27 +202,30 @@ def _elapsed(began: float) -> int:
     return round((time.perf_counter() - began) * 1000)
 
 
-def _failure(error: Exception) -> tuple[str, bool]:
-    """A code for the ledger, and whether the request may have reached the API.
-
-    Only a connection that was never made proves that nothing was sent.
-    """
+def _failure(error: Exception) -> Failure:
+    """What our own transport says, or what another's error proves: a connection that was never made sent nothing."""
+    if isinstance(error, FailedExchangeError):
+        return error.failure
     if isinstance(error, UnicodeError | httpx.InvalidURL):
-        return "request_unsendable", False
-    if isinstance(error, httpx.ConnectError):
-        return "connection_failed", False
-    return ("timeout" if isinstance(error, httpx.TimeoutException) else "connection_lost"), True
+        return Failure("request_unsendable", sent=False)
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        return Failure("unsent_tcp", sent=False)
+    return Failure("timeout" if isinstance(error, httpx.TimeoutException) else "connection_lost", sent=True)
+
+
+def _transport(endpoint: Endpoint) -> AbstractAsyncContextManager[AiohttpTransport]:
+    return open_transport(endpoint.base_url, endpoint.connections, seconds=endpoint.timeout, network=endpoint.network)
 
 
 @asynccontextmanager
 async def open_api(endpoint: Endpoint, now: Callable[[], Millis] = now_ms) -> AsyncIterator[Api]:
     """An Api with its own connections, closed at the end."""
-    async with open_transport(endpoint.connections, seconds=endpoint.timeout) as transport:
+    async with _transport(endpoint) as transport:
         yield Api(transport, endpoint, now)
 
 
 @asynccontextmanager
 async def open_reading_api(endpoint: Endpoint, now: Callable[[], Millis] = now_ms) -> AsyncIterator[ReadingApi]:
     """The same for what must not change anything."""
-    async with open_transport(endpoint.connections, seconds=endpoint.timeout) as transport:
+    async with _transport(endpoint) as transport:
         yield ReadingApi(transport, endpoint, now)

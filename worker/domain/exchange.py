@@ -9,6 +9,8 @@ from closeout.worker.support.clock import Millis
 Kind = Literal["close", "read", "list", "probe"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FOREIGN_ANSWER = "foreign_answer"  # the error code of an answer with an error's status that is not the API's
+UNREADABLE = "unreadable_answer"  # that of an answer that is no HTTP, or a 200 that holds nothing of use
+UNSENT = "unsent_"  # how each code begins of a request whose first byte was never written; the ledger counts by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class Answer:
     """What came back for one request, or that nothing did.
 
     ``http_status`` is None when no answer arrived; then ``sent`` tells whether the request may have reached the
-    API. ``sessions`` holds the usable sessions of a 200, and ``rows`` the same in full where a listing asked for them.
+    API, ``cause`` says in one sentence of ours what failed, and ``lasting`` that only a person can mend it.
+    ``sessions`` holds the usable sessions of a 200, and ``rows`` the same in full where a listing asked for them.
     ``from_api`` is true when the body has the API's own shape (``api.voice``), and tells of the session asked for;
     where it is not, ``form`` says in words of ours what the body was. ``exact`` is false of an error that is not to the
     letter what the API documents: it tells of the API, but not what became of a close. ``retry_after`` is in seconds,
@@ -37,6 +40,8 @@ class Answer:
 
     exchange: Exchange
     sent: bool = True
+    cause: str = ""
+    lasting: bool = False
     sessions: tuple[SessionState, ...] = ()
     rows: tuple[SessionRow, ...] = ()
     cursor: str | None = None
@@ -72,7 +77,7 @@ class Answer:
         """What is wrong with an answer that is of no use, in a few words for a person."""
         if self.foreign:
             return f"{self.answered}, not as the API answers"
-        return self.exchange.error or f"status {self.http_status}"
+        return self.cause or self.exchange.error or f"status {self.http_status}"
 
     @property
     def session(self) -> SessionState | None:

@@ -14,10 +14,12 @@ from closeout.worker.runtime.api_health import Latency, Streak
 from closeout.worker.runtime.progress import Progress
 from closeout.worker.runtime.stop import Alarms, Stop
 from closeout.worker.support.clock import Millis
+from closeout.worker.support.log import get_logger
 from closeout.worker.support.units import format_duration
 
 _ABOUT = "API"
 SCOUTS = 3  # requests in flight until the API has answered one
+_LASTING = 10_000  # milliseconds of nothing but what only a person can mend, once the API has spoken
 _WALL = 10  # closes that something else answers, from the first on: by chance not even a bad network does that
 
 
@@ -51,6 +53,7 @@ class Gate:
         self._now = now
         self._trouble_since: Millis | None = None
         self._asking = anyio.Lock()  # held while whoami is asked whose host this is
+        self._lasting_since: Millis | None = None
         self._strange_closes = 0  # until the first one that the API answers
         self._strange = False  # whether the trouble is that something else answers
         self._last_trouble = "nothing but failures, nor did a probe get through"  # of others on this budget
@@ -90,7 +93,7 @@ class Gate:
         self._progress.exchanged(answer)
         if answer.from_api:
             self._spoke()
-        elif await self._is_another_host(answer):
+        elif await self._is_another_host(answer) or self._is_set_up_wrong(answer):
             return
         status = answer.http_status
         if status == 429:  # whoever says so
@@ -108,6 +111,7 @@ class Gate:
             self.standing.proven = True
 
     def _spoke(self) -> None:
+        self._lasting_since = None
         if not self.standing.spoken:
             self.standing.spoken = True
             for _ in range(self._more_slots):
@@ -132,6 +136,21 @@ class Gate:
         self._stop.halt(strange_host(answer, self.standing))
         return True
 
+    def _is_set_up_wrong(self, answer: Answer) -> bool:
+        """Whether nothing gets through that only a person can mend, such as a certificate: then the run halts.
+
+        Where the API has spoken already, it may be a server that is just being set up anew: that gets a few seconds.
+        """
+        if not answer.lasting:
+            self._lasting_since = None
+            return False
+        if self._lasting_since is None:
+            self._lasting_since = self._now()
+        if self.standing.spoken and self._now() - self._lasting_since < min(_LASTING, self._give_up_after):
+            return False
+        self._halt(f"{answer.cause}{GOES_ON}")
+        return self.alarms is None
+
     async def _failed(self, answer: Answer) -> None:
         """When nothing but failures comes back, everyone holds fire until a probe is answered."""
         if self._streak.failed(answer.exchange.at, sent=answer.sent):
@@ -155,6 +174,8 @@ class Gate:
             self._spoke()
         elif is_strange(answer) and not self.standing.spoken:
             self._stop.halt(strange_host(answer, self.standing))
+        else:
+            self._is_set_up_wrong(answer)
         alive = status is not None and status < 500
         if alive:
             self._over()
@@ -173,6 +194,8 @@ class Gate:
 
     def _trouble(self, answer: Answer) -> None:
         now = self._now()
+        if answer.trouble != self._last_trouble:
+            get_logger().info("no usable answer", kind=answer.exchange.kind, why=answer.trouble)
         self._last_trouble, self._strange = answer.trouble, answer.foreign
         if self._trouble_since is None:
             self._trouble_since = now

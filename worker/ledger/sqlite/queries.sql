@@ -467,9 +467,9 @@ WHERE run = :run AND session_id IS NULL GROUP BY 1 ORDER BY 2 DESC, 3 LIMIT :lim
 SELECT kind, count(*), sum(http_status = 429) FROM attempts WHERE run = :run GROUP BY 1;
 
 -- name: retried_count
--- Closes sent beyond each session's first. What found no connection was not sent.
+-- Closes sent beyond each session's first. What found no connection was not sent; older versions called all of that `connection_failed`.
 SELECT coalesce(sum(n - 1), 0) FROM
-    (SELECT count(*) AS n FROM attempts WHERE run = :run AND kind = 'close' AND error IS NOT 'connection_failed'
+    (SELECT count(*) AS n FROM attempts WHERE run = :run AND kind = 'close' AND (error IS NULL OR error <> 'connection_failed' AND substr(error, 1, 7) <> 'unsent_')
      GROUP BY item HAVING count(*) > 1);
 
 -- name: retry
