@@ -200,7 +200,7 @@ def in_one_line(error: click.ClickException) -> str:
 def report(error: BaseException, *, show_trace: bool) -> int:
     """Say in one line what went wrong; returns the exit code."""
     # --help needs nothing of the engine
-    from closeout.worker.support.errors import MISTAKES, CloseoutError, primary_error  # noqa: PLC0415
+    from closeout.worker.support.errors import MISTAKES, CloseoutError, plain_words, primary_error  # noqa: PLC0415
     from closeout.worker.support.terminal import printable  # noqa: PLC0415
 
     error = primary_error(error)
@@ -210,8 +210,7 @@ def report(error: BaseException, *, show_trace: bool) -> int:
         click.echo(f"closeout: {printable(str(error))}", err=True)
         return error.exit_code
     click.echo(
-        f"closeout: unexpected {type(error).__name__}; -vv shows where. What was recorded is in the ledger: "
-        "`closeout resume last` continues",
+        f"closeout: {plain_words(error)}. What was recorded is in the ledger: `closeout resume last` continues",
         err=True,
     )
     return 3

@@ -1,5 +1,6 @@
 """How errors reach a person: one line, and the exit code that is promised."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -53,8 +54,28 @@ def test_an_unexpected_error_is_one_line_without_its_text(capsys: pytest.Capture
     assert cli.report(ValueError("Jane Doe"), show_trace=False) == 3
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "unexpected ValueError" in err
+    assert "a fault in closeout (ValueError): run it with -vv to see where" in err
+    assert "`closeout resume last` continues" in err
     assert "Jane" not in err
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError("Jane"), "out of memory: lower --concurrency"),
+        (OSError(errno.EMFILE, "Jane"), "too many files open"),
+        (OSError(errno.ENOSPC, "Jane"), "a disk is full"), (OSError(errno.EIO, "Jane"), "cannot be read or written"),
+    ],
+)  # fmt: skip
+def test_what_the_machine_is_short_of_is_told_with_what_to_do(
+    error: Exception, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also within what it brought down; and a run can be gone on with."""
+    assert cli.report(ExceptionGroup("", [error, RuntimeError("stream closed")]), show_trace=False) == 3
+    err = capsys.readouterr().err
+    assert told in err
+    assert "Jane" not in err
+    assert "`closeout resume last` continues" in err
 
 
 def test_a_trace_is_shown_on_request(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,7 +85,7 @@ def test_a_trace_is_shown_on_request(capsys: pytest.CaptureFixture[str]) -> None
     cli.report(caught.value, show_trace=True)
     err = capsys.readouterr().err
     assert "test_report.py" in err
-    assert err.splitlines()[-1].startswith("closeout: unexpected ValueError")
+    assert err.splitlines()[-1].startswith("closeout: a fault in closeout (ValueError)")
 
 
 def closeout(*arguments: str) -> "subprocess.CompletedProcess[str]":

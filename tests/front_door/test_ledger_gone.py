@@ -68,3 +68,19 @@ def test_what_lies_beside_the_ledger_may_change(tmp_path: Path) -> None:
 def _reads(desk: Desk) -> list[int]:
     commands = ("runs",), ("export", "last", "--output", "rows.csv"), ("rate", "last", "90/s")
     return [desk.run(*words).code for words in commands]
+
+
+def test_a_damaged_ledger_is_told_with_what_to_do(tmp_path: Path) -> None:
+    """In one line, and nothing is sent."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        desk.write_ids(sandbox.add_sessions(300))
+        assert desk.run("close", "sessions.csv", *FAST, "--limit", "200", "--no-settle").code == 0
+        before = sandbox.counts.requests["close"]
+        pages = desk.ledger.read_bytes()
+        desk.ledger.write_bytes(pages[:8192] + b"\xff" * (len(pages) - 8192))
+        done = desk.run("resume", "last", *FAST, "--limit", "none")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert "is damaged" in done.err
+    assert "`sqlite3 FILE .recover`" in done.err
+    assert sandbox.counts.requests["close"] == before

@@ -1,5 +1,7 @@
 """The errors that reach a person, each as one line: what is wrong, where, and what to do."""
 
+import errno
+
 
 class CloseoutError(Exception):
     """A problem that ends the command; its text is what the person reads."""
@@ -65,3 +67,22 @@ def primary_error(error: BaseException) -> BaseException:
         return error
     found = [primary_error(inner) for inner in error.exceptions]
     return next((one for one in found if isinstance(one, CloseoutError)), found[0])
+
+
+_SHORT_OF = {
+    errno.EMFILE: "this process has too many files open: raise its limit (`ulimit -n 4096`), or lower --concurrency",
+    errno.ENFILE: "this machine has too many files open: end what else has them open",
+    errno.ENOSPC: "a disk is full: make room",
+    errno.EDQUOT: "the disk quota is used up: make room",
+    errno.EIO: "a disk cannot be read or written: look at the system's log",
+    errno.EROFS: "a file system can only be read: name a place that can be written",
+}
+
+
+def plain_words(error: BaseException) -> str:
+    """What an error that nobody foresaw comes to, and what to do; never its own text, which may hold anything."""
+    if isinstance(error, MemoryError):
+        return "out of memory: lower --concurrency, or give this machine or container more"
+    if isinstance(error, OSError) and error.errno in _SHORT_OF:
+        return _SHORT_OF[error.errno]
+    return f"a fault in closeout ({type(error).__name__}): run it with -vv to see where, and report that"

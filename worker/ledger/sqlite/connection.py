@@ -54,7 +54,7 @@ class Connection(Generic[_Store]):
             try:
                 result = await anyio.to_thread.run_sync(self._alone, work, *args, limiter=self._limiter)
             except apsw.Error as error:
-                raise LedgerError(f"the ledger {self._path} failed: {error}") from error
+                raise LedgerError(f"the ledger {self._path} {what_failed(error)}") from error
         return result
 
     def _alone(self, work: Callable[[*_Args], _T], *args: *_Args) -> _T:
@@ -66,6 +66,17 @@ class Connection(Generic[_Store]):
                         "put it back, with all that lies beside it, before anything else is done with this ledger"
                     )
             return work(*args)
+
+
+def what_failed(error: apsw.Error) -> str:
+    """What SQLite met, and what to do about it: the rest of a sentence about the file."""
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        return f"is damaged ({error}): copy it and what lies beside it, then `sqlite3 FILE .recover` saves what it can"
+    if isinstance(error, apsw.FullError):
+        return "has no room left on its disk: make room"
+    if isinstance(error, apsw.IOError):
+        return f"cannot be read or written ({error}): look at the disk and the system's log"
+    return f"failed: {error}"
 
 
 def _identity(place: str) -> tuple[int, int] | None:

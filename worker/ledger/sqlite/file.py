@@ -8,6 +8,7 @@ from pathlib import Path
 
 import apsw
 
+from closeout.worker.ledger.sqlite.connection import what_failed
 from closeout.worker.ledger.sqlite.migrate import APPLICATION_ID, check_version, migrate
 from closeout.worker.ledger.sqlite.own_files import refusal_of, stray_beside
 from closeout.worker.ledger.statements import load_migrations
@@ -79,6 +80,8 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except apsw.NotADBError:
         raise LedgerError(f"{path} is not a SQLite database: name another file with --ledger") from None
+    except apsw.CorruptError as error:
+        raise LedgerError(f"the ledger {path} {what_failed(error)}") from error
     except apsw.Error as error:
         raise LedgerError(f"cannot open the ledger {path}: {error}") from error
 
