@@ -4,8 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What is tested: the code in place, or `wheel`, which is built from the sdist and installed as users have it.
 FROM ?= editable
+# How long `make torture` goes on.
+MINUTES ?= 10
 
-.PHONY: demo test wheel lint types docs check bench pace-lab requirements clean
+
+.PHONY: demo test torture wheel lint types docs check bench pace-lab requirements clean
 
 demo: .venv/ready
 	$(BIN)/closeout demo
@@ -15,6 +18,10 @@ demo: .venv/ready
 test: .venv/ready-dev $(filter wheel,$(FROM))
 	$(BIN)/pytest -q -m "not alone" --numprocesses 4 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder --durations 10
 	$(BIN)/pytest -q -m alone tests/front_door --numprocesses 4 --max-worker-restart 0 --dist loadgroup --no-loadscope-reorder --durations 10
+
+# Processes killed and stopped at random, under clocks that are wrong; each round prints the seed that repeats it.
+torture: .venv/ready-dev
+	$(BIN)/python -m tests.torture --minutes $(MINUTES)
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check .

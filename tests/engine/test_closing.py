@@ -63,6 +63,7 @@ def test_what_is_spared_as_the_run_stops_has_its_outcome_and_leaves_its_slot() -
         claims = [a_claim(seq=seq, session_id=str(uuid.UUID(int=seq))) for seq in (1, 2, 3)]
         ledger = SlowLedger(list(claims))
         context.ledger, context.recorder = cast("Any", ledger), cast("Any", ledger)
+        context.judge.clock.observe(context.now(), context.now(), context.now())  # so the API is not asked for it
         context.protected = Protected(frozenset({"waiting_for_human"}))
         first = claims[0].session_id
         context.protected.listed({first: SessionState(first, "waiting_for_human")}, asked=context.now())

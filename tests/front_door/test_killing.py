@@ -118,3 +118,18 @@ def wait_for_rows(desk: Desk, child: Child, count: int) -> None:
         assert time.monotonic() < deadline, "the source is not read on"
         assert child.process.poll() is None, "it ended before it had read so far"
         time.sleep(0.002)
+
+
+def test_killed_before_the_first_answer_what_others_closed_is_told_as_theirs(tmp_path: Path) -> None:
+    """What was taken and never sent was noted on the API's clock: what lies an hour before is none of ours."""
+    with desk_of(tmp_path, quick(latency=0.005)) as (desk, sandbox):
+        (hung,), closed = sandbox.add_sessions(1), sandbox.add_sessions(50, already_closed=True)
+        desk.write_ids([hung, *closed])
+        sandbox.script(hung, ["hang_before"])
+        assert killed_at(desk, Witness(sandbox), 1, "close", "sessions.csv", *FAST, kind="close")
+        assert desk.query("SELECT COUNT(*) FROM items WHERE first_attempt_at IS NOT NULL")[0][0] > 40
+        assert desk.run("resume", "last", *FAST).code == 0
+    assert {one: row["outcome"] for one, row in desk.by_id().items()} == {
+        hung: "closed",
+        **dict.fromkeys(closed, "already_closed"),
+    }

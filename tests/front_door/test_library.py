@@ -231,7 +231,7 @@ def test_an_empty_iterable_is_a_finished_run(place: Place) -> None:
 
 def test_every_setting_of_a_run_can_be_given() -> None:
     """By its own name; some belong to files and to queues alone."""
-    elsewhere = INTERNAL_SETTINGS | {"id_column", "dedupe_for", "probe_every"}
+    elsewhere = INTERNAL_SETTINGS | {"id_column", "lenient_ids", "allow_empty", "dedupe_for", "probe_every"}
     assert set(SettingsGiven.__annotations__) == set(Settings.model_fields) - elsewhere
     assert (Path(closeout.__file__).parent / "py.typed").is_file()
     assert all(getattr(closeout, name) is not None for name in closeout.__all__)

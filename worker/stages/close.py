@@ -8,7 +8,7 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from closeout.worker.api.client import Api
-from closeout.worker.domain.item import Claim, Outcome
+from closeout.worker.domain.item import Claim, Outcome, Record
 from closeout.worker.policy.guards import known_too_long_ago, seen_too_long_ago
 from closeout.worker.policy.quota import OVER_CAP
 from closeout.worker.runtime.context import Context
@@ -29,6 +29,7 @@ class Closing:
         self._claiming = False
         self._claimed = anyio.Event()
         self._sent = 0
+        self._asked = False  # for the time, where no answer had told it
         self._permitted: deque[tuple[Claim, int]] = deque()  # with the term in which each was claimed
         self._ready = anyio.Semaphore(0, fast_acquire=True)  # counts what is permitted
         self._batch = claim_batch(context.settings.allowed_rate)
@@ -55,6 +56,8 @@ class Closing:
         context = self._context
         while self._busy or not context.progress.source_done or not await self._finished():
             await context.crew.sendable()
+            if await self._must_learn_the_time():
+                await self._learn_the_time()
             if len(self._held) <= self._batch // 2 and not self._claiming:
                 self._claiming = True
                 self._claimed = anyio.Event()
@@ -66,11 +69,35 @@ class Closing:
             if not self._held and not await self._skip_over_cap():
                 await context.idle(_IDLE)
 
+    async def _must_learn_the_time(self) -> bool:
+        """Whether something is about to be claimed and no answer has told the time yet, nor was asked for it here."""
+        if self._asked or self._context.judge.clock.known:
+            return False
+        return (await self._context.ledger.next_due(self._context.run)).pending is not None
+
+    async def _learn_the_time(self) -> None:
+        """A claim notes the time on the API's clock, which tells our close from another's: so one answer comes first.
+
+        It judges nothing: what answers here may be a gateway that lets closes through, and no more.
+        """
+        context = self._context
+        self._asked = True
+        await context.gate.enter()
+        try:
+            answer = await self._api.probe()
+            await context.recorder.put(Record(answer.exchange, ()))
+            if answer.from_api or answer.http_status == 429:
+                await context.gate.told(answer)
+        finally:
+            context.gate.leave()
+
     async def _claim(self) -> None:
+        """Where no answer has told the time yet, as few as may leave: each might be taken for ours after a kill."""
         context = self._context
         now, quota, term = context.now(), context.quota, context.crew.term
         earliest = context.judge.clock.noted(now)
-        claims = await context.ledger.claim(context.run, self._batch, now, quota.room, earliest)
+        batch = self._batch if context.gate.standing.spoken else min(self._batch, SCOUTS)
+        claims = await context.ledger.claim(context.run, batch, now, quota.room, earliest)
         if term == context.crew.term and not context.crew.lost:
             quota.taken([claim for claim in claims if claim.fresh])
             self._held.extend(claims)
