@@ -29,14 +29,8 @@ class SqliteBudget:
     """One row of ``LEDGER.budget``. Not for use by two threads at once; processes take turns by the file's lock."""
 
     def __init__(self, ledger: Path, key: BudgetKey, clock: Callable[[], float] = time.time) -> None:
-        path = ledger.resolve()
-        self.path = path = path.with_name(path.name + ".budget")
-        try:
-            self._db = patiently(lambda: _connect(path))
-        except apsw.Error as error:
-            raise LedgerError(
-                f"cannot open the budget {path}: {error}; it may be removed while nothing runs"
-            ) from error
+        self.path = budget_path(ledger)
+        self._db = connect_budget(self.path)
         self._queries = load_queries()
         self._key = asdict(key)
         self._clock = clock
@@ -56,6 +50,20 @@ class SqliteBudget:
             if budget != before:
                 self._db.execute(self._queries["budget_changed"], columns_of(budget) | self._key)
         return Decided(budget, now, value)
+
+
+def budget_path(ledger: Path) -> Path:
+    """Where the budgets of a ledger lie."""
+    path = ledger.resolve()
+    return path.with_name(path.name + ".budget")
+
+
+def connect_budget(path: Path) -> apsw.Connection:
+    """Open the file of the budgets, made or brought up to date as needed. Raises LedgerError."""
+    try:
+        return patiently(lambda: _connect(path))
+    except apsw.Error as error:
+        raise LedgerError(f"cannot open the budget {path}: {error}; it may be removed while nothing runs") from error
 
 
 def _connect(path: Path) -> apsw.Connection:

@@ -21,3 +21,10 @@ CREATE TABLE IF NOT EXISTS budgets (
     law          TEXT NOT NULL DEFAULT '{}',  -- what is known of the rate that leaves production its room, as JSON
     PRIMARY KEY (host, organisation)
 ) STRICT, WITHOUT ROWID;
+-- What each run has claimed, so that a ledger which has lost its last commits is known as one.
+CREATE TABLE IF NOT EXISTS claims (
+    run  INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    turn INTEGER NOT NULL,                    -- of its host, the last one in which it has claimed
+    seq  INTEGER NOT NULL                     -- the highest item that it has claimed
+) STRICT;

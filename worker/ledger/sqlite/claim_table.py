@@ -10,6 +10,7 @@ from closeout.worker.domain.item import Claim
 from closeout.worker.domain.run import Run
 from closeout.worker.ledger.elsewhere import IN_DOUBT, PUT_OFF_AT_ONCE, Held, PutOff, put_off, rows_to_look_up, waiting
 from closeout.worker.ledger.rows import Row, claim_of, digits_of, text_of
+from closeout.worker.ledger.sqlite.claim_notes import LOST, ClaimNote, ClaimNotes
 from closeout.worker.ledger.sqlite.connection import transaction
 from closeout.worker.ledger.statements import load_queries
 from closeout.worker.support.clock import Millis
@@ -21,12 +22,15 @@ SKIPPED_AT_ONCE = 20_000  # rows in one transaction: others wait for it
 class ClaimTable:
     """What may be closed now, by whom. The write lock makes all runs take turns. Not for use by two threads at once.
 
-    ``at_work`` tells whether a process works on the run of that number.
+    ``at_work`` tells whether a process works on the run of that number; ``notes`` is told of each claim.
     """
 
-    def __init__(self, connection: apsw.Connection, at_work: Callable[[int], bool]) -> None:
+    def __init__(
+        self, connection: apsw.Connection, at_work: Callable[[int], bool], notes: ClaimNotes | None = None
+    ) -> None:
         self._db = connection
         self._at_work = at_work
+        self._notes = notes
 
     def claim(
         self, run: Run, limit: int, now: Millis, fresh: int | None, earliest: Millis | None = None
@@ -49,6 +53,8 @@ class ClaimTable:
                 passed_over += len(held)
                 if not held:
                     break
+        if claims and self._notes is not None:
+            self._notes.note(ClaimNote(run.id, run.name, turn, max(claim.seq for claim in claims)))
         return claims
 
     def skip_fresh(self, run: Run, detail: str, now: Millis) -> int:
@@ -97,12 +103,16 @@ class ClaimTable:
     def _put_off(
         self, run: Run, seqs: list[int], turn: int, now: Millis, *, may_wait: bool = True
     ) -> dict[int, PutOff]:
-        """Put off what another run holds; ``may_wait``: also what it is about to close."""
-        rows = self._rows("held_elsewhere", run=run.id, seqs=json.dumps(seqs), put_off=IN_DOUBT) if seqs else []
-        if not rows:
+        """Put off what another run holds, and what a lost commit may; ``may_wait``: also what is about to be closed."""
+        if not seqs:
             return {}
+        rows = self._rows("held_elsewhere", run=run.id, seqs=json.dumps(seqs), put_off=IN_DOUBT)
         at_work = cache(self._at_work) if may_wait else lambda _: False
-        decided = put_off((Held(*row) for row in rows), at_work, now)
+        lost = self._rows("lost", run=run.id, seqs=json.dumps(seqs))
+        decided = {int(seq): PutOff(waits=False, due_at=now, detail=LOST) for (seq,) in lost}
+        decided |= put_off((Held(*row) for row in rows), at_work, now)
+        if not decided:
+            return {}
         self._rows("look_first", rows=json.dumps(rows_to_look_up(decided)), turn=turn)
         for seq in waiting(decided):
             self._rows("wait", seq=seq, due=decided[seq].due_at)

@@ -27,6 +27,7 @@ from closeout.worker.ledger.records import (
 )
 from closeout.worker.ledger.rows import Row, the_run
 from closeout.worker.ledger.sqlite.budget import SqliteBudget
+from closeout.worker.ledger.sqlite.claim_notes import ClaimNotes
 from closeout.worker.ledger.sqlite.connection import Connection
 from closeout.worker.ledger.sqlite.file import READER_CACHE_KIB, connect, connect_reading
 from closeout.worker.ledger.sqlite.locks import job_lock, run_busy, run_lock, turn_lock
@@ -50,7 +51,13 @@ def _open_snapshot(path: Path) -> SqliteStore:
 
 
 def _open_writer(path: Path, *, create: bool) -> SqliteStore:
-    return SqliteStore(connect(path, create=create), partial(run_busy, path))
+    new, notes = not path.exists(), ClaimNotes(path)
+    connection = connect(path, create=create)
+    if new:
+        notes.forget_all()
+    else:
+        notes.check(connection)
+    return SqliteStore(connection, partial(run_busy, path), notes)
 
 
 class _Budget:

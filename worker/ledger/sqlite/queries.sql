@@ -88,6 +88,39 @@ UPDATE budgets SET due = :due, settle_due = :settle_due, closing_at = :closing_a
     set_floor = :set_floor, law = :law
 WHERE host = :host AND organisation = :organisation;
 
+-- name: claims_noted
+INSERT INTO claims (run, name, turn, seq) VALUES (:run, :name, :turn, :seq)
+ON CONFLICT (run) DO UPDATE SET name = excluded.name, turn = excluded.turn,
+    seq = iif(name = excluded.name, max(seq, excluded.seq), excluded.seq);
+
+-- name: claims_note
+SELECT run, name, turn, seq FROM claims;
+
+-- name: claims_forgotten
+DELETE FROM claims WHERE run = :run AND name = :name;
+
+-- name: claims_forgotten_all
+DELETE FROM claims;
+
+-- name: turn_reached
+-- Nothing where that run is not in the ledger.
+SELECT coalesce((SELECT turn FROM hosts WHERE hosts.name = coalesce(runs.host, '')), 0) FROM runs
+WHERE id = :run AND runs.name = :name;
+
+-- name: claims_lost
+INSERT INTO lost (run, turn, seq) SELECT id, :turn, :seq FROM runs WHERE id = :run AND name = :name
+ON CONFLICT (run) DO UPDATE SET turn = max(turn, excluded.turn), seq = max(seq, excluded.seq) RETURNING run;
+
+-- name: turn_made_up
+-- No turn is given a second time.
+INSERT INTO hosts (name, turn) SELECT coalesce(host, ''), :turn FROM runs WHERE id = :run AND name = :name
+ON CONFLICT (name) DO UPDATE SET turn = max(turn, excluded.turn);
+
+-- name: lost
+-- Which of these items a run may have claimed in commits that the file has lost, and has not put off since for that.
+SELECT i.seq FROM lost CROSS JOIN json_each(:seqs) w CROSS JOIN items i ON i.seq = w.value
+WHERE lost.run = :run AND i.seq <= lost.seq AND coalesce(i.turn, 0) <= lost.turn;
+
 -- name: admit
 -- Rows of the source, as a JSON array of arrays. A session already in the run is left as it is.
 INSERT INTO items (seq, run, session_id, line, reason, text, outcome, due_at, detail, recorded_at, started_at, looked_at)

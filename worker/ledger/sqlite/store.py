@@ -30,6 +30,7 @@ from closeout.worker.ledger.rows import (
     seqs_found_closed,
     span_of,
 )
+from closeout.worker.ledger.sqlite.claim_notes import ClaimNotes
 from closeout.worker.ledger.sqlite.claim_table import SKIPPED_AT_ONCE, ClaimTable
 from closeout.worker.ledger.sqlite.connection import transaction
 from closeout.worker.ledger.sqlite.intake_table import IntakeTable
@@ -50,13 +51,21 @@ class _TooManyError(Exception):
 class SqliteStore:
     """One connection. Not for use by two threads at once. ``at_work`` tells whether a process works on a run."""
 
-    def __init__(self, connection: apsw.Connection, at_work: Callable[[int], bool] = lambda _: False) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        at_work: Callable[[int], bool] = lambda _: False,
+        notes: ClaimNotes | None = None,
+    ) -> None:
         self._db = connection
-        self.claims = ClaimTable(connection, at_work)
+        self._notes = notes
+        self.claims = ClaimTable(connection, at_work, notes)
         self.results = SqliteResults(connection)
         self.reports = ReportQueries(connection)
 
     def close(self) -> None:
+        if self._notes is not None:
+            self._notes.close()
         self._db.close()
 
     @property
