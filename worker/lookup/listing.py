@@ -100,12 +100,7 @@ async def learn_server_time(context: Context) -> None:
     An API that answers and never tells it halts the run; one that does not answer does so after ``give_up_after``.
     """
     while not context.api.server_clock.known:
-        await context.gate.enter()
-        try:
-            answer = await context.sign_of_life()
-        finally:
-            context.gate.leave()
-        await context.gate.told(answer)
+        answer = await context.first_sign()
         status = answer.api_status
         if answer.server_time is None and status is not None and status not in RETRYABLE:
             context.stop.halt(

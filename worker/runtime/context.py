@@ -17,7 +17,7 @@ from closeout.worker.policy.circuit_breaker import CircuitBreaker, FailureWindow
 from closeout.worker.policy.evaluation_lag import Lag
 from closeout.worker.policy.protected import Protected
 from closeout.worker.policy.quota import Quota
-from closeout.worker.policy.verdict import GOES_ON, Halt, Judge
+from closeout.worker.policy.verdict import GOES_ON, Halt, Judge, is_strange
 from closeout.worker.runtime.gate import Gate
 from closeout.worker.runtime.progress import Progress
 from closeout.worker.runtime.recorder import Recorder
@@ -140,6 +140,19 @@ class Context:
         if answer.http_status == 429:
             await self.gate.told(answer)
         return self.gate.probed(answer)
+
+    async def first_sign(self) -> Answer:
+        """A sign of life within the pace, before anything is asked of a session; of another host it halts the run."""
+        await self.gate.enter()
+        try:
+            answer = await self.sign_of_life()
+        finally:
+            self.gate.leave()
+        if is_strange(answer) and not self.gate.standing.spoken:
+            self.gate.probed(answer)
+        else:
+            await self.gate.told(answer)
+        return answer
 
     async def sign_of_life(self) -> Answer:
         """The answer to a harmless request that concerns no session, recorded; it is for the gate to judge."""

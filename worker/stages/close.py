@@ -8,7 +8,7 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from closeout.worker.api.client import Api
-from closeout.worker.domain.item import Claim, Outcome, Record
+from closeout.worker.domain.item import Claim, Outcome
 from closeout.worker.policy.guards import known_too_long_ago, seen_too_long_ago
 from closeout.worker.policy.quota import OVER_CAP
 from closeout.worker.runtime.context import Context
@@ -78,18 +78,10 @@ class Closing:
     async def _learn_the_time(self) -> None:
         """A claim notes the time on the API's clock, which tells our close from another's: so one answer comes first.
 
-        It judges nothing: what answers here may be a gateway that lets closes through, and no more.
+        Where another host answers, nothing is closed at all.
         """
-        context = self._context
         self._asked = True
-        await context.gate.enter()
-        try:
-            answer = await self._api.probe()
-            await context.recorder.put(Record(answer.exchange, ()))
-            if answer.from_api or answer.http_status == 429:
-                await context.gate.told(answer)
-        finally:
-            context.gate.leave()
+        await self._context.first_sign()
 
     async def _claim(self) -> None:
         """Where no answer has told the time yet, as few as may leave: each might be taken for ours after a kill."""
