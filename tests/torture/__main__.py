@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import shutil
 import sys
 import tempfile
 import time
@@ -9,7 +10,17 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from tests.torture.rounds import ROUNDS
+import pytest
+
+from tests.torture import inputs, machine, rounds
+
+ROUNDS: dict[str, rounds.Round] = {
+    each.__name__: each
+    for each in (
+        rounds.killed_run, rounds.capped_run, rounds.drained_queue, rounds.killed_fleet, machine.full_disk,
+        machine.failing_fsync, machine.swapped_ledger, inputs.fuzzed_source,
+    )
+}  # fmt: skip
 
 
 def main() -> int:
@@ -29,10 +40,14 @@ def main() -> int:
         home = Path(tempfile.mkdtemp(prefix="closeout-torture-"))
         try:
             killed += ROUNDS[name](home / "desk", seed)
+        except pytest.skip.Exception as skipped:
+            print(f"{name}: {skipped}", flush=True)
+            continue
         except BaseException:
             traceback.print_exc()
             print(f"FAILED: python -m tests.torture --only {name} --seed {seed}; its files are in {home}")
             return 1
+        shutil.rmtree(home)
         done[name] += 1
         print(f"{name} with seed {seed}: well; {done.total()} rounds, {killed} processes killed or stopped", flush=True)
     print(", ".join(f"{name} {count}" for name, count in sorted(done.items())), f"; {killed} killed or stopped")

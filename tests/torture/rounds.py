@@ -153,6 +153,3 @@ def _await(event: threading.Event, over: Callable[[], bool]) -> None:
 
 def _all_ended(children: list[Child]) -> bool:
     return all(child.process.poll() is not None for child in children)
-
-
-ROUNDS: dict[str, Round] = {each.__name__: each for each in (killed_run, capped_run, drained_queue, killed_fleet)}
