@@ -59,7 +59,8 @@ def failing_fsync(home: Path, seed: int) -> int:
         ids = sandbox.add_sessions(SESSIONS)
         desk.write_ids(ids)
         witness = Witness(sandbox)
-        more = {"LD_PRELOAD": str(_shim(home)), "FAIL_SYNC_AT": str(luck.choice([luck.randint(2, 60), luck.randint(60, 160)]))}
+        nth = luck.choice([luck.randint(2, 60), luck.randint(60, 160)])
+        more = {"LD_PRELOAD": str(_shim(home)), "FAIL_SYNC_AT": str(nth)}
         dying = replace(desk, env={**desk.env, **more}, anew=True)
         done = dying.run("close", "sessions.csv", *WORDS, "--rate", "60/s")
         _expect_halt(done, "cannot be read or written", "cannot open the ledger", "cannot create the ledger")
