@@ -12,7 +12,8 @@ from typing import Unpack
 import anyio
 
 from closeout.worker.config.dialect import check_reason
-from closeout.worker.config.settings import Settings, SettingsGiven, check_key, settings_of
+from closeout.worker.config.key import ApiKey, check_key
+from closeout.worker.config.settings import Settings, SettingsGiven, settings_of
 from closeout.worker.domain.item import Outcome
 from closeout.worker.domain.run import Run, RunState
 from closeout.worker.engine.execute import execute
@@ -151,7 +152,7 @@ def _gone_on_with(run: Run, settings: SettingsGiven) -> Settings:
 async def _to_its_end(  # noqa: PLR0917  # a run, by what right, what feeds it, who is told
     address: str,
     begin: Callable[[Ledger], Awaitable[tuple[Run, Settings]]],
-    key: str,
+    key: ApiKey,
     feed: Watcher | None,
     on_progress: OnProgress | None,
     every: float,

@@ -33,6 +33,7 @@ from closeout.jobs.diagnosis import (
     of_sharing,
 )
 from closeout.worker.api.client import Endpoint, open_api
+from closeout.worker.config.key import ApiKey
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.session import Listing
 from closeout.worker.ledger.open import check_address, on_postgres, open_ledger, shown_address
@@ -100,7 +101,7 @@ def _goes_without(path: Path | None, context: click.Context) -> bool:
     try:
         if any(job.profile is None for job in read_jobs(path).values()):
             return True
-        find_key(overlay(read_config(path, None), context).values.get("api_key_file"))
+        find_key(overlay(read_config(path, None), context).values)
     except NoKeyError:
         return False
     except CloseoutError:  # what is wrong is told when it is checked
@@ -120,7 +121,7 @@ async def check(context: click.Context, path: Path | None, profile: str | None) 
         return Checked(profile, [Finding("settings", "problem", str(error), "correct it")])
     found += await _check_ledger(str(ledger), settings)
     try:
-        key = find_key(given.values.get("api_key_file"), profile)
+        key = find_key(given.values, profile)
     except CloseoutError as error:
         lacking = Finding("key", "problem", str(error), "nothing can be asked of the API without it")
         return Checked(profile, [*found, lacking])
@@ -144,9 +145,9 @@ def _next_time(job: Job) -> str:
     return f"next at {format_instant(next_start(job.times, now_ms()))}"
 
 
-async def _check_api(key: str, settings: Settings) -> tuple[list[Finding], str | None]:
+async def _check_api(key: ApiKey, settings: Settings) -> tuple[list[Finding], str | None]:
     """What the API says to the key, and whose it is."""
-    endpoint = Endpoint(settings.base_url, settings.api, key, settings.timeout, connections=1)
+    endpoint = Endpoint.of(settings, key, connections=1)
     async with open_api(endpoint) as api:
         answer = await api.probe()
         host = of_host(answer, settings.base_url)

@@ -2,13 +2,20 @@
 
 import importlib
 import os
+import shlex
+import subprocess
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from closeout.worker.config.settings import check_key
+from closeout.worker.config.key import ApiKey, check_key
 from closeout.worker.support.errors import ConfigurationError
 from closeout.worker.support.suggestions import did_you_mean_file
 
+_COMMAND = "the command api_key_command"
+_PATIENCE = 60  # seconds: it may ask for a fingerprint
 VARIABLES = ("CLOSEOUT_API_KEY", "FEATHER_API_KEY")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -17,10 +24,18 @@ class NoKeyError(ConfigurationError):
     """No key is given anywhere."""
 
 
-def find_key(key_file: str | None, profile: str | None = None) -> str:
-    """The key. Raises NoKeyError where there is none, ConfigurationError where there is none that can be sent."""
+def find_key(given: Mapping[str, Any], profile: str | None = None) -> ApiKey:
+    """The key, by the settings ``api_key_file`` and ``api_key_command``, else from environment or keyring.
+
+    Raises NoKeyError where there is none, ConfigurationError where there is none that can be sent.
+    """
+    key_file, command = given.get("api_key_file"), given.get("api_key_command")
+    if key_file is not None and command is not None:
+        raise ConfigurationError("both api_key_file and api_key_command are given: leave one out")
     if key_file is not None:
         return check_key(_from_file(Path(key_file)), key_file)
+    if command is not None:
+        return check_key(_from_command(command), _COMMAND)
     for variable in VARIABLES:
         if os.environ.get(variable):
             return check_key(os.environ[variable], variable)
@@ -28,8 +43,27 @@ def find_key(key_file: str | None, profile: str | None = None) -> str:
     if key:
         return check_key(key, "the keyring")
     raise NoKeyError(
-        "no API key: set CLOSEOUT_API_KEY or FEATHER_API_KEY, or name a file (mode 0600) with --api-key-file"
+        "no API key: set CLOSEOUT_API_KEY or FEATHER_API_KEY, or name a file (mode 0600) with --api-key-file, "
+        "or what prints it with --api-key-command"
     )
+
+
+@cache  # once, however many profiles ask
+def _from_command(command: str) -> str:
+    """What a command prints, which runs without a shell. What it says beside that is not shown: it may hold the key."""
+    try:
+        words = shlex.split(command)
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE, check=False)  # noqa: S603  # it is named by the user
+        printed = done.stdout.decode()
+    except ValueError:  # also bytes that are no text
+        raise ConfigurationError(f"{_COMMAND} cannot be read as words, or prints what is not text") from None
+    except subprocess.TimeoutExpired:
+        raise ConfigurationError(f"{_COMMAND} has printed no key for {_PATIENCE} s: run it by hand") from None
+    except OSError as error:
+        raise ConfigurationError(f"{_COMMAND} cannot be run ({error.strerror}): name a program and its words") from None
+    if done.returncode:
+        raise ConfigurationError(f"{_COMMAND} ended with exit code {done.returncode}: run it by hand to see why")
+    return printed
 
 
 def _from_file(path: Path) -> str:

@@ -15,7 +15,8 @@ from closeout.worker.support.suggestions import did_you_mean, did_you_mean_file
 FILE_NAME = "closeout.toml"
 LOG_FORMATS = ("console", "json")
 _TABLES = {"profiles", "jobs"}
-_ELSEWHERE = {"ledger", "api_key_file", "log_format", "alert_url"}  # settings of the command, not of the run
+_KEYS = {"api_key_file", "api_key_command"}
+_ELSEWHERE = {"ledger", *_KEYS, "log_format", "alert_url"}  # settings of the command, not of the run
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +86,18 @@ def _take_in(given: RawSettings, table: dict[str, Any], origin: str) -> None:
 
 def overlay(given: RawSettings, context: click.Context, *, flags_only: bool = False) -> RawSettings:
     """Put the environment's values and the flags over what the file gave."""
-    values, origins = dict(given.values), dict(given.origins)
+    values, origins, nearer = dict(given.values), dict(given.origins), set[str]()
     for parameter in context.command.params:
         name = parameter.name or ""
         source = context.get_parameter_source(name)
         flag = source is click.core.ParameterSource.COMMANDLINE
         from_environment = source is click.core.ParameterSource.ENVIRONMENT and not flags_only
         if flag or from_environment:
+            if name in _KEYS:  # the nearer one holds, and not both
+                values = {key: value for key, value in values.items() if key not in _KEYS or origins[key] in nearer}
             values[name] = context.params[name]
             origins[name] = parameter.opts[0] if flag else _variable_of(parameter)
+            nearer.add(origins[name])
     return RawSettings(values, origins)
 
 

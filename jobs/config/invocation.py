@@ -12,6 +12,7 @@ from closeout.jobs.config.credentials import find_key, read_address
 from closeout.jobs.config.file import RawSettings, build_settings, config_path, overlay, read_config, read_toml
 from closeout.jobs.config.options import DEFAULT_LEDGER
 from closeout.worker.config.dialect import check_reason
+from closeout.worker.config.key import ApiKey
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.run import Run
 from closeout.worker.export.formats import check_place, format_of
@@ -34,7 +35,7 @@ class Invocation:
 
     settings: Settings
     flags: RawSettings
-    key: str
+    key: ApiKey
     ledger: str
     as_json: bool = False
     export: str | None = None
@@ -79,7 +80,7 @@ def read_invocation(context: click.Context) -> Invocation:
     return Invocation(
         settings=settings,
         flags=overlay(RawSettings(), context, flags_only=True),
-        key=find_key(given.values.get("api_key_file"), profile),
+        key=find_key(given.values, profile),
         ledger=check_address(given.values.get("ledger") or DEFAULT_LEDGER),
         as_json=parameters["as_json"],
         export=export,

@@ -36,6 +36,9 @@ LISTEN = _option(
 OPERATIONS: list[_Decorator] = [LISTEN]
 
 _KEY_FILE = _option("--api-key-file", "A file (mode 0600) that holds the API key.", metavar="FILE")
+_KEY_COMMAND = _option(
+    "--api-key-command", "A command that prints the API key, such as `pass show feather`.", metavar="COMMAND"
+)
 _CONFIG: list[_Decorator] = [
     _option(
         "--config", "The configuration file.  [default: closeout.toml here or in the user's folder]", metavar="FILE"
@@ -171,7 +174,7 @@ _OUTPUT: list[_Decorator] = [
 def working_options(*groups: list[_Decorator]) -> _Decorator:
     """The flags of a command that sends requests: the given groups, the key, the ledger, the output."""
     options: list[_Decorator] = [each for group in groups for each in group]
-    options += [_KEY_FILE, *_CONFIG, LEDGER, *_OUTPUT]
+    options += [_KEY_FILE, _KEY_COMMAND, *_CONFIG, LEDGER, *_OUTPUT]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):

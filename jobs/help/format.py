@@ -19,7 +19,7 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
         "yes",
     ),
     "What is left alone": ("protect", "only_status", "idle_for", "expired", "state_max_age"),
-    "Host and key": ("base_url", "api", "api_key_file", "profile", "config", "organisation"),
+    "Host and key": ("base_url", "api", "api_key_file", "api_key_command", "profile", "config", "organisation"),
     "Pace": ("rate", "share", "org_limit", "concurrency", "timeout", "quiet_hours", "timezone"),
     "Failures": ("max_attempts", "give_up_after", "max_failures", "deadline"),
     "Verdicts": ("settle", "settle_for", "first_look", "none_grace"),

@@ -22,6 +22,7 @@ _MAIN = "close"
 _OF_COMMANDS = (  # settings of the command and not of a run
     ("ledger", "text", f"`{DEFAULT_LEDGER}`"),
     ("api_key_file", "text", "none"),
+    ("api_key_command", "text", "none"),
     ("log_format", '"console" or "json"', "`console`"),
     ("alert_url", "text", "none"),
 )

@@ -14,7 +14,8 @@ from closeout.worker.support.errors import ConfigurationError
 
 # What tells one organisation from another, and the variables that go before the configuration file.
 _HOSTS = {"base_url": ("CLOSEOUT_BASE_URL", "FEATHER_BASE_URL"), "organisation": ("CLOSEOUT_ORGANISATION",)}
-_KEY_FILE = ("CLOSEOUT_API_KEY_FILE",)
+_KEY_SOURCES = ("CLOSEOUT_API_KEY_FILE", "CLOSEOUT_API_KEY_COMMAND")
+_OWN = {"api_key_file", "api_key_command"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,13 @@ def expect_own_profiles(planned: Sequence[Planned], config: Path) -> None:
     for name, variables in _HOSTS.items():
         if len({values.get(name) for values in files.values()}) > 1 and (given := _given(variables)):
             raise ConfigurationError(f"{given} is set, and would hold for all profiles, whose {name} differ: unset it")
-    file = _given(_KEY_FILE)
+    file = _given(_KEY_SOURCES)
     shared = file or _given(VARIABLES)
-    theirs = {each.organisation for each in planned if file or "api_key_file" not in files[each.profile]}
+    theirs = {each.organisation for each in planned if file or not _OWN & files[each.profile].keys()}
     if shared and len(theirs) > 1:
         raise ConfigurationError(
             f"{shared} is set, and would be the key of several organisations: unset it, and give each profile its own "
-            "api_key_file"
+            "api_key_file or api_key_command"
         )
 
 

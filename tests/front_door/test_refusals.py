@@ -28,6 +28,7 @@ def test_a_refused_key_halts_at_once_and_a_good_one_goes_on(tmp_path: Path, scop
         done = bad.run("close", desk.write_ids(ids), *FAST, "--concurrency", "8", "--json")
         assert done.code == done.summary["exit_code"] == 3
         assert done.summary["state"] == "halted"
+        assert "the key (found in CLOSEOUT_API_KEY) may not" in done.summary["why"]
         assert outcomes(desk) == {"pending": 200}
         assert sum(sandbox.counts.requests.values()) <= 16
         assert desk.run("resume", "last", *FAST).code == 0

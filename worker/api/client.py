@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -15,7 +15,9 @@ from closeout.worker.api.failures import FailedExchangeError, Failure
 from closeout.worker.api.schemas import organisation_of, parse_json, parse_page, parse_row, parse_rows, parse_session
 from closeout.worker.api.transport import AiohttpTransport, open_transport
 from closeout.worker.api.voice import error_is_the_apis, form_of, is_exact, page_is_the_apis
+from closeout.worker.config.key import ApiKey
 from closeout.worker.config.network import Network
+from closeout.worker.config.settings import Settings
 from closeout.worker.domain.exchange import FOREIGN_ANSWER, UNREADABLE, Answer, Exchange, Kind
 from closeout.worker.domain.session import PAGE_SIZE, Listing, SessionRow, SessionState
 from closeout.worker.support.clock import Millis, ServerClock, format_instant, now_ms, parse_http_date
@@ -26,7 +28,9 @@ _WHOAMI = "/v1/identity/whoami"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where and as whom to talk. ``timeout`` is in seconds, for one whole exchange."""
+    """Where and as whom to talk. ``timeout`` is in seconds, for one whole exchange; ``key_origin`` says where the
+    key was found.
+    """
 
     base_url: str
     dialect: str
@@ -34,6 +38,13 @@ class Endpoint:
     timeout: float
     connections: int
     network: Network = field(default_factory=Network)
+    key_origin: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, key: ApiKey, *, connections: int | None = None) -> Self:
+        """That of a run with these settings."""
+        many = settings.concurrency if connections is None else connections
+        return cls(settings.base_url, settings.api, key.value, settings.timeout, many, key_origin=key.origin)
 
     @property
     def collection(self) -> str:
@@ -68,6 +79,7 @@ class ReadingApi:
         )
         self._now = now
         self.server_clock = ServerClock()
+        self.key_origin = endpoint.key_origin
 
     async def read(self, session_id: str, *, rows: bool = False) -> Answer:
         """One session's state; with ``rows`` all of it that a rule may choose by."""

@@ -252,14 +252,6 @@ def host_problem(address: str) -> str | None:
     return None
 
 
-def check_key(text: str, origin: str) -> str:
-    """The key without blanks around it. Raises ConfigurationError, which never repeats it."""
-    key = text.strip()
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError(f"the API key in {origin} is empty or holds characters that no key has")
-    return key
-
-
 class SettingsGiven(TypedDict, total=False):
     """What ``Settings`` means by these names. As text a rate is like "40/s", a duration like "10m", a share "50%"."""
 

@@ -46,6 +46,7 @@ def build_context(  # noqa: PLR0917  # the parts of a run, each named by its typ
     give_up_after = int(settings.give_up_after * 1000)
     pace = Pace(budget, Ceiling(settings, wall or now), rng, progress.clock, terms_of(settings))
     gate = Gate(pace, Patience(settings.concurrency, give_up_after), stop, progress, now)
+    gate.standing.key_origin = api.key_origin
     judge = Judge(
         limits=Limits(settings.max_attempts, give_up_after, since=now()),
         clock=api.server_clock,

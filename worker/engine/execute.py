@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from closeout.worker.api.client import Endpoint, ReadingApi, open_api, open_reading_api
+from closeout.worker.config.key import ApiKey
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.run import Run
 from closeout.worker.engine.build import build_context
@@ -50,7 +51,7 @@ async def execute(  # what is worked on, by what right, and what feeds it
     ledger: Ledger,
     run: Run,
     settings: Settings,
-    key: str,
+    key: ApiKey,
     feed: Watcher | None,
     *,
     begun: Callable[[Run], Awaitable[Sequence[Watcher]]] = _alone,
@@ -67,7 +68,7 @@ async def execute(  # what is worked on, by what right, and what feeds it
 
     Raises RunBusyError with nothing sent, and HaltError where the run broke off and can be resumed.
     """
-    endpoint = Endpoint(settings.base_url, settings.api, key, settings.timeout, settings.concurrency)
+    endpoint = Endpoint.of(settings, key)
     budget = ledger.budget(budget_key(settings))
     now = await ledger.clock()
     opened: AbstractAsyncContextManager[ReadingApi] = open_api(endpoint, now)

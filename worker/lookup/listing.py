@@ -72,7 +72,7 @@ class Pages:
         context, code = self._context, answer.api_status
         if code == 403:
             await self._halt("the API answered 403: the key may not list sessions (scope conversations:read)")
-        why = halt_reason(answer, proven=False)
+        why = halt_reason(answer, context.gate.standing)
         if why is not None:
             context.stop.halt(why)
             await anyio.sleep_forever()

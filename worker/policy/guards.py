@@ -119,7 +119,7 @@ def unseen_change(claim: Claim, answer: Answer, judge: Judge, now: Millis) -> Ch
     if status == 403:
         why = f"the API answered 403: the key may not read sessions, which the guards need{GOES_ON}"
         return Halt(why, change)
-    why_not = halt_reason(answer, proven=judge.standing.proven)
+    why_not = halt_reason(answer, judge.standing)
     if why_not is not None:
         return Halt(why_not, change)
     if status == 404:

@@ -52,13 +52,14 @@ class Standing:
 
     ``spoken`` is true once anything was answered as the API answers: before, this may be another host. ``proven`` is
     true once it has given a proper answer to a close: before, "not you" speaks of the key and not of one session.
-    ``outage`` is when its last outage began and ended: a failure in that time
-    speaks of the API, too.
+    ``outage`` is when its last outage began and ended: a failure in that time speaks of the API, too. ``key_origin``
+    says where its key was found.
     """
 
     proven: bool = False
     spoken: bool = False
     outage: tuple[Millis, Millis] | None = None
+    key_origin: str | None = None
 
     def swallowed(self, at: Millis | None) -> bool:
         """Whether something recorded at that time fell into the outage."""
@@ -88,7 +89,7 @@ class Judge:
         session = answer.session if answer.api_status == 200 else None
         if session is not None and session.session_id == claim.session_id and not _says_live(session):
             return self._acknowledged(claim, session, now, asked=answer.exchange.at)
-        why = halt_reason(answer, proven=self.standing.proven)
+        why = halt_reason(answer, self.standing)
         if why is not None:
             return Halt(why, self._kept_for_later(claim, answer, now))
         status = answer.api_status
@@ -247,7 +248,7 @@ class Judge:
         if status == 404:
             return _final(claim, Outcome.NOT_FOUND, answer, "not found when its close was verified")
         if status in (401, 403):
-            return Halt(_refused_key(status, "read sessions"), change)
+            return Halt(_refused_key(status, "read sessions", self.standing), change)
         final = status is not None and status not in RETRYABLE and status != 200
         if final or self._exhausted(claim, looks, now):
             return replace(change, due_at=NEVER)
@@ -272,13 +273,13 @@ class Judge:
         return not noted_since or now - recorded_at >= self.grace.value
 
 
-def halt_reason(answer: Answer, *, proven: bool) -> str | None:
+def halt_reason(answer: Answer, standing: Standing) -> str | None:
     """Why no further request makes sense after this answer of the API, or None."""
     status = answer.api_status
     if status == 401:
-        return _refused_key(401, "be used")
-    if status == 403 and not proven:
-        return _refused_key(403, "close sessions")
+        return _refused_key(401, "be used", standing)
+    if status == 403 and not standing.proven:
+        return _refused_key(403, "close sessions", standing)
     return None
 
 
@@ -299,8 +300,9 @@ def strange_host(answer: Answer, standing: Standing) -> str:
     return f"the host does not speak the API: it answers {answer.answered}: check {check}{GOES_ON}"
 
 
-def _refused_key(status: int, what: str) -> str:
-    return f"the API answered {status}: the key may not {what}: check the key and its scopes{GOES_ON}"
+def _refused_key(status: int, what: str, standing: Standing) -> str:
+    found = f" (found in {standing.key_origin})" if standing.key_origin is not None else ""
+    return f"the API answered {status}: the key{found} may not {what}: check the key and its scopes{GOES_ON}"
 
 
 def _final(claim: Claim, outcome: Outcome, answer: Answer, detail: str | None) -> Change:
