@@ -15,6 +15,10 @@ DATE = "Mon, 02 Mar 2026 10:00:00 GMT"
 NOW = parse_http_date(DATE) or 0
 
 
+def headers(retry_after: str | None) -> dict[str, str]:
+    return {} if retry_after is None else {"retry-after": retry_after}
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
@@ -24,19 +28,34 @@ NOW = parse_http_date(DATE) or 0
 )  # fmt: skip
 def test_retry_after_is_seconds_or_a_date(header: str, seconds: float) -> None:
     """A date counts from the answer's own date, so the clocks need not agree."""
-    assert told_wait(header, {"retry_after": 7}, NOW) == seconds
+    assert told_wait(headers(header), {"retry_after": 7}, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "ms", "seconds"),
+    [
+        ("30, 60", None, 60), ("60,5,1.5", None, 60), ("5, Mon, 02 Mar 2026 10:01:00 GMT", None, 60),
+        ("Mon, 02 Mar 2026 10:01:00 GMT, Mon, 02 Mar 2026 10:02:00 GMT", None, 120), ("soon, 4", None, 4),
+        (None, "1500", 1.5), ("1", "2500", 2.5), ("3", "2500", 3), ("soon", "250.5", 0.2505), (None, "soon", 7),
+        ("Monday, 02-Mar-26 10:01:00 GMT", None, 60), ("-5, 0", None, 0),
+    ],
+)  # fmt: skip
+def test_of_several_waits_the_longest_holds(retry_after: str | None, ms: str | None, seconds: float) -> None:
+    """Each proxy on the way may add its own; httpx joins them as a list."""
+    given = headers(retry_after) | ({} if ms is None else {"retry-after-ms": ms})
+    assert told_wait(given, {"retry_after": 7}, NOW) == seconds
 
 
 @pytest.mark.parametrize("header", [None, "", "soon", "1e3", "0x10", "inf", "nan", "30 seconds", "9" * 400, "--5", "½"])
 def test_a_nonsense_header_leaves_it_to_the_body(header: str | None) -> None:
     """What is no number and no date counts as not told."""
-    assert told_wait(header, {"retry_after": 7}, NOW) == 7
+    assert told_wait(headers(header), {"retry_after": 7}, NOW) == 7
 
 
 @pytest.mark.parametrize(("told", "seconds"), [(30, 30), (1.5, 1.5), ("30", 30), (0, 0), (-3, -3)])
 def test_the_body_may_tell(told: object, seconds: float) -> None:
     """The newer dialect does."""
-    assert told_wait(None, {"retry_after": told}, NOW) == seconds
+    assert told_wait({}, {"retry_after": told}, NOW) == seconds
 
 
 @pytest.mark.parametrize(
@@ -46,13 +65,13 @@ def test_the_body_may_tell(told: object, seconds: float) -> None:
 )
 def test_a_nonsense_body_tells_nothing(told: object) -> None:
     """A number that is not finite or too large for any wait is none."""
-    assert told_wait(None, {"retry_after": told}, NOW) is None
+    assert told_wait({}, {"retry_after": told}, NOW) is None
 
 
 @given(header=st.none() | st.text(), body=json_values)
 def test_nothing_breaks_the_reading_of_a_wait(header: str | None, body: Any) -> None:
     """Whatever a proxy writes."""
-    found = told_wait(header, body, NOW)
+    found = told_wait(headers(header), body, NOW)
     assert found is None or abs(found) < 1e15
 
 

@@ -25,7 +25,7 @@ def with_clock(desk: Desk, offset: str) -> Desk:
 
 def with_clock_of(desk: Desk, file: Path) -> Desk:
     """The same for a clock that may be set meanwhile: to what a file says then."""
-    return _faked(desk, {"FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1"})
+    return _faked(desk, {"FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_CACHE_DURATION": "1"})
 
 
 def _faked(desk: Desk, more: dict[str, str]) -> Desk:

@@ -50,27 +50,16 @@ class Held:
     ids: list[str]
 
 
-def hold(home: Path, how: Any) -> Held:
-    """Close 40 sessions, one at a time; the eleventh close is answered with 429."""
+def hold(home: Path, how: Any, fault: str = "429") -> Held:
+    """Close 40 sessions, one at a time; the eleventh close is answered with a fault. The first request is a whoami."""
     config = quick(retry_after=how, fault_retry_after=2.0, second_close="409")
     with desk_of(home, config) as (desk, sandbox):
         ids = sandbox.add_sessions(40)
-        sandbox.script(ids[10], ["429"])
+        sandbox.script(ids[10], [fault])
         desk.write_ids(ids)
-        words = (
-            "--concurrency",
-            "1",
-            "--rate",
-            "200/s",
-            "--api",
-            "1.90",
-            "--max-attempts",
-            "1",
-            "--protect",
-            "none",
-            "--json",
-        )
-        done = desk.run("close", "sessions.csv", *FAST, *words)
+        words = ("--concurrency", "1", "--rate", "200/s", "--api", "1.90", "--protect", "none", "--json")
+        attempts = "1" if fault == "429" else "3"  # a 429 uses none up
+        done = desk.run("close", "sessions.csv", *FAST, *words, "--max-attempts", attempts)
     return Held(done, list(sandbox.counts.arrivals), desk, sandbox, ids)
 
 
@@ -91,7 +80,17 @@ def test_a_429_makes_every_request_wait(held: dict[str, Held], how: str) -> None
     assert run.done.code == 0
     assert run.done.summary["outcomes"]["closed"] == 40
     assert run.done.summary["requests"]["throttled"] == 1
-    assert run.arrivals[11] - run.arrivals[10] >= LEAST_WAIT[how]
+    assert run.arrivals[12] - run.arrivals[11] >= LEAST_WAIT[how]
+    assert_ledger_is_true(run.desk, run.sandbox, run.ids)
+
+
+@pytest.mark.xdist_group("held")
+def test_a_503_that_tells_a_wait_makes_every_request_wait(tmp_path: Path) -> None:
+    """It is as busy for the others."""
+    run = hold(tmp_path, "seconds", "503")
+    assert run.done.code == 0
+    assert run.done.summary["outcomes"]["closed"] == 40
+    assert run.arrivals[12] - run.arrivals[11] >= LEAST_WAIT["seconds"]
     assert_ledger_is_true(run.desk, run.sandbox, run.ids)
 
 

@@ -26,6 +26,7 @@ from closeout.worker.pace.budget import (
     slowed,
     suspected,
     throttled,
+    unavailable,
     unruled,
 )
 from closeout.worker.pace.law import Law, Terms
@@ -88,14 +89,24 @@ def test_what_was_not_used_goes_back() -> None:
     assert given_back(two, lease, lease.permits).due == two.due
 
 
-@pytest.mark.parametrize(("told", "least"), [(30.0, 30.0), (3600.0, 3600.0), (None, 0.5), (-5.0, 0.5), (1e12, 0.5)])
+@pytest.mark.parametrize(
+    ("told", "least"), [(30.0, 30.0), (None, 0.5), (-5.0, 0.5), (1e12, 86_400.0)]
+)
 def test_a_429_cuts_the_rate_and_holds_everyone(told: float | None, least: float) -> None:
-    """Nonsense counts as not told; then our own wait."""
+    """A wait that is over counts as not told; then our own. More than a day is a day."""
     budget = throttled(at_the_ceiling(), NOW, NOW - 0.1, told, TERMS, 0.0)
     assert budget.held_until == NOW + least
     assert allowed(budget, TERMS, NOW) == pytest.approx(100 - 3 * 10)  # three spreads of the 100/s that others may send
     assert waits(budget, NOW + least - 0.001) == "throttled"
     assert waits(budget, NOW + least) is None
+
+
+def test_a_503_that_tells_a_wait_holds_everyone_and_cuts_nothing() -> None:
+    """The API is away for so long, and afterwards it bears what it bore."""
+    budget = unavailable(at_the_ceiling(), NOW, 20.0)
+    assert (waits(budget, NOW + 19.9), waits(budget, NOW + 20)) == ("throttled", None)
+    assert allowed(budget, TERMS, NOW + 20) == allowed(at_the_ceiling(), TERMS, NOW)
+    assert unavailable(budget, NOW + 1, 2.0).held_until == budget.held_until
 
 
 def test_the_rate_is_cut_once_per_round_trip() -> None:

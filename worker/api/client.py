@@ -136,7 +136,7 @@ class ReadingApi:
 
     def _bad(self, kind: Kind, at: Millis, ms: int, response: httpx.Response, date: Millis | None) -> Answer:
         status, media_type, body = response.status_code, response.headers.get("content-type"), _json_of(response)
-        told = told_wait(response.headers.get("retry-after"), body, date if date is not None else at + ms)
+        told = told_wait(response.headers, body, date if date is not None else at + ms)
         if not error_is_the_apis(status, media_type, body):
             exchange = Exchange(at, kind, status, FOREIGN_ANSWER, ms)
             return Answer(exchange, form=_form_of(response), retry_after=told, server_time=date)

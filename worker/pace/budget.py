@@ -277,6 +277,11 @@ def _held(budget: Budget, now: float, told: float | None, draw: float, *, fresh:
     )
 
 
+def unavailable(budget: Budget, now: float, told: float) -> Budget:
+    """A 503 that says when to come again: everyone waits for so long, and the rate is what it was afterwards."""
+    return replace(budget, held_until=max(budget.held_until, now + throttle_wait(told, 1, 0.0)))
+
+
 def slowed(budget: Budget, now: float, sent_at: float, terms: Terms) -> Budget:
     """Answers take far longer than when the API is calm: the rate is cut, though for this alone never to nothing."""
     terms = in_force(budget, terms)

@@ -30,6 +30,7 @@ from closeout.worker.pace.budget import (
     slowed,
     suspected,
     throttled,
+    unavailable,
     unruled,
 )
 from closeout.worker.pace.case import Case, case_of
@@ -243,6 +244,12 @@ class Pace:
         for leased in self._leased.values():
             leased.left = 0
         await self._apply(lambda budget, now: throttled(budget, now, sent, told, terms, draw))
+
+    async def unavailable(self, told: float) -> None:
+        """Take in a 503 that asks to wait for so many seconds: everyone does, and what was leased is void."""
+        for leased in self._leased.values():
+            leased.left = 0
+        await self._apply(lambda budget, now: unavailable(budget, now, told))
 
     async def slowed(self, ms: int) -> None:
         """Take in that the API has become slow."""

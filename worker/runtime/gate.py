@@ -100,6 +100,8 @@ class Gate:
             self._streak.broken()
             await self.pace.throttled(answer.retry_after, answer.exchange.ms)
         elif status is None or status >= 500 or answer.foreign:
+            if status == 503 and (answer.retry_after or 0) > 0:
+                await self.pace.unavailable(answer.retry_after or 0)
             await self._failed(answer)
         else:
             await self._answered(answer)

@@ -21,11 +21,12 @@ def backoff(failures: int, rng: random.Random) -> float:
 def throttle_wait(told: float | None, streak: int, draw: float) -> float:
     """Seconds for which all requests wait after a 429.
 
-    ``told`` is what the API asked for, already relative to now; a negative, zero or absurd value is as good as none.
+    ``told`` is what the API asked for, already relative to now, of which a day is kept: whoever gives up sooner does so
+    at once. One in the past, of nothing, or no number is as good as none.
     ``streak`` counts the waits in a row, this one included; untold waits double from one second to 16, and
     ``draw``, from [0, 1), says where between the half and the whole of that.
     """
-    if told is not None and 0 < told <= _LONGEST_TOLD_WAIT:
-        return told
+    if told is not None and told > 0:
+        return min(told, _LONGEST_TOLD_WAIT)
     ceiling = min(_LONGEST_UNTOLD_WAIT, 2.0 ** min(streak - 1, 6))
     return ceiling * (1 + draw) / 2
