@@ -89,9 +89,7 @@ def test_what_was_not_used_goes_back() -> None:
     assert given_back(two, lease, lease.permits).due == two.due
 
 
-@pytest.mark.parametrize(
-    ("told", "least"), [(30.0, 30.0), (None, 0.5), (-5.0, 0.5), (1e12, 86_400.0)]
-)
+@pytest.mark.parametrize(("told", "least"), [(30.0, 30.0), (None, 0.5), (-5.0, 0.5), (1e12, 86_400.0)])
 def test_a_429_cuts_the_rate_and_holds_everyone(told: float | None, least: float) -> None:
     """A wait that is over counts as not told; then our own. More than a day is a day."""
     budget = throttled(at_the_ceiling(), NOW, NOW - 0.1, told, TERMS, 0.0)
