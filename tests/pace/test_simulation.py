@@ -19,7 +19,6 @@ TELLING: dict[str, Told] = {
     "exactly": lambda _, wait: wait,
     "nothing": lambda _now, _wait: None,
     "the past": lambda _now, _wait: -30.0,
-    "an absurd time": lambda _now, _wait: 1e9,
 }
 
 
@@ -48,9 +47,9 @@ UNTOLD = [
 @pytest.mark.parametrize("limit", TOLD, ids=str)
 def test_a_limit_that_is_known_is_used_and_hardly_ever_met(limit: Limit, processes: int) -> None:
     """All of it is asked for: at most one answer in a thousand is a 429, and 97% is used."""
-    seen = a_simulation(limit, 100.0, processes).run(300)
+    seen = a_simulation(limit, 100.0, processes).run(180)
     assert seen.refused_share <= 0.001
-    assert seen.rate(10, 300) >= 97
+    assert seen.rate(10, 180) >= 97
     assert seen.rate(0, 4) <= 60, "the first four seconds are a ramp"
 
 
@@ -69,25 +68,26 @@ def used_of(limit: Limit, told: str, *, slowly: bool = False) -> float:
 @pytest.mark.parametrize("limit", UNTOLD, ids=str)
 def test_a_limit_that_is_not_known_is_found(limit: Limit, told: str) -> None:
     """We ask for 100/s, it gives 40/s: at most 1% are 429s, and most of it is used, however the wait is told."""
-    seen = a_simulation(limit, 100.0, told=told).run(900)
+    seconds = 900 if limit[:1] == ("sliding",) and limit[2] == 60 else 450
+    seen = a_simulation(limit, 100.0, told=told).run(seconds)
     assert seen.refused_share <= 0.01
-    assert seen.rate(60, 900) >= used_of(limit, told) * 40
+    assert seen.rate(60, seconds) >= used_of(limit, told) * 40
 
 
 @pytest.mark.parametrize("limit", UNTOLD, ids=str)
 def test_a_limit_is_found_although_answers_take_long(limit: Limit) -> None:
     """Three tenths of a second to an answer: as much is learnt from it, only later."""
-    seen = a_simulation(limit, 100.0, delay=0.3).run(900)
+    seen = a_simulation(limit, 100.0, delay=0.3).run(450)
     assert seen.refused_share <= 0.03
-    assert seen.rate(60, 900) >= used_of(limit, "seconds", slowly=True) * 40
+    assert seen.rate(60, 450) >= used_of(limit, "seconds", slowly=True) * 40
 
 
 @pytest.mark.parametrize("limit", UNTOLD, ids=str)
 def test_three_processes_find_a_limit_together(limit: Limit) -> None:
     """As well as one alone."""
-    seen = a_simulation(limit, 100.0, 3).run(900)
+    seen = a_simulation(limit, 100.0, 3).run(450)
     assert seen.refused_share <= 0.01
-    assert seen.rate(60, 900) >= used_of(limit, "seconds", slowly=True) * 40
+    assert seen.rate(60, 450) >= used_of(limit, "seconds", slowly=True) * 40
 
 
 def test_three_processes_keep_one_rate() -> None:
