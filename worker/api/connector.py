@@ -4,6 +4,7 @@ A request is *unsent* until ``connect`` has given it a connection: what fails be
 """
 
 import asyncio
+import re
 import socket
 import ssl
 from contextvars import ContextVar
@@ -23,6 +24,15 @@ from closeout.worker.api.tls import blind_context, certificates_of
 PHASE_LIMIT = 10.0  # seconds for each phase of a connection, and never more than the whole exchange may take
 _LOOK_LIMIT = 3.0  # seconds for a look at a certificate that was refused, which only makes the message better
 IDLE = 2.0  # seconds for which a connection may lie idle where the server does not say: many drop it after five
+_LONGEST_IDLE = 60.0  # seconds, whatever the server says: what stands between drops them, too
+_ANSWERING = 1.0  # seconds that an answer may have been on its way, by which the server began to count earlier
+_KEEP_ALIVE = re.compile(r"(?:^|[\s,;])timeout\s*=\s*\"?(\d{1,9})\b(?![\d.])", re.IGNORECASE)
+
+
+def idle_allowed(keep_alive: str) -> float | None:
+    """Seconds that a connection may lie idle by ``Keep-Alive: timeout=N`` (RFC 2068, 19.7.1.1); None if not told."""
+    told = _KEEP_ALIVE.search(keep_alive)
+    return None if told is None else max(0.0, min(int(told[1]) - _ANSWERING, _LONGEST_IDLE))
 
 
 @dataclass(slots=True)
@@ -99,6 +109,12 @@ class PhasedConnector(aiohttp.TCPConnector):
         self._trusted = trusted
         self._socks = socks
         self.way = Way()
+
+    def keeps(self, keep_alive: str | None) -> None:
+        """Take in what the server says of how long it keeps a connection that lies idle."""
+        allowed = None if keep_alive is None else idle_allowed(keep_alive)
+        if allowed is not None:
+            self._keepalive_timeout = allowed
 
     async def connect(  # aiohttp's names
         self,

@@ -75,6 +75,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             proxy=self._route.proxy,
         ) as response:
             content = await _read(response.content)
+        self._connector.keeps(response.headers.get("keep-alive"))
         headers = response.raw_headers
         if "content-encoding" in response.headers:  # it is unpacked already
             headers = tuple(pair for pair in headers if pair[0].lower() != b"content-encoding")
