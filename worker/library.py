@@ -11,8 +11,9 @@ from typing import Unpack
 
 import anyio
 
+from closeout.worker.config.access import Access, check_key
 from closeout.worker.config.dialect import check_reason
-from closeout.worker.config.key import ApiKey, check_key
+from closeout.worker.config.network import network_of
 from closeout.worker.config.settings import Settings, SettingsGiven, settings_of
 from closeout.worker.domain.item import Outcome
 from closeout.worker.domain.run import Run, RunState
@@ -97,14 +98,14 @@ async def close_sessions(
     """
     given = settings_of(settings)
     check_reason(given.reason, given.api, allow_unknown=given.allow_unknown_reason)
-    key, streaming = check_key(api_key, "api_key"), Streaming(given_rows(ids))
+    access, streaming = _access(api_key), Streaming(given_rows(ids))
 
     async def new(opened: Ledger) -> tuple[Run, Settings]:
         made = NewRun(source, given.model_dump_json(), made_by=whoami())
         return await opened.create_run(made, now_ms()), given
 
     address = os.fspath(ledger)
-    ended = await _to_its_end(address, new, key, streaming.run, on_progress, progress_every, create=True)
+    ended = await _to_its_end(address, new, access, streaming.run, on_progress, progress_every, create=True)
     if streaming.error is not None:
         told = f"the session ids broke off ({type(streaming.error).__name__}); run {ended.run.name} holds those before"
         raise SourceError(told) from streaming.error
@@ -124,14 +125,14 @@ async def resume_run(
 
     Raises RunNotFoundError and RunBusyError besides what ``close_sessions`` raises.
     """
-    key = check_key(api_key, "api_key")
+    access = _access(api_key)
 
     async def known(opened: Ledger) -> tuple[Run, Settings]:
         found = await opened.find_run(run)
         return found, _gone_on_with(found, settings)
 
     address = os.fspath(ledger)
-    ended = await _to_its_end(address, known, key, None, on_progress, progress_every)
+    ended = await _to_its_end(address, known, access, None, on_progress, progress_every)
     return _result(ended, address)
 
 
@@ -149,10 +150,15 @@ def _gone_on_with(run: Run, settings: SettingsGiven) -> Settings:
     return given
 
 
+def _access(api_key: str) -> Access:
+    """With the network that the environment describes. Raises ConfigurationError."""
+    return Access(check_key(api_key, "api_key"), network_of({}, os.environ, {}))
+
+
 async def _to_its_end(  # noqa: PLR0917  # a run, by what right, what feeds it, who is told
     address: str,
     begin: Callable[[Ledger], Awaitable[tuple[Run, Settings]]],
-    key: ApiKey,
+    access: Access,
     feed: Watcher | None,
     on_progress: OnProgress | None,
     every: float,
@@ -168,7 +174,7 @@ async def _to_its_end(  # noqa: PLR0917  # a run, by what right, what feeds it, 
     async def whole(caller: Caller) -> RunResult:
         async with open_ledger(address, create=create) as ledger:
             run, settings = await begin(ledger)
-            ended = await execute(ledger, run, settings, key, feed, begun=begun, interrupts=caller.interrupts)
+            ended = await execute(ledger, run, settings, access, feed, begun=begun, interrupts=caller.interrupts)
         return ended
 
     try:

@@ -14,7 +14,7 @@ from closeout.jobs.config.invocation import Invocation
 from closeout.jobs.config.options import DEFAULT_LEDGER
 from closeout.jobs.runner.source_runs import close_source
 from closeout.jobs.runner.terminal import say
-from closeout.worker.config.key import ApiKey
+from closeout.worker.config.access import Access, ApiKey
 from closeout.worker.config.settings import Settings
 from closeout.worker.export.placement import Wanted, write_own
 from closeout.worker.ledger.peek import runs_alone
@@ -57,7 +57,7 @@ def command(context: click.Context, /, folder: str, **_: Any) -> int:  # the res
         invocation = Invocation(
             settings=Settings(base_url=url, org_limit=_ORG_LIMIT, reason=_REASON),
             flags=RawSettings(),
-            key=ApiKey(sandbox.config.api_key, "the demo"),
+            access=Access(ApiKey(sandbox.config.api_key, "the demo")),
             ledger=str(home / DEFAULT_LEDGER),
             progress=context.params["progress"],
             console=console,

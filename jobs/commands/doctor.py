@@ -17,6 +17,7 @@ from rich.text import Text
 
 from closeout.jobs.config.credentials import NoKeyError, find_key
 from closeout.jobs.config.file import build_settings, config_path, overlay, read_config, read_toml
+from closeout.jobs.config.invocation import read_access
 from closeout.jobs.config.options import DEFAULT_LEDGER, HOST, PACE, working_options
 from closeout.jobs.definitions.cron import next_start
 from closeout.jobs.definitions.job import Job
@@ -33,7 +34,7 @@ from closeout.jobs.diagnosis import (
     of_sharing,
 )
 from closeout.worker.api.client import Endpoint, open_api
-from closeout.worker.config.key import ApiKey
+from closeout.worker.config.access import Access
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.session import Listing
 from closeout.worker.ledger.open import check_address, on_postgres, open_ledger, shown_address
@@ -121,11 +122,11 @@ async def check(context: click.Context, path: Path | None, profile: str | None) 
         return Checked(profile, [Finding("settings", "problem", str(error), "correct it")])
     found += await _check_ledger(str(ledger), settings)
     try:
-        key = find_key(given.values, profile)
+        access = read_access(given, profile)
     except CloseoutError as error:
         lacking = Finding("key", "problem", str(error), "nothing can be asked of the API without it")
         return Checked(profile, [*found, lacking])
-    asked, organisation = await _check_api(key, settings)
+    asked, organisation = await _check_api(access, settings)
     return Checked(profile, found + asked, Holder(profile, budget_key(settings), organisation))
 
 
@@ -145,9 +146,9 @@ def _next_time(job: Job) -> str:
     return f"next at {format_instant(next_start(job.times, now_ms()))}"
 
 
-async def _check_api(key: ApiKey, settings: Settings) -> tuple[list[Finding], str | None]:
+async def _check_api(access: Access, settings: Settings) -> tuple[list[Finding], str | None]:
     """What the API says to the key, and whose it is."""
-    endpoint = Endpoint.of(settings, key, connections=1)
+    endpoint = Endpoint.of(settings, access, connections=1)
     async with open_api(endpoint) as api:
         answer = await api.probe()
         host = of_host(answer, settings.base_url)

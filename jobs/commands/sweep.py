@@ -14,6 +14,7 @@ from closeout.jobs.definitions.job import Job
 from closeout.jobs.definitions.loader import find_job
 from closeout.jobs.runner.notify import tell_failure
 from closeout.jobs.runner.sweep_runs import invocation_of, plan_job, sweep_job
+from closeout.worker.config.network import Network
 from closeout.worker.support.errors import CloseoutError
 
 
@@ -33,7 +34,7 @@ def command(context: click.Context, /, name: str, *, dry_run: bool, **_: Any) ->
         invocation = invocation_of(context, job)
     except CloseoutError:
         if not dry_run:
-            anyio.run(tell_failure, job)
+            anyio.run(tell_failure, job, Network())
         raise
     if dry_run:
         return anyio.run(partial(plan_job, invocation, job.name))

@@ -64,7 +64,7 @@ async def verify_run(invocation: Invocation, name: str, sample: int | None) -> i
         outcomes = (await ledger.counts(run)).outcomes
         report = Report(run, outcomes[Outcome.CLOSED] + outcomes[Outcome.ALREADY_CLOSED], as_json=own.as_json)
         report.begin(sample, settings)
-        endpoint = Endpoint.of(settings, own.key)
+        endpoint = Endpoint.of(settings, own.access)
         async with ledger.budget(budget_key(settings)) as budget, open_api(endpoint) as api:
             verification = Verification(_lookup(settings, budget, api, stop), report.tell, stop)
             try:

@@ -76,7 +76,7 @@ async def consume(invocation: Invocation, url: str, *, drain: bool) -> int:
 
 
 async def _go_on_for_ever(invocation: Invocation, url: str, telling: "Monitor | None") -> int:
-    async with Alerting(invocation.alert_url) as alerting:
+    async with Alerting(invocation.alert_url, invocation.access.network) as alerting:
         alarms, failures, begun = Alarms(alerting.tell), 0, False
         while True:
             began = anyio.current_time()
@@ -112,7 +112,7 @@ async def _attempt(invocation: Invocation, url: str, alarms: Alarms | None, tell
             alarms.end("queue", f"{queue.name} answers again")
         beside: list[Watcher] = []
         if alarms is not None:
-            beside.append(partial(adopt_orphans, key=invocation.key, say=say))
+            beside.append(partial(adopt_orphans, access=invocation.access, say=say))
         if telling is not None:
             beside.append(partial(telling.watch_run, queue=queue))
         left = [run for run in await runs_of_queue(ledger, queue.name) if _on_this_host(run, invocation)]

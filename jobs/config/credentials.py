@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from closeout.worker.config.key import ApiKey, check_key
+from closeout.worker.config.access import ApiKey, check_key
 from closeout.worker.support.errors import ConfigurationError
 from closeout.worker.support.suggestions import did_you_mean_file
 

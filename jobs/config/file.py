@@ -15,8 +15,9 @@ from closeout.worker.support.suggestions import did_you_mean, did_you_mean_file
 FILE_NAME = "closeout.toml"
 LOG_FORMATS = ("console", "json")
 _TABLES = {"profiles", "jobs"}
+_NETWORK = ("proxy", "cacert", "cert", "cert_key")
 _KEYS = {"api_key_file", "api_key_command"}
-_ELSEWHERE = {"ledger", *_KEYS, "log_format", "alert_url"}  # settings of the command, not of the run
+_ELSEWHERE = {"ledger", *_KEYS, *_NETWORK, "log_format", "alert_url"}  # settings of the command, not of the run
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What a command was asked for: settings, ledger, key, and how it tells."""
 
+import os
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
@@ -11,8 +12,10 @@ from rich.console import Console
 from closeout.jobs.config.credentials import find_key, read_address
 from closeout.jobs.config.file import RawSettings, build_settings, config_path, overlay, read_config, read_toml
 from closeout.jobs.config.options import DEFAULT_LEDGER
+from closeout.worker.api.tls import check_files
+from closeout.worker.config.access import Access
 from closeout.worker.config.dialect import check_reason
-from closeout.worker.config.key import ApiKey
+from closeout.worker.config.network import network_of
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.run import Run
 from closeout.worker.export.formats import check_place, format_of
@@ -35,7 +38,7 @@ class Invocation:
 
     settings: Settings
     flags: RawSettings
-    key: ApiKey
+    access: Access
     ledger: str
     as_json: bool = False
     export: str | None = None
@@ -80,7 +83,7 @@ def read_invocation(context: click.Context) -> Invocation:
     return Invocation(
         settings=settings,
         flags=overlay(RawSettings(), context, flags_only=True),
-        key=find_key(given.values, profile),
+        access=read_access(given, profile),
         ledger=check_address(given.values.get("ledger") or DEFAULT_LEDGER),
         as_json=parameters["as_json"],
         export=export,
@@ -91,6 +94,13 @@ def read_invocation(context: click.Context) -> Invocation:
         alert_url=_address(given.values.get("alert_url")),
         console=console,
     )
+
+
+def read_access(given: RawSettings, profile: str | None) -> Access:
+    """The key, and the network of flags, file and environment. Raises ConfigurationError."""
+    network = network_of(given.values, os.environ, given.origins)
+    check_files(network)
+    return Access(find_key(given.values, profile), network)
 
 
 def _address(text: str | None) -> SecretStr | None:

@@ -39,6 +39,12 @@ _KEY_FILE = _option("--api-key-file", "A file (mode 0600) that holds the API key
 _KEY_COMMAND = _option(
     "--api-key-command", "A command that prints the API key, such as `pass show feather`.", metavar="COMMAND"
 )
+_NETWORK: list[_Decorator] = [
+    _option("--proxy", "The proxy on the way to the API; none: straight there.  [default: HTTPS_PROXY]", metavar="URL"),
+    _option("--cacert", "A file (or folder) of certificates to trust besides the system's.", metavar="FILE"),
+    _option("--cert", "The certificate to show to a server that asks for one.", metavar="FILE"),
+    click.option("--key", "cert_key", metavar="FILE", envvar="CLOSEOUT_CERT_KEY", help="The private key of --cert."),
+]
 _CONFIG: list[_Decorator] = [
     _option(
         "--config", "The configuration file.  [default: closeout.toml here or in the user's folder]", metavar="FILE"
@@ -174,7 +180,7 @@ _OUTPUT: list[_Decorator] = [
 def working_options(*groups: list[_Decorator]) -> _Decorator:
     """The flags of a command that sends requests: the given groups, the key, the ledger, the output."""
     options: list[_Decorator] = [each for group in groups for each in group]
-    options += [_KEY_FILE, _KEY_COMMAND, *_CONFIG, LEDGER, *_OUTPUT]
+    options += [_KEY_FILE, _KEY_COMMAND, *_NETWORK, *_CONFIG, LEDGER, *_OUTPUT]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):

@@ -23,6 +23,10 @@ _OF_COMMANDS = (  # settings of the command and not of a run
     ("ledger", "text", f"`{DEFAULT_LEDGER}`"),
     ("api_key_file", "text", "none"),
     ("api_key_command", "text", "none"),
+    ("proxy", "text", "`HTTPS_PROXY`, `ALL_PROXY`"),
+    ("cacert", "text", "`REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`"),
+    ("cert", "text", "none"),
+    ("cert_key", "text", "none"),
     ("log_format", '"console" or "json"', "`console`"),
     ("alert_url", "text", "none"),
 )

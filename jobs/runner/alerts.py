@@ -7,6 +7,7 @@ import anyio
 from pydantic import SecretStr
 
 from closeout.jobs.runner.notify import call
+from closeout.worker.config.network import Network
 from closeout.worker.runtime.stop import Alarm
 from closeout.worker.support.log import get_logger
 
@@ -16,8 +17,9 @@ _BACKLOG = 100
 class Alerting:
     """Open as a context; ``url`` may be None. What cannot be told stops nothing."""
 
-    def __init__(self, url: SecretStr | None) -> None:
+    def __init__(self, url: SecretStr | None, network: Network) -> None:
         self._url = url
+        self._network = network
         self._send, self._receive = anyio.create_memory_object_stream[Alarm](_BACKLOG)
         self._tasks = anyio.create_task_group()
 
@@ -46,4 +48,4 @@ class Alerting:
             async for alarm in self._receive:
                 text = f"closeout work: {alarm.about}: {alarm.text}"
                 content = {"text": text, "about": alarm.about, "over": alarm.over}
-                await call("an alert", self._url, content)
+                await call("an alert", self._url, self._network, content)

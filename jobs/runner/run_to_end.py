@@ -76,7 +76,7 @@ async def run_to_end(
                 ledger,
                 run,
                 settings,
-                invocation.key,
+                invocation.access,
                 feed,
                 begun=begin,
                 approve=agreed,

@@ -56,7 +56,7 @@ async def sweep_job(invocation: Invocation, job: Job) -> int:
         except RunBusyError:  # the one at work tells of itself
             raise
         except Exception:
-            await tell_failure(job)
+            await tell_failure(job, invocation.access.network)
             raise
         return await sweep_on(ledger, run, invocation, job)
 
@@ -77,7 +77,9 @@ async def sweep_on(ledger: Ledger, run: Run, invocation: Invocation, job: Job | 
 
     The caller holds the job. ``job`` is what the configuration says of it now, for whom to tell; None if nothing.
     """
-    ended = await telling(job, invocation.settings, partial(find_and_end, ledger, run, invocation))
+    ended = await telling(
+        job, invocation.settings, invocation.access.network, partial(find_and_end, ledger, run, invocation)
+    )
     return await conclude(ledger, ended, invocation)
 
 

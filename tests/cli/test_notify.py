@@ -8,6 +8,7 @@ from aiohttp import web
 
 from closeout.jobs.definitions.job import Job
 from closeout.jobs.runner import notify
+from closeout.worker.config.network import Network
 from tests.front_door.servers import serving
 
 
@@ -34,6 +35,6 @@ def test_nobody_waits_longer_for_an_answer_than_is_said(
     monkeypatch.setattr(notify, "_SECONDS", 0.2)
     with serving(listen) as there:
         job = Job.model_validate({"name": "night", "select": {"idle_for": "24h"}, "ping": f"{there}/s3cret"})
-        asyncio.run(notify.tell_failure(job))
+        asyncio.run(notify.tell_failure(job, Network()))
     said = capsys.readouterr().err
     assert said == "closeout: job night: its ping could not be sent (no answer in 0.2 s)\n"

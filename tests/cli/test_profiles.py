@@ -45,7 +45,12 @@ def test_jobs_of_one_organisation_take_turns_and_others_do_not(monkeypatch: pyte
     """By host and name; a job's profile holds before that of the environment, and each key is its own."""
     monkeypatch.setenv("CLOSEOUT_PROFILE", "two")
     found = planned(KEYS, "one", "two", "one", "")
-    assert [each.invocation.key.value for each in found] == ["key-of-one", "key-of-two", "key-of-one", "key-of-two"]
+    assert [each.invocation.access.key.value for each in found] == [
+        "key-of-one",
+        "key-of-two",
+        "key-of-one",
+        "key-of-two",
+    ]
     turns = by_organisation(found)
     assert [[schedule.name for schedule in each] for each in turns.values()] == [["job-0", "job-2"], ["job-1", "job-3"]]
 
@@ -79,7 +84,7 @@ def test_a_key_of_the_environment_may_be_that_of_one_organisation(
     """Where the others have files."""
     monkeypatch.setenv(variable, "of-the-environment")
     found = planned(KEYS.replace('api_key_file = "one.key"', ""), "one", "two")
-    assert [each.invocation.key.value for each in found] == ["of-the-environment", "key-of-two"]
+    assert [each.invocation.access.key.value for each in found] == ["of-the-environment", "key-of-two"]
 
 
 def test_a_job_whose_key_is_missing_is_told_at_the_start() -> None:

@@ -43,7 +43,17 @@ def test_every_setting_column_outcome_and_code_is_there(reference: dict[str, str
 
     assert first_cells("settings") == [
         *(name for name in Settings.model_fields if name not in INTERNAL_SETTINGS),
-        *("ledger", "api_key_file", "api_key_command", "log_format", "alert_url"),
+        *(
+            "ledger",
+            "api_key_file",
+            "api_key_command",
+            "proxy",
+            "cacert",
+            "cert",
+            "cert_key",
+            "log_format",
+            "alert_url",
+        ),
     ]
     assert first_cells("columns") == list(COLUMNS)
     assert first_cells("outcomes") == [outcome.value for outcome in Outcome]

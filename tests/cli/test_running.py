@@ -14,7 +14,7 @@ from closeout.jobs.config.file import RawSettings
 from closeout.jobs.config.invocation import Invocation
 from closeout.jobs.runner import source_runs
 from closeout.jobs.runner.run_to_end import reading, run_to_end
-from closeout.worker.config.key import ApiKey
+from closeout.worker.config.access import Access, ApiKey
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.item import Record
 from closeout.worker.domain.run import Run
@@ -54,8 +54,13 @@ async def test_a_ledger_that_fails_ends_the_run_in_one_line(
     run = await full_ledger.create_run(NewRun("rows.csv", "{}"), 1_772_445_600_000)
     with running_sandbox(sandbox) as url:
         settings = Settings(base_url=url, rate=500.0)
+        access = Access(ApiKey(sandbox.config.api_key, "a test"))
         invocation = Invocation(
-            settings, RawSettings(), ApiKey(sandbox.config.api_key, "a test"), str(full_ledger.path), progress=False
+            settings,
+            RawSettings(),
+            access,
+            str(full_ledger.path),
+            progress=False,
         )
         source = OpenedSource(open_source(str(rows)))
         with pytest.raises(BaseException) as caught:  # noqa: PT011  # alone or in a group: report() takes both
@@ -86,7 +91,8 @@ async def test_of_many_that_begin_with_one_file_at_once_one_makes_the_run(
     monkeypatch.setattr(source_runs, "run_to_end", worked_on)
     monkeypatch.setattr(source_runs, "conclude", concluded)
     monkeypatch.setattr(source_runs, "_go_on", lambda ledger, run, *_: worked_on(ledger, run))
-    invocation = Invocation(Settings(), RawSettings(), ApiKey("k", "a test"), str(tmp_path / "closeout.db"), yes=True)
+    access = Access(ApiKey("k", "a test"))
+    invocation = Invocation(Settings(), RawSettings(), access, str(tmp_path / "closeout.db"), yes=True)
     async with anyio.create_task_group() as tasks:
         for _ in range(4):
             tasks.start_soon(partial(source_runs.close_source, invocation, str(rows), new_run=False))

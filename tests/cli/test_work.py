@@ -10,7 +10,7 @@ from closeout.jobs.commands import work
 from closeout.jobs.config.file import RawSettings
 from closeout.jobs.config.invocation import Invocation
 from closeout.jobs.runner.alerts import Alerting
-from closeout.worker.config.key import ApiKey
+from closeout.worker.config.access import Access, ApiKey
 from closeout.worker.config.settings import Settings
 from closeout.worker.runtime.stop import Alarm, Alarms
 from closeout.worker.support.errors import (
@@ -52,7 +52,7 @@ def consume(monkeypatch: pytest.MonkeyPatch, attempts: Sequence[Exception | int]
 
     monkeypatch.setattr(work, "_attempt", attempt)
     invocation: Any = Invocation(
-        settings=Settings(), flags=RawSettings(), key=ApiKey("k", "a test"), ledger="closeout.db"
+        settings=Settings(), flags=RawSettings(), access=Access(ApiKey("k", "a test")), ledger="closeout.db"
     )
     code = anyio.run(lambda: work.consume(invocation, "queue:x", drain=False))
     assert not left

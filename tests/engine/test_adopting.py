@@ -7,7 +7,7 @@ from typing import cast
 import anyio
 import pytest
 
-from closeout.worker.config.key import ApiKey
+from closeout.worker.config.access import Access, ApiKey
 from closeout.worker.config.settings import Settings
 from closeout.worker.engine import adoption as adopting
 from closeout.worker.engine.adoption import adopt_orphans
@@ -21,7 +21,7 @@ from closeout.worker.support.clock import now_ms
 pytestmark = pytest.mark.anyio
 TERMS = Terms(lease=30, timeout=29, patience=60)
 
-KEY = ApiKey("k", "a test")
+ACCESS = Access(ApiKey("k", "a test"))
 
 
 async def test_a_run_that_is_taken_up_again_meanwhile_keeps_its_source(
@@ -47,7 +47,7 @@ async def test_a_run_that_is_taken_up_again_meanwhile_keeps_its_source(
             stub = SimpleNamespace(ledger=ledger, run=own, settings=settings, stop=Stop(), alarms=None)
             with anyio.fail_after(60):
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(lambda: adopt_orphans(cast("Context", stub), key=KEY, say=lambda _: None))
+                    tasks.start_soon(lambda: adopt_orphans(cast("Context", stub), access=ACCESS, say=lambda _: None))
                     await enough.wait()
                     tasks.cancel_scope.cancel()
             assert not (await ledger.find_run(run.name)).source_done

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from closeout.worker.config.key import ApiKey
+from closeout.worker.config.access import Access, ApiKey
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.run import Run
 from closeout.worker.engine.execute import execute
@@ -19,7 +19,7 @@ from closeout.worker.ledger.protocol import Ledger
 from closeout.worker.ledger.records import NewRun
 from closeout.worker.pace.budget import Word, budget_key, ruled
 
-KEY = ApiKey("key", "a test")
+ACCESS = Access(ApiKey("key", "a test"))
 SETTINGS = Settings(base_url="http://127.0.0.1:9", settle=False, protect=())
 
 
@@ -38,7 +38,7 @@ async def paused_once_begun(ledger: Ledger, run: Run) -> bool:
             found.append((await store.decide(lambda budget, _: (budget, budget.paused))).value)
         return ()
 
-    assert (await execute(ledger, run, SETTINGS, KEY, None, begun=begun)).state == "halted"  # no source was read
+    assert (await execute(ledger, run, SETTINGS, ACCESS, None, begun=begun)).state == "halted"  # no source was read
     return found == [True]
 
 
@@ -88,5 +88,5 @@ async def test_others_know_of_a_cap_or_a_canary_once_they_know_that_the_run_has_
             told.append(crew.shares())
 
         monkeypatch.setattr(Membership, "begin", begin)
-        await execute(ledger, run, settings, KEY, None)
+        await execute(ledger, run, settings, ACCESS, None)
         assert told == [shares]

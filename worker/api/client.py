@@ -15,7 +15,7 @@ from closeout.worker.api.failures import FailedExchangeError, Failure
 from closeout.worker.api.schemas import organisation_of, parse_json, parse_page, parse_row, parse_rows, parse_session
 from closeout.worker.api.transport import AiohttpTransport, open_transport
 from closeout.worker.api.voice import error_is_the_apis, form_of, is_exact, page_is_the_apis
-from closeout.worker.config.key import ApiKey
+from closeout.worker.config.access import Access
 from closeout.worker.config.network import Network
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.exchange import FOREIGN_ANSWER, UNREADABLE, Answer, Exchange, Kind
@@ -41,10 +41,11 @@ class Endpoint:
     key_origin: str | None = None
 
     @classmethod
-    def of(cls, settings: Settings, key: ApiKey, *, connections: int | None = None) -> Self:
+    def of(cls, settings: Settings, access: Access, *, connections: int | None = None) -> Self:
         """That of a run with these settings."""
         many = settings.concurrency if connections is None else connections
-        return cls(settings.base_url, settings.api, key.value, settings.timeout, many, key_origin=key.origin)
+        key = access.key
+        return cls(settings.base_url, settings.api, key.value, settings.timeout, many, access.network, key.origin)
 
     @property
     def collection(self) -> str:

@@ -67,7 +67,10 @@ def network_of(given: Mapping[str, str | None], environment: Mapping[str, str], 
     cacert, cert, cert_key = (given.get(name) or None for name in ("cacert", "cert", "cert_key"))
     bundle = next((Place(environment[name], name) for name in _BUNDLES if environment.get(name)), None)
     if cert_key is not None and cert is None:
-        raise ConfigurationError(f"{origins.get('cert_key', '--key')}: there is no --cert that it belongs to")
+        raise ConfigurationError(
+            f"{origins.get('cert_key', '--key')}: there is no --cert that it belongs to (the API key has no flag: "
+            "put it into FEATHER_API_KEY, or a file named with --api-key-file)"
+        )
     named = given.get("proxy")
     return Network(
         _named_proxy(named, origins.get("proxy", "--proxy")) if named else _proxy_of(environment),

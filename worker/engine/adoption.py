@@ -9,7 +9,7 @@ from functools import partial
 
 import anyio
 
-from closeout.worker.config.key import ApiKey
+from closeout.worker.config.access import Access
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.run import Run
 from closeout.worker.engine.execute import execute
@@ -29,7 +29,7 @@ async def runs_of_queue(ledger: Ledger, name: str) -> list[Run]:
     return [run for run in runs if run.location == name and run.state not in ("finished", "planned")]
 
 
-async def adopt_orphans(context: Context, *, key: ApiKey, say: Callable[[str], None]) -> None:
+async def adopt_orphans(context: Context, *, access: Access, say: Callable[[str], None]) -> None:
     """Beside the work on a queue: end the runs of it that nobody works on any more, one after another.
 
     Those that were halted, or are of another host, are for a person to look at. One that is just being taken up is
@@ -42,7 +42,7 @@ async def adopt_orphans(context: Context, *, key: ApiKey, say: Callable[[str], N
         for run in (each for each in orphans if each.id in before):
             say(f"run {run.name} of this queue was left by its process: closing what it holds")
             try:
-                await _close_what_it_holds(context, run, key)
+                await _close_what_it_holds(context, run, access)
             except RunBusyError:
                 continue
             except CloseoutError as error:
@@ -50,7 +50,7 @@ async def adopt_orphans(context: Context, *, key: ApiKey, say: Callable[[str], N
         before = {run.id for run in orphans}
 
 
-async def _close_what_it_holds(context: Context, run: Run, key: ApiKey) -> None:
+async def _close_what_it_holds(context: Context, run: Run, access: Access) -> None:
     """Raises RunBusyError where its process, or another one, has taken it up meanwhile: then nothing is changed."""
 
     async def held(run: Run) -> Sequence[Watcher]:
@@ -59,7 +59,7 @@ async def _close_what_it_holds(context: Context, run: Run, key: ApiKey) -> None:
 
     follow = partial(_follow, context.stop)
     await execute(
-        context.ledger, run, context.settings, key, None, begun=held, interrupts=follow, alarms=context.alarms
+        context.ledger, run, context.settings, access, None, begun=held, interrupts=follow, alarms=context.alarms
     )
 
 

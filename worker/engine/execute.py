@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from closeout.worker.api.client import Endpoint, ReadingApi, open_api, open_reading_api
-from closeout.worker.config.key import ApiKey
+from closeout.worker.config.access import Access
 from closeout.worker.config.settings import Settings
 from closeout.worker.domain.run import Run
 from closeout.worker.engine.build import build_context
@@ -51,7 +51,7 @@ async def execute(  # what is worked on, by what right, and what feeds it
     ledger: Ledger,
     run: Run,
     settings: Settings,
-    key: ApiKey,
+    access: Access,
     feed: Watcher | None,
     *,
     begun: Callable[[Run], Awaitable[Sequence[Watcher]]] = _alone,
@@ -68,7 +68,7 @@ async def execute(  # what is worked on, by what right, and what feeds it
 
     Raises RunBusyError with nothing sent, and HaltError where the run broke off and can be resumed.
     """
-    endpoint = Endpoint.of(settings, key)
+    endpoint = Endpoint.of(settings, access)
     budget = ledger.budget(budget_key(settings))
     now = await ledger.clock()
     opened: AbstractAsyncContextManager[ReadingApi] = open_api(endpoint, now)

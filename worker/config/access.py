@@ -1,8 +1,9 @@
-"""The API key, where it came from, and what is none."""
+"""As whom the API is reached, and on which way: the key, where it came from and what is none, and the network."""
 
 import re
 from dataclasses import dataclass, field
 
+from closeout.worker.config.network import Network
 from closeout.worker.support.errors import ConfigurationError
 
 # What people paste instead of a key, and what to do about it.
@@ -22,6 +23,14 @@ class ApiKey:
 
     value: str = field(repr=False)
     origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The key, and how connections leave this machine. Nothing of it is kept with a run."""
+
+    key: ApiKey
+    network: Network = field(default_factory=Network)
 
 
 def check_key(text: str, origin: str) -> ApiKey:
