@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 Completer = Callable[[click.Context, str], list[CompletionItem]]
-_FILES = ("source", "output", "export", "config", "ledger", "api_key_file", "csv_path")
+_FILES = ("source", "output", "export", "config", "ledger", "api_key_file", "cacert", "cert", "cert_key", "csv_path")
 _STATUSES = ("protect", "only_status")
 _LAST = ("last", "the newest run")
 
