@@ -56,6 +56,7 @@ class EvaluatingApi(SimulatedApi):
 
     fates: dict[str, Fate] = field(default_factory=dict)
     server_clock: ServerClock = field(default_factory=ServerClock)
+    key_origin: str | None = None
 
     def now(self) -> Millis:
         return round(anyio.current_time() * 1000)

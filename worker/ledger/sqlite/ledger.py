@@ -1,5 +1,6 @@
 """The SQLite ledger: one writing connection and one reading connection, each used by one thread at a time."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -51,7 +52,7 @@ def _open_snapshot(path: Path) -> SqliteStore:
 
 
 def _open_writer(path: Path, *, create: bool) -> SqliteStore:
-    new, notes = not path.exists(), ClaimNotes(path)
+    new, notes = not os.path.exists(path), ClaimNotes(path)  # a Path raises for a name that is too long
     connection = connect(path, create=create)
     if new:
         notes.forget_all()
