@@ -66,6 +66,12 @@ def test_unavailable_is_looked_at_and_counts_as_an_attempt(status: int) -> None:
     assert (change.outcome, change.attempts, change.due_at) == (Outcome.IN_DOUBT, 2, NOW + 1_000 + WAIT)
 
 
+@pytest.mark.parametrize("status", [501, 505])
+def test_what_the_api_will_never_do_is_rejected(status: int) -> None:
+    """In its own words, and no time mends it."""
+    assert judged(an_answer(status), a_claim()).outcome is Outcome.REJECTED
+
+
 @pytest.mark.parametrize("status", [s for s in range(400, 600) if s != 401])
 def test_an_error_that_says_more_than_the_api_documents_ends_nothing(status: int) -> None:
     """It may be a newer release's, or of a gateway that nobody has heard of: the session is looked at."""

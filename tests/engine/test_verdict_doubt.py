@@ -23,6 +23,8 @@ from tests.engine.support import (
     an_answer,
 )
 
+PASSING = (500, 502, 503, 504, 506, 507, 508, 511, 520, 521, 522, 523, 524, 525, 526, 527, 530, 598, 599)
+
 
 def found(
     status: str,
@@ -157,7 +159,7 @@ def test_a_key_that_may_not_read_halts_and_keeps_the_doubt(status: int) -> None:
     assert halt.change.due_at < NEVER
 
 
-@pytest.mark.parametrize("status", [None, 200, 408, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [None, 200, 408, 425, 429, *PASSING])
 def test_a_passing_trouble_is_looked_at_again(status: int | None) -> None:
     """The item stays in doubt and due."""
     change = unanswered(status)
@@ -165,7 +167,7 @@ def test_a_passing_trouble_is_looked_at_again(status: int | None) -> None:
     assert (change.outcome, change.due_at) == (Outcome.IN_DOUBT, NOW + WAIT)
 
 
-@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("status", [400, 422, 501, 505])
 def test_an_answer_that_cannot_change_leaves_the_item_in_doubt(status: int) -> None:
     """Nothing more is sent for it, and nothing is claimed about it."""
     change = unanswered(status)
@@ -180,6 +182,13 @@ def test_a_look_that_something_else_answers_says_nothing(status: int, looks: int
     assert isinstance(change, Change)
     given_up = status != 429 and looks + 1 >= MAX_ATTEMPTS
     assert (change.outcome, change.due_at) == (Outcome.IN_DOUBT, NEVER if given_up else NOW + WAIT)
+
+
+@pytest.mark.parametrize("http_status", PASSING)
+def test_trouble_of_whatever_number_is_no_refusal(http_status: int) -> None:
+    """A gateway's 520 no more than a 502: the session is live, so its close is sent again."""
+    claim = a_claim(attempts=1, http_status=http_status, error=f"http_{http_status}", first_attempt_at=NOW - 5_000)
+    assert a_judge().doubt_found(claim, a_session("active"), NOW).outcome is Outcome.PENDING
 
 
 @pytest.mark.parametrize("http_status", [400, 409, 501])

@@ -8,7 +8,7 @@ from closeout.worker.domain.exchange import Answer
 from closeout.worker.domain.item import Record
 from closeout.worker.domain.session import Listing
 from closeout.worker.lookup.cursor import ListingCursor
-from closeout.worker.policy.verdict import GOES_ON, RETRYABLE, halt_reason
+from closeout.worker.policy.verdict import GOES_ON, halt_reason, is_retryable
 from closeout.worker.runtime.context import Context
 from closeout.worker.support.clock import Millis
 from closeout.worker.support.units import format_duration
@@ -102,7 +102,7 @@ async def learn_server_time(context: Context) -> None:
     while not context.api.server_clock.known:
         answer = await context.first_sign()
         status = answer.api_status
-        if answer.server_time is None and status is not None and status not in RETRYABLE:
+        if answer.server_time is None and status is not None and not is_retryable(status):
             context.stop.halt(
                 f"the API's answers tell no time (no Date header), so no age of a session is known{GOES_ON}: "
                 "look for a proxy that takes the header away"

@@ -15,10 +15,16 @@ from closeout.worker.support.clock import NEVER, Millis, ServerClock, surely_bef
 _LOST_PAUSE: Millis = 1_000  # a close whose answer was lost may still be under way: reading at once would miss it
 # Only the API's documented 429 says that no work was done: sending again repeats nothing. Behind all others the close
 # may have happened, also behind a gateway's 429, and a 503 in the API's own words: the session is read first.
-RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
+_RETRYABLE = frozenset({408, 425, 429})  # and every 5xx, of gateways too, but for those that no time mends
+_NEVER_OTHERWISE = frozenset({501, 505})  # not implemented, and no version of HTTP that is spoken there
 # An already closed session may be answered with these, or the close may be impossible: reading it tells.
 REFUSALS = frozenset({400, 409})
 GOES_ON = "; remaining sessions stay pending"
+
+
+def is_retryable(status: int) -> bool:
+    """Whether an answer with this status may be another one later: of closes, looks, lists and probes alike."""
+    return status in _RETRYABLE or (status >= 500 and status not in _NEVER_OTHERWISE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,7 @@ class Judge:
         if why is not None:
             return Halt(why, self._kept_for_later(claim, answer, now))
         status = answer.api_status
-        if not answer.exact or status is None or 200 <= status < 300 or status >= 500 or status in RETRYABLE | REFUSALS:
+        if not answer.exact or status is None or 200 <= status < 300 or is_retryable(status) or status in REFUSALS:
             return self._doubt(claim, answer, now)
         outcome = Outcome.NOT_FOUND if status == 404 else Outcome.REJECTED
         detail = None if status == 404 else f"the API refused the close with status {status}"
@@ -249,7 +255,7 @@ class Judge:
             return _final(claim, Outcome.NOT_FOUND, answer, "not found when its close was verified")
         if status in (401, 403):
             return Halt(_refused_key(status, "read sessions", self.standing), change)
-        final = status is not None and status not in RETRYABLE and status != 200
+        final = status is not None and not is_retryable(status) and status != 200
         if final or self._exhausted(claim, looks, now):
             return replace(change, due_at=NEVER)
         return change
@@ -286,7 +292,7 @@ def halt_reason(answer: Answer, standing: Standing) -> str | None:
 def is_strange(answer: Answer) -> bool:
     """Whether something else than the API answered, and no gateway in trouble before it."""
     status = answer.http_status
-    return answer.foreign and status is not None and status not in RETRYABLE and status < 500
+    return answer.foreign and status is not None and not is_retryable(status) and status < 500
 
 
 def strange_host(answer: Answer, standing: Standing) -> str:
@@ -324,7 +330,7 @@ def _refused(claim: Claim) -> bool:
 def _no_second_try(claim: Claim) -> bool:
     """A close answered so by the API is not sent again, once the session is known to be live."""
     status = claim.http_status
-    refused = status is not None and status >= 400 and status not in RETRYABLE and claim.error != FOREIGN_ANSWER
+    refused = status is not None and status >= 400 and not is_retryable(status) and claim.error != FOREIGN_ANSWER
     return refused and claim.attempts > 0
 
 

@@ -9,7 +9,7 @@ import anyio
 from closeout.worker.domain.exchange import Answer, Kind
 from closeout.worker.pace.budget import Lane
 from closeout.worker.pace.limiter import Pace
-from closeout.worker.policy.verdict import GOES_ON, RETRYABLE, Standing, is_strange, strange_host
+from closeout.worker.policy.verdict import GOES_ON, Standing, is_retryable, is_strange, strange_host
 from closeout.worker.runtime.api_health import Latency, Streak
 from closeout.worker.runtime.progress import Progress
 from closeout.worker.runtime.stop import Alarms, Stop
@@ -105,7 +105,7 @@ class Gate:
             await self._failed(answer)
         else:
             await self._answered(answer)
-        if status is None or status in RETRYABLE or answer.foreign:
+        if status is None or is_retryable(status) or answer.foreign:
             self._trouble(answer)
             return
         self._calm()
