@@ -16,8 +16,8 @@ STORM = (
 )  # fmt: skip
 # What may be sent again, with and without the close having been carried out, and what is final.
 UNDONE = ["425", "503", "html_503"]
-LOST_BEFORE = ["408", "500", "502", "504", "507", "511", "html_500", "html_502", "html_504", "reset_before", "hang_before",
-               "not_json_before"]  # fmt: skip
+LOST_BEFORE = ["408", "500", "502", "504", "507", "511", "html_500", "html_502", "html_504", "reset_before",
+               "hang_before", "not_json_before"]  # fmt: skip
 LOST_AFTER = ["500_after", "502_after", "html_504_after", "408_after", "reset_after", "hang_after", "truncated",
               "not_json"]  # fmt: skip
 FINE = ["ok", "drift", "slow"]
