@@ -11,10 +11,10 @@ from tests.front_door.support import FAST, Desk, Witness, desk_of, quick, wait_u
 WORDS = (*FAST, "--no-settle", "--json")
 
 
-def killed(desk: Desk, witness: Witness, offset: str) -> None:
+def killed(desk: Desk, witness: Witness, offset: str, words: tuple[str, ...] = WORDS) -> None:
     """A run whose process dies in the middle of it, its clock off by so much."""
     begun = witness.event_at(40, "close")
-    with with_clock(desk, offset).started("close", "sessions.csv", *WORDS, "--rate", "100/s") as child:
+    with with_clock(desk, offset).started("close", "sessions.csv", *words, "--rate", "100/s") as child:
         waited(begun)
         child.process.kill()
         child.process.wait()
@@ -59,6 +59,17 @@ def test_what_is_to_be_tried_again_does_not_wait_for_another_clock(tmp_path: Pat
         )
         done = desk.run("resume", "last", *WORDS)
     assert done.code == 0, done.err
+    assert done.summary["outcomes"]["closed"] == 120
+
+
+def test_verdicts_are_fetched_although_the_clock_of_the_closes_was_ahead(tmp_path: Path) -> None:
+    """They were due by that clock, ten minutes from now; the run that is resumed does not give them up for it."""
+    with desk_of(tmp_path, quick()) as (desk, sandbox):
+        desk.write_ids(sandbox.add_sessions(120))
+        settling = (*FAST, "--settle-for", "8s", "--json")
+        killed(desk, Witness(sandbox), "+10m", settling)
+        done = desk.run("resume", "last", *settling)
+    assert (done.code, done.summary["unsettled"]) == (0, 0), done.err
     assert done.summary["outcomes"]["closed"] == 120
 
 

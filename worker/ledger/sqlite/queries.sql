@@ -327,6 +327,11 @@ WHERE run = :run AND outcome = 'pending' AND first_attempt_at IS NOT NULL AND du
 -- What was put off for ever (the key could not read) gets another chance.
 UPDATE items INDEXED BY items_unsettled SET settle_at = 1, looks = 0 WHERE run = :run AND settle_at >= :never;
 
+-- name: rearm_ahead
+-- What a clock that was ahead of this one has noted is not waited for: it is no later than now.
+UPDATE items INDEXED BY items_unsettled SET settle_at = :now, recorded_at = :now, looked_at = min(looked_at, :now)
+WHERE run = :run AND settle_at > :now AND settle_at < :never AND recorded_at > :now;
+
 -- name: due_doubts
 SELECT json_group_array(json(claim)) FROM (
     SELECT json_array(seq, hex(session_id), reason, attempts, first_attempt_at, http_status, error, looks, started_at,

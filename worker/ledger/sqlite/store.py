@@ -39,7 +39,7 @@ from closeout.worker.ledger.sqlite.migrate import APPLICATION_ID
 from closeout.worker.ledger.sqlite.report_table import ReportQueries
 from closeout.worker.ledger.sqlite.results import SqliteResults
 from closeout.worker.ledger.statements import load_queries
-from closeout.worker.support.clock import NEVER, Millis
+from closeout.worker.support.clock import NEVER, Millis, now_ms
 
 QUERIES = load_queries()
 
@@ -122,6 +122,7 @@ class SqliteStore:
             self._rows("rearm_doubts", run=run.id)
             self._rows("rearm_retries", run=run.id, never=NEVER)
             self._rows("rearm_settles", run=run.id, never=NEVER)
+            self._rows("rearm_ahead", run=run.id, never=NEVER, now=now_ms())
 
     def tell(self, run: Run, tally: Tally) -> None:
         self._write("tally", run=run.id, tally=json.dumps(asdict(tally)))
