@@ -16,7 +16,8 @@ KEYS = {OPEN: "run=? AND outcome=? AND due_at", UNSETTLED: "run=? AND settle_at"
 FINDS_WORK = {
     "pending_retries": OPEN, "pending_fresh": OPEN, "due_doubts": OPEN, "due_known": OPEN, "fresh": OPEN,
     "due_settles": UNSETTLED, "due_settle_count": UNSETTLED, "rescue": OPEN, "rearm_doubts": OPEN,
-    "rearm_settles": UNSETTLED, "rearm_retries": OPEN, "rearm_ahead": UNSETTLED, "next_due": OPEN, "settles_ahead": UNSETTLED, "ripen": DELAYED,
+    "rearm_settles": UNSETTLED, "rearm_retries": OPEN, "rearm_ahead": UNSETTLED,
+    "next_due": OPEN, "settles_ahead": UNSETTLED, "ripen": DELAYED,
 }  # fmt: skip
 VALUES = {
     "run": 1, "now": 1, "limit": 1, "never": 1, "seqs": "[1]", "changes": "[]", "item": 1, "first": 1, "last": 2,
