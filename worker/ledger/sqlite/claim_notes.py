@@ -49,7 +49,10 @@ class ClaimNotes:
 
     def check(self, ledger: apsw.Connection) -> None:
         """Take into a ledger that was just opened what its last commits held, if it lacks them, and tell of it."""
-        if not budget_path(self._ledger).exists() or not (notes := self._all()):
+        if not budget_path(self._ledger).exists():
+            return
+        notes = self._all()  # before the ledger is looked at: a note follows its commit
+        if not any(_lacks(ledger, note) for note in notes):
             return
         with transaction(ledger):
             lost = [note for note in notes if _lacks(ledger, note)]  # all of them, before a turn is made up for

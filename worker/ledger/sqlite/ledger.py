@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 
 import anyio
 import anyio.to_thread
+import apsw
 
 from closeout.worker.domain.exchange import Exchange
 from closeout.worker.domain.item import Claim, ClosedItem, Record, SourceRow
@@ -29,13 +30,14 @@ from closeout.worker.ledger.records import (
 from closeout.worker.ledger.rows import Row, the_run
 from closeout.worker.ledger.sqlite.budget import SqliteBudget
 from closeout.worker.ledger.sqlite.claim_notes import ClaimNotes
-from closeout.worker.ledger.sqlite.connection import Connection
+from closeout.worker.ledger.sqlite.connection import Connection, what_failed
 from closeout.worker.ledger.sqlite.file import READER_CACHE_KIB, connect, connect_reading
 from closeout.worker.ledger.sqlite.locks import job_lock, run_busy, run_lock, turn_lock
 from closeout.worker.ledger.sqlite.queue_stores import SqliteIntake, SqliteMessages, SqliteReports
 from closeout.worker.ledger.sqlite.store import SqliteStore
 from closeout.worker.pace.budget import BudgetKey, BudgetStore, Decided, Decision
 from closeout.worker.support.clock import NEVER, Millis, steady_clock
+from closeout.worker.support.errors import LedgerError
 
 _T = TypeVar("_T")
 _RESULT_BATCH = 1_000
@@ -54,10 +56,10 @@ def _open_snapshot(path: Path) -> SqliteStore:
 def _open_writer(path: Path, *, create: bool) -> SqliteStore:
     new, notes = not os.path.exists(path), ClaimNotes(path)  # a Path raises for a name that is too long
     connection = connect(path, create=create)
-    if new:
-        notes.forget_all()
-    else:
-        notes.check(connection)
+    try:
+        notes.forget_all() if new else notes.check(connection)
+    except apsw.Error as error:
+        raise LedgerError(f"the ledger {path} {what_failed(error)}") from error
     return SqliteStore(connection, partial(run_busy, path), notes)
 
 
