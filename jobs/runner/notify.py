@@ -18,7 +18,7 @@ from closeout.worker.config.settings import Settings
 from closeout.worker.domain.item import Outcome
 from closeout.worker.report.summary import summary
 from closeout.worker.runtime.result import RunResult
-from closeout.worker.support.errors import primary_error
+from closeout.worker.support.errors import ConfigurationError, primary_error
 
 _SECONDS = 10.0  # nobody waits longer for an answer
 _GOOD = (0, 4)  # exit codes; verdicts that come late are no failure of a sweep
@@ -85,7 +85,10 @@ def _of(job: Job, what: str) -> str:
 
 
 async def call(what: str, address: SecretStr | None, network: Network, content: object = None) -> None:
-    """Call an address, once, on the way that the API is reached, and say if that fails; ``what`` is what it is told."""
+    """Call an address, once, on the way that the API is reached, and say if that fails; ``what`` is what it is told.
+
+    There is no way to it through a SOCKS proxy: httpx raises an ImportError for one.
+    """
     if address is None:
         return
     status = None
@@ -97,7 +100,7 @@ async def call(what: str, address: SecretStr | None, network: Network, content: 
             async with httpx.AsyncClient(timeout=_SECONDS, trust_env=False, verify=trusted, proxy=proxy) as client:
                 answer = await (client.get(url) if content is None else client.post(url, json=content))
                 status = answer.status_code
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ImportError) as error:  # the last for a SOCKS proxy
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ConfigurationError, ImportError) as error:
             why = type(error).__name__
     if status is None:
         say(f"{what} could not be sent ({why})")

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from closeout.jobs.definitions.job import Job
 from closeout.jobs.runner import notify
-from closeout.worker.config.network import Network
+from closeout.worker.config.network import Network, Place
 from tests.front_door.servers import serving
 
 
@@ -38,3 +38,10 @@ def test_nobody_waits_longer_for_an_answer_than_is_said(
         asyncio.run(notify.tell_failure(job, Network()))
     said = capsys.readouterr().err
     assert said == "closeout: job night: its ping could not be sent (no answer in 0.2 s)\n"
+
+
+def test_a_certificate_that_is_gone_by_now_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """It was there as the command began."""
+    job = Job.model_validate({"name": "night", "select": {"idle_for": "24h"}, "ping": "https://127.0.0.1:9/s3cret"})
+    asyncio.run(notify.tell_failure(job, Network(ca=Place("gone.pem", "--cacert"))))
+    assert capsys.readouterr().err == "closeout: job night: its ping could not be sent (ConfigurationError)\n"
