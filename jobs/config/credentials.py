@@ -14,7 +14,7 @@ from closeout.worker.config.access import ApiKey, check_key
 from closeout.worker.support.errors import ConfigurationError
 from closeout.worker.support.suggestions import did_you_mean_file
 
-_COMMAND = "the command api_key_command"
+_COMMAND = "api_key_command"
 _PATIENCE = 60  # seconds: it may ask for a fingerprint
 VARIABLES = ("CLOSEOUT_API_KEY", "FEATHER_API_KEY")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}

@@ -86,19 +86,21 @@ def _take_in(given: RawSettings, table: dict[str, Any], origin: str) -> None:
 
 
 def overlay(given: RawSettings, context: click.Context, *, flags_only: bool = False) -> RawSettings:
-    """Put the environment's values and the flags over what the file gave."""
-    values, origins, nearer = dict(given.values), dict(given.origins), set[str]()
+    """Put the environment's values and the flags over what the file gave. Of the ways to the key the nearest holds."""
+    values, origins, near = dict(given.values), dict(given.origins), dict.fromkeys(given.values, 0)
     for parameter in context.command.params:
         name = parameter.name or ""
         source = context.get_parameter_source(name)
         flag = source is click.core.ParameterSource.COMMANDLINE
         from_environment = source is click.core.ParameterSource.ENVIRONMENT and not flags_only
         if flag or from_environment:
-            if name in _KEYS:  # the nearer one holds, and not both
-                values = {key: value for key, value in values.items() if key not in _KEYS or origins[key] in nearer}
             values[name] = context.params[name]
             origins[name] = parameter.opts[0] if flag else _variable_of(parameter)
-            nearer.add(origins[name])
+            near[name] = 2 if flag else 1
+    nearest = max((near[name] for name in _KEYS & values.keys()), default=0)
+    for name in _KEYS & values.keys():
+        if near[name] < nearest:
+            del values[name]
     return RawSettings(values, origins)
 
 

@@ -194,3 +194,14 @@ def test_no_refusal_tells_the_key() -> None:
         assert isinstance(error, CloseoutError)
         if arguments[0] == "--base-url":
             assert KEY not in str(error)
+
+
+def test_of_a_key_file_and_a_key_command_the_nearer_one_holds() -> None:
+    """Flag over environment over file; only of two that are as near nobody can tell which one is meant."""
+    write_config('api_key_command = "false"')
+    Path("env.key").write_text("key-of-the-environment")
+    Path("env.key").chmod(0o600)
+    env = {"CLOSEOUT_API_KEY_FILE": "env.key"}
+    assert settings(env=env)["key"] == "key-of-the-environment"
+    assert settings("--api-key-command", "echo key-of-the-flag", env=env)["key"] == "key-of-the-flag"
+    assert "leave one out" in said(refusal("--api-key-command", "echo a-key", "--api-key-file", "env.key"))

@@ -122,7 +122,7 @@ def test_a_command_prints_the_key_and_is_run_once(tmp_path: Path) -> None:
     script.write_text(f"with open({str(count)!r}, 'a') as file:\n    file.write('x')\nprint({KEY!r})\n")
     command = f"{sys.executable} {script}"
     found = [find_key({"api_key_command": command}, profile) for profile in ("a", "b")]
-    assert [(key.value, key.origin) for key in found] == [(KEY, "the command api_key_command")] * 2
+    assert [(key.value, key.origin) for key in found] == [(KEY, "api_key_command")] * 2
     assert count.read_text() == "x"
     with pytest.raises(ConfigurationError, match="is the name of a variable"):
         find_key({"api_key_command": "echo $HOME"})
@@ -173,3 +173,9 @@ def test_a_file_that_is_not_text_is_refused() -> None:
     """And not shown."""
     with pytest.raises(ConfigurationError, match="not text"):
         find_key({"api_key_file": key_file(b"\xff\xfe" + KEY.encode())})
+
+
+@pytest.mark.parametrize("key", ["JBSWY3DPEHPK3PXP====", "ABCDEFGH=", "a1b2-c3d4_e5", "sk_live_Zm9v=="])
+def test_a_key_of_an_unusual_form_is_a_key(key: str) -> None:
+    """Padding is no assignment."""
+    assert find_key({"api_key_file": key_file(key)}).value == key

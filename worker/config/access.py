@@ -11,7 +11,7 @@ _NO_KEYS = (
     (re.compile(r"""(["'\u201c\u2018`]).*|.*["'\u201d\u2019`]"""), "stands in quotes: leave them out"),
     (re.compile(r"(x-api-key|api-key|apikey|authorization)\s*[:=].*", re.I), "is a header: give its value alone"),
     (re.compile(r"bearer\s.*", re.I), "begins with `Bearer`: give what follows it alone"),
-    (re.compile(r"(export\s+)?[A-Z_]+=.*"), "is an assignment: give its value alone"),
+    (re.compile(r"(export\s+)?[A-Z][A-Z0-9_]*=[^=].*"), "is an assignment: give its value alone"),
     (re.compile(r"\$\(?\{?\w+.*|%\w+%|\{\{.*\}\}"), "is the name of a variable, which nothing has filled in"),
     (re.compile(r"<.*>|\[.*\]|your[-_ ].*|x{3,}|\.{3}|…|changeme", re.I), "is a placeholder: put the key in its place"),
 )
