@@ -49,11 +49,11 @@ def full_disk(home: Path, seed: int) -> int:
         filler.unlink()
         _expect_halt(done, "has no room left on its disk")
         _expect_truth(desk, sandbox, witness, ids)
-    return 1
+    return int(done.code != 0)
 
 
 def failing_fsync(home: Path, seed: int) -> int:
-    """From some write on, what is written cannot be made to last; the run stops, and is resumed elsewhere."""
+    """From some write on, what is written cannot be made to last; the run stops, and is resumed on a good disk."""
     luck = random.Random(seed)
     with desk_of(home, quick(latency=0.01)) as (desk, sandbox):
         ids = sandbox.add_sessions(SESSIONS)
@@ -65,7 +65,7 @@ def failing_fsync(home: Path, seed: int) -> int:
         done = dying.run("close", "sessions.csv", *WORDS, "--rate", "60/s")
         _expect_halt(done, "cannot be read or written", "cannot open the ledger", "cannot create the ledger")
         _expect_truth(desk, sandbox, witness, ids)
-    return 1
+    return int(done.code != 0)
 
 
 def swapped_ledger(home: Path, seed: int) -> int:

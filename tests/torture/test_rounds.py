@@ -11,4 +11,4 @@ from tests.torture.rounds import Round
 @pytest.mark.parametrize(("suffer", "seed"), [(full_disk, 1), (failing_fsync, 5)])
 def test_a_disk_that_fails_stops_the_run_and_it_is_resumed(tmp_path: Path, suffer: Round, seed: int) -> None:
     """In one line, with what to do; nothing is lost or sent twice unseen."""
-    suffer(tmp_path / "desk", seed)
+    assert suffer(tmp_path / "desk", seed) == 1
